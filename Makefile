@@ -1,0 +1,171 @@
+# Sluice: all verbs. `make help` prints them. Plain GNU make, packages by pkg-config, objects in build/MODE/.
+MODE ?= release
+B := build/$(MODE)
+CC ?= gcc
+CLANG ?= clang-14
+VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+	-Wimplicit-fallthrough -Wcast-align -Wno-unused-parameter -Wno-missing-field-initializers
+ifdef CI
+WARN += -Werror
+endif
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+CFLAGS_debug := -O0 -g3 -DDEBUG
+CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -DDEBUG
+CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer -DDEBUG
+LDFLAGS_asan := -fsanitize=address,undefined
+LDFLAGS_tsan := -fsanitize=thread
+CFLAGS := -std=gnu2x $(WARN) $(CFLAGS_$(MODE)) -I. -I$(B) -D_GNU_SOURCE -fvisibility=hidden -fno-common -MMD -MP \
+	-DSLUICE_VERSION='"$(VERSION)"' $(EXTRA_CFLAGS)
+LDFLAGS := $(LDFLAGS_$(MODE)) -Wl,--as-needed -Wl,-z,relro,-z,now
+
+pc = $(shell pkg-config $(1) 2>/dev/null)
+DPDK_CFLAGS = $(patsubst -I%,-isystem %,$(call pc,--cflags libdpdk)) -DALLOW_EXPERIMENTAL_API
+DPDK_LIBS = $(call pc,--libs libdpdk)
+BASE_LIBS = -lyaml -lm -lpthread
+SEAL_LIBS = -lIPSec_MB -lsrtp2
+PEER_LIBS = $(call pc,--libs openssl) -lusrsctp
+XDP_LIBS = -lbpf -lxdp
+CP_LIBS = -lwebsockets -luv -lhiredis -llmdb -ljansson -lcrypt -lz -lseccomp $(PEER_LIBS)
+
+# Extra flags by folder.
+flags_dataplane = $(DPDK_CFLAGS)
+flags_controlplane =
+flags_tests/unit/dataplane = $(DPDK_CFLAGS)
+flags_tests/perf = $(DPDK_CFLAGS)
+
+src = $(wildcard $(addsuffix /*.c,$(1)))
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+LIB_SRC := $(call src,lib/base lib/rtc lib/ipc lib/conf)
+SEAL_SRC := $(call src,lib/seal)
+PEER_SRC := $(call src,lib/peer)
+DP_SRC := $(call src,dataplane)
+CP_SRC := $(call src,controlplane)
+BPF_OBJ := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard dataplane/xdp/*.bpf.c))
+UNIT_PARTS := lib dataplane controlplane
+PERF := $(patsubst tests/perf/%.c,%,$(wildcard tests/perf/*.c))
+FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+T ?=
+
+.PHONY: all
+all: $(B)/sluice-dp $(B)/sluice-cp ## build both daemons
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(foreach d,$(patsubst %/,%,$(dir $<)),$(flags_$(d))) -c -o $@ $<
+$(B)/libsluice.a: $(call obj,$(LIB_SRC))
+$(B)/libseal.a: $(call obj,$(SEAL_SRC))
+$(B)/libpeer.a: $(call obj,$(PEER_SRC))
+$(B)/libdp.a: $(call obj,$(filter-out dataplane/main.c,$(DP_SRC)))
+$(B)/libcp.a: $(call obj,$(filter-out controlplane/main.c,$(CP_SRC)))
+$(B)/%.a:
+	@mkdir -p $(@D) && rm -f $@
+	$(AR) rcs $@ $^
+$(B)/%.bpf.o: %.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) -O2 -g -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
+
+$(B)/sluice-dp: $(call obj,dataplane/main.c) $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a | $(BPF_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
+$(B)/sluice-cp: $(call obj,controlplane/main.c) $(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(CP_LIBS) $(BASE_LIBS)
+
+# --- tests -------------------------------------------------------------------------------------
+# A unit test file tests/unit/PART/NAME_test.c exports `CU_TestInfo NAME_tests[]`; the list is generated.
+unit_src = $(wildcard tests/unit/$(1)/*_test.c)
+define unit_part
+$(B)/tests/unit/$(1)/suites.h: $(call unit_src,$(1)) Makefile
+	@mkdir -p $$(@D)
+	@for f in $(call unit_src,$(1)); do n=$$$$(basename $$$$f _test.c); echo "SUITE($$$$n)"; done > $$@
+$(B)/tests/unit/$(1)/main.o: tests/unit/main.c $(B)/tests/unit/$(1)/suites.h
+	$(CC) $(CFLAGS) -DSUITES_H='"tests/unit/$(1)/suites.h"' -c -o $$@ $$<
+$(B)/unit-$(1): $(B)/tests/unit/$(1)/main.o $(patsubst %.c,$(B)/%.o,$(call unit_src,$(1))) $(2)
+	$(CC) $(LDFLAGS) -o $$@ $$^ $(3) $(BASE_LIBS) -lcunit
+endef
+$(eval $(call unit_part,lib,$(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a,$(SEAL_LIBS) $$(PEER_LIBS) -lmsgpackc -lz))
+$(eval $(call unit_part,dataplane,$(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a,$$(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS)))
+$(eval $(call unit_part,controlplane,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))
+UNIT_BIN := $(foreach p,$(UNIT_PARTS),$(if $(call unit_src,$(p)),$(B)/unit-$(p)))
+
+.PHONY: unit check layers headers lint-sh spell fuzz-replay
+unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
+	@for u in $(UNIT_BIN); do tools/devtools/tap $(MODE)-$$(basename $$u) $$u $(if $(T),-s '$(T)') || exit 1; done
+check: layers headers unit fuzz-replay lint-sh spell ## what to run before each commit, under 2 minutes
+layers: ## who may include whom
+	@tools/devtools/check-layers
+headers: ## each header compiles alone, each public function is documented
+	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/check-headers
+lint-sh:
+	@tools/devtools/tap shellcheck tools/devtools/check-shell
+spell:
+	@tools/devtools/tap codespell tools/devtools/check-spelling
+
+# A fuzz target tests/fuzz/NAME_fuzz.c has a corpus in tests/fuzz/corpus/NAME/. Lines `// sources: a.c b.c` and
+# `// libs: -lx` in it add what is not in lib/{base,rtc,ipc,conf}.
+FUZZ_CFLAGS := -std=gnu2x -g -O1 -I. -D_GNU_SOURCE -DFUZZING -DDEBUG -Wno-unknown-warning-option -fno-omit-frame-pointer
+FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+build/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(FUZZ_SAN) -MMD -MP -DSLUICE_VERSION='"fuzz"' -c -o $@ $<
+define fuzz_target
+build/fuzz/$(1): build/fuzz/obj/tests/fuzz/$(1)_fuzz.o $(patsubst %.c,build/fuzz/obj/%.o,$(LIB_SRC) $(shell sed -n 's|^// sources: ||p' tests/fuzz/$(1)_fuzz.c))
+	$(CLANG) -fsanitize=fuzzer $(FUZZ_SAN) -o $$@ $$^ $(BASE_LIBS) $(shell sed -n 's|^// libs: ||p' tests/fuzz/$(1)_fuzz.c)
+endef
+$(foreach f,$(FUZZ),$(eval $(call fuzz_target,$(f))))
+SECONDS_EACH ?= 20
+fuzz-replay: $(addprefix build/fuzz/,$(FUZZ)) ## run each parser over its committed corpus
+	@tools/devtools/tap fuzz-replay tools/devtools/fuzz replay $(FUZZ)
+.PHONY: fuzz
+fuzz: $(addprefix build/fuzz/,$(FUZZ)) ## fuzz each parser for SECONDS_EACH (20) seconds; T=name selects
+	@tools/devtools/tap fuzz tools/devtools/fuzz run $(SECONDS_EACH) $(if $(T),$(T),$(FUZZ))
+
+.PHONY: flow interop test asan tsan debug
+flow: all ## stories in network namespaces and on loopback, real daemons (T=pattern)
+	@tools/devtools/stories tests/flow '$(T)'
+interop: all ## Chromium with the official client, the plugin's Go client, Pion (T=pattern)
+	@tools/devtools/stories tests/interop '$(T)'
+asan: ## unit tests under ASan, LSan and UBSan
+	@$(MAKE) --no-print-directory MODE=asan unit
+tsan: ## unit tests under ThreadSanitizer
+	@$(MAKE) --no-print-directory MODE=tsan unit
+debug: ## build both daemons for gdb
+	@$(MAKE) --no-print-directory MODE=debug all
+test: ## install what is missing, build, run every test that CI runs
+	@tools/devtools/install-packages run test
+	@rm -rf build/tap
+	@$(MAKE) --no-print-directory -k all check asan tsan fuzz flow interop; \
+		status=$$?; tools/devtools/tap-sum || exit 1; exit $$status
+
+# --- use ---------------------------------------------------------------------------------------
+API_PORT ?= 8045
+MEDIA_PORT ?= 8443
+.PHONY: run demo bench bench-network
+run: ## install what is missing, build, start both daemons on this machine (API_PORT=, MEDIA_PORT=)
+	@tools/devtools/install-packages run
+	@$(MAKE) --no-print-directory all
+	@API_PORT=$(API_PORT) MEDIA_PORT=$(MEDIA_PORT) exec tools/devtools/run-both $(B)
+demo: ## a page to talk through a running `make run`, in two browser tabs
+	@tools/devtools/install-packages demo
+	@API_PORT=$(API_PORT) exec tools/demo/start
+$(B)/perf-%: $(B)/tests/perf/%.o $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
+bench: all $(addprefix $(B)/perf-,$(PERF)) ## cycles per packet and CPU per delivered packet -> build/bench/
+	@tests/perf/bench $(B)
+
+# --- upkeep ------------------------------------------------------------------------------------
+.PHONY: format docs size clean help
+format: ## clang-format 14 over all C
+	clang-format-14 -i $$(git ls-files '*.c' '*.h')
+docs: $(B)/sluice-cp ## regenerate docs/config.md and conf/sluice.yaml from the schema
+	$(B)/sluice-cp --print-config-docs > docs/config.md
+	$(B)/sluice-cp --print-config-sample > conf/sluice.yaml
+size: all ## size by module
+	size -t $(B)/*.a | sort -n
+clean: ## remove build/
+	rm -rf build
+help: ## this table
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+
+.SECONDARY:
+-include $(shell find build -name '*.d' 2>/dev/null)
