@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 
@@ -23,9 +24,25 @@ void log_set_level(enum log_level level);
 [[nodiscard]] bool log_level_parse(const char *name, enum log_level *level);
 
 struct log_site { // static per call site
-	long long window_ns;
-	unsigned n_in_window, n_suppressed;
+	long long window_ns;   // when n_in_window was last brought up to date
+	unsigned n_in_window;  // lines of the burst that are used up
+	unsigned n_suppressed; // since the last line that was printed
 };
+
+// Whether the site may print at now_ns (monotonic); if so, *n_suppressed is what it kept back before.
+// log_write does this itself; apart for tests. Not thread safe.
+bool log_site_allows(struct log_site *site, long long now_ns, unsigned *n_suppressed);
+
+// Format one line as log_write would print it, with the newline, cut to size. Bytes that are not
+// printable are escaped, so nothing from outside can forge a line. Returns its length.
+struct log_line {
+	enum log_level level;
+	const char *program, *caller, *text; // borrowed
+	long long wall_ns;
+	unsigned n_suppressed;
+};
+enum log_format { LOG_TEXT, LOG_JOURNAL, LOG_JSON };
+size_t log_format_line(char *out, size_t size, enum log_format format, const struct log_line *line);
 
 bool log_enabled(enum log_level level);
 [[gnu::format(printf, 4, 5)]] void log_write(struct log_site *site, enum log_level level, const char *caller,

@@ -19,13 +19,15 @@ static inline uint32_t handle_slot(handle_t h)
 
 struct pool;
 
+// Objects start at multiples of 16 bytes, of 64 when object_size is a multiple of 64.
 struct pool *pool_new(size_t object_size, uint32_t max_slots); // NULL + errno
 void pool_free(struct pool *);                                 // NULL is allowed
 
 // A zeroed object and its handle; NULL + ENOSPC at max_slots, ENOMEM. Address is stable until pool_put.
 void *pool_get(struct pool *, handle_t *handle);
 
-// Take exactly this handle (restoring state after a restart). NULL + EEXIST when the slot is in use.
+// Take exactly this handle (restoring state after a restart). NULL + EEXIST when the slot is in use,
+// EINVAL when it cannot be a handle of this pool.
 void *pool_get_at(struct pool *, handle_t handle);
 
 void *pool_find(const struct pool *, handle_t); // NULL when stale or never given
