@@ -1,0 +1,11 @@
+// The DPDK headers everybody here needs, and one clash settled: rte_cycles.h defines NS_PER_S as a 32-bit
+// number, which overflows in "30 * NS_PER_S". Include this before or after lib/base/clock.h, both work.
+#pragma once
+
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
+
+#undef NS_PER_S
+#define NS_PER_S INT64_C(1000000000)
+
+#include "lib/base/clock.h"

@@ -1,0 +1,131 @@
+// A port: where datagrams come from and leave. A worker polls its queue of every port; what is behind
+// (kernel UDP sockets, any DPDK ethdev) does not show above this line.
+//
+// What crosses is an mbuf whose data is the UDP payload, nothing else:
+//   rx  the port has checked and stripped link, IP and UDP headers (they stay in the headroom, so that
+//       path_fill can learn the way back) and filled pkt_of(m)->key and ->ifindex;
+//   tx  the port writes the headers in front of the data (PORT_HEADROOM is free there) from a struct path.
+// Datagrams that are not for our media port never come up: the kernel keeps them.
+#pragma once
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdint.h>
+
+#include "dataplane/dpdk.h"
+#include "lib/conf/conf.h"
+
+#define PORT_MAX 8         // ports of this process
+#define PORT_MAX_BURST 64  // packets per rx or tx call
+#define PORT_HEADROOM 128  // bytes free in front of the data of a packet to send
+#define PORT_MAX_PAYLOAD 1472 // UDP payload bytes; longer ones are dropped and counted (media-plane 1.1)
+#define PORT_MAX_WORKERS 64
+
+// Both ends of a flow as seen here; also the key of the flow table, so: no holes, unused bytes are 0.
+struct flow_key {
+	uint8_t remote[16]; // network order; IPv4 in the first four bytes
+	uint8_t local[16];
+	uint16_t remote_port, local_port; // host order
+	uint8_t family; // 4 or 6
+	uint8_t port;   // struct port index
+	uint8_t rsvd[2];
+};
+static_assert(sizeof(struct flow_key) == 40);
+
+// How a datagram to one peer leaves: made by path_fill from an authenticated packet, then read only.
+struct path {
+	alignas(64) struct flow_key key;
+	uint32_t ifindex;  // sockets: interface it came in by (IPv6 link-local needs it), else 0
+	uint8_t hdr_len;   // ethdev: bytes used of hdr (14 to 66), else 0
+	uint8_t rsvd[3];
+	uint16_t queue;    // rx queue it was learned on
+	uint8_t hdr[70];   // ethdev: Ethernet, VLAN, IP and UDP header with lengths and checksums still to fill
+};
+static_assert(sizeof(struct path) == 128);
+
+// What we know about a packet: lives in the private area of every mbuf of our pools.
+// Filled from top to bottom as the packet goes through the passes of worker.c.
+struct pkt {
+	struct flow_key key; // port
+	uint32_t ifindex;    // port
+	uint32_t sid;        // flow lookup: session, 0 unknown
+	ns_t arrival;        // worker: time of the burst
+	void *stream;        // receive: struct stream, or struct source on the way to other workers
+	uint32_t ssrc, ts;   // RTP header, host order
+	uint64_t index;      // receive: SRTP index; after it: rank within the source
+	uint32_t gen;        // generation of the source at hand-over
+	uint16_t seq, hdr_len;
+	uint8_t pt, marker;
+	uint8_t level;       // audio level octet (RFC 6464) when has_level
+	uint8_t has_level;
+	uint8_t pair;        // pair of the session it came in on
+	uint8_t kind;        // enum pkt_kind of classify.h
+	uint8_t rsvd[34];
+};
+static_assert(sizeof(struct pkt) == 128);
+
+static inline struct pkt *pkt_of(struct rte_mbuf *m)
+{
+	return rte_mbuf_to_priv(m);
+}
+
+// Counters of one queue, written by its worker. Names as in lib/ipc/counters.def.
+struct port_stats {
+	uint64_t rx_packets, rx_bytes;
+	uint64_t rx_long;    // longer than PORT_MAX_PAYLOAD or truncated
+	uint64_t rx_bad;     // bad length, checksum, source, fragment
+	uint64_t rx_nombuf;  // no buffer: the packet was lost
+	uint64_t tx_packets, tx_bytes;
+	uint64_t tx_dropped; // the device or socket took no more, or refused
+};
+
+struct port;
+
+struct port_ops {
+	const char *name;
+
+	// Up to n <= PORT_MAX_BURST packets of this queue. thread: the worker of the queue
+	unsigned (*rx)(struct port *, unsigned queue, struct rte_mbuf **pkts, unsigned n);
+
+	// Send n <= PORT_MAX_BURST packets, pkts[i] by paths[i]. All are consumed, what does not go is freed
+	// and counted; paths are borrowed until return. thread: the worker of the queue
+	void (*tx)(struct port *, unsigned queue, struct rte_mbuf **pkts, const struct path *const *paths,
+		   unsigned n);
+
+	// The way back to where rx came from. thread: any worker
+	void (*path_fill)(struct port *, struct rte_mbuf *rx_peek, struct path *out);
+
+	// Descriptor that becomes readable when rx has something, or -1: the queue must be polled.
+	int (*wait_fd)(struct port *, unsigned queue);
+
+	// Each 100 ms on main: neighbours, link state, kernel path. May be NULL.
+	void (*tick)(struct port *, ns_t now);
+
+	void (*close)(struct port *); // main, after the workers have stopped
+};
+
+struct port {
+	const struct port_ops *ops;
+	uint8_t index;       // in the list of ports, as in flow_key
+	uint16_t n_queues;   // one per worker
+	struct port_stats stats[PORT_MAX_WORKERS];
+};
+
+// What opening needs. thread: main, before the workers start
+struct port_env {
+	const struct conf *conf;     // borrowed
+	uint8_t index;
+	uint16_t n_queues;           // workers
+	uint16_t media_port;         // UDP port to serve, host order; sockets: 0 lets the kernel choose
+	struct rte_mempool *rx_pool; // borrowed: 2 KiB + headroom, private area struct pkt
+	char *error;                 // out: what is wrong and what fixes it
+	size_t error_size;
+};
+
+// NULL + errno with env->error filled: EADDRINUSE, EACCES, ENODEV, EINVAL, ENOMEM.
+struct port *port_socket_open(const struct port_env *env);
+// spec: a DPDK device string as in dataplane.ports ("0000:3b:00.0", "net_af_packet0,iface=eth1").
+struct port *port_ethdev_open(const struct port_env *env, const char *spec);
+
+// UDP port that is really served (media_port 0), host order.
+uint16_t port_socket_port(const struct port *);
