@@ -13,12 +13,20 @@ typedef uint32_t conn_id; // one plugin WebSocket; handle_t of its pool; 0 = non
 
 // rtc message types on /ws.
 enum rtc_type {
-	RTC_ICE = 1, RTC_SDP, RTC_MUTE, RTC_UNMUTE, RTC_SCREEN_ON, RTC_SCREEN_OFF, RTC_VOICE_ON, RTC_VOICE_OFF,
-	RTC_VIDEO_ON, RTC_VIDEO_OFF,
+	RTC_ICE = 1,
+	RTC_SDP,
+	RTC_MUTE,
+	RTC_UNMUTE,
+	RTC_SCREEN_ON,
+	RTC_SCREEN_OFF,
+	RTC_VOICE_ON,
+	RTC_VOICE_OFF,
+	RTC_VIDEO_ON,
+	RTC_VIDEO_OFF,
 };
 
 struct join_msg {
-	struct str call_id, user_id, session_id, channel_id; // first three non-empty
+	struct str call_id, user_id, session_id, channel_id;          // first three non-empty
 	bool has_channel, av1_support, has_av1, dc_signaling, has_dc; // has_x: present with the right type
 };
 
@@ -26,6 +34,19 @@ struct join_msg {
 // client is the authenticated client id of the connection = group id of its calls. All of them tolerate
 // unknown sessions (count, log, go on) and never touch a session of another client (D10).
 struct hub; // the calls' root object
+
+struct loop;
+struct conf;
+struct plugins; // all plugin WebSockets
+struct store;
+struct metrics;
+// All borrowed until hub_free. NULL + errno, after logging what to fix.
+struct hub *hub_new(struct loop *, const struct conf *, struct plugins *, struct store *, struct metrics *);
+void hub_free(struct hub *); // ends all sessions with their `close`; NULL is allowed
+
+// From now on refuse joins that would make a new call (close {sessionID}); existing calls still take joins.
+// drained is called once, from the loop, when no session is left.
+void hub_drain(struct hub *, void (*drained)(void *arg), void *arg);
 
 void hub_join(struct hub *, conn_id, struct str client, const struct join_msg *);
 void hub_leave(struct hub *, conn_id, struct str client, struct str session_id);
@@ -53,9 +74,7 @@ struct hub_load {
 void hub_load(const struct hub *, struct hub_load *);
 
 // --- implemented by the connections, called by the calls ---------------------------------------
-struct plugins; // all plugin WebSockets
-
-enum deliver { // who gets a message when the session's own connection is gone (D13)
+enum deliver {       // who gets a message when the session's own connection is gone (D13)
 	DELIVER_ALL, // every live connection of the client: SDP, ICE, close
 	DELIVER_ONE, // any one live connection of the client: VAD
 };
