@@ -22,9 +22,9 @@
 #include <stdint.h>
 
 #define IPC_VERSION 1
-#define IPC_MAX_MSG 1024   // bytes, largest struct below
-#define IPC_MAX_TRACKS 16  // per session
-#define IPC_MAX_LEGS 256   // per session
+#define IPC_MAX_MSG 1024  // bytes, largest struct below
+#define IPC_MAX_TRACKS 16 // per session
+#define IPC_MAX_LEGS 256  // per session
 #define IPC_N_HELLO_FDS 4
 
 enum ipc_type {
@@ -35,24 +35,24 @@ enum ipc_type {
 	CMD_SESSION_ICE,    // struct ipc_session_ice: (further) ICE credentials; the old ones stay valid 30 s
 	CMD_SESSION_KEYS,   // struct ipc_session_keys: media may flow from here on
 	CMD_SESSION_EXTMAP, // struct ipc_session_extmap
-	CMD_SESSION_DEL,    // struct ipc_session_ref: its tracks and legs go too, also legs of others fed by it
-	CMD_TRACK_ADD,      // struct ipc_track_add: also changes an existing track
-	CMD_TRACK_GATE,     // struct ipc_track_gate: mute and unmute
-	CMD_TRACK_DEL,      // struct ipc_track_ref
-	CMD_LEG_ADD,        // struct ipc_leg_add
-	CMD_LEG_DEL,        // struct ipc_leg_ref
+	CMD_SESSION_DEL, // struct ipc_session_ref: its tracks and legs go too, also legs of others fed by it
+	CMD_TRACK_ADD,   // struct ipc_track_add: also changes an existing track
+	CMD_TRACK_GATE,  // struct ipc_track_gate: mute and unmute
+	CMD_TRACK_DEL,   // struct ipc_track_ref
+	CMD_LEG_ADD,     // struct ipc_leg_add
+	CMD_LEG_DEL,     // struct ipc_leg_ref
 
 	// sluice-dp -> sluice-cp
-	EVT_HELLO = 100,    // struct ipc_hello, with IPC_N_HELLO_FDS descriptors
-	EVT_ACK,            // struct ipc_ack
-	EVT_PATH,           // struct ipc_path: selected or changed path of a session
-	EVT_LIVENESS,       // struct ipc_liveness
-	EVT_TRACK_LIVE,     // struct ipc_track_live: first authenticated RTP of an SSRC of a track
-	EVT_VOICE,          // struct ipc_voice: talking or not, rule of docs/ipc.md
-	EVT_SNAP_SESSION,   // struct ipc_snap_session
-	EVT_SNAP_TRACK,     // struct ipc_snap_track
-	EVT_SNAP_LEG,       // struct ipc_snap_leg
-	EVT_SNAP_END,       // struct ipc_bare
+	EVT_HELLO = 100,  // struct ipc_hello, with IPC_N_HELLO_FDS descriptors
+	EVT_ACK,          // struct ipc_ack
+	EVT_PATH,         // struct ipc_path: selected or changed path of a session
+	EVT_LIVENESS,     // struct ipc_liveness
+	EVT_TRACK_LIVE,   // struct ipc_track_live: first authenticated RTP of an SSRC of a track
+	EVT_VOICE,        // struct ipc_voice: talking or not, rule of docs/ipc.md
+	EVT_SNAP_SESSION, // struct ipc_snap_session
+	EVT_SNAP_TRACK,   // struct ipc_snap_track
+	EVT_SNAP_LEG,     // struct ipc_snap_leg
+	EVT_SNAP_END,     // struct ipc_bare
 };
 
 struct ipc_hdr {
@@ -69,8 +69,8 @@ struct ipc_hello {
 	struct ipc_hdr hdr;
 	uint32_t version; // IPC_VERSION
 	uint32_t pid;
-	uint64_t boot_id;   // random per start of the sender: tells "same process" from "restarted"
-	uint32_t punt_size; // dp only: bytes of each direction's ring data area
+	uint64_t boot_id;      // random per start of the sender: tells "same process" from "restarted"
+	uint32_t punt_size;    // dp only: bytes of each direction's ring data area
 	uint32_t max_sessions; // dp only
 	uint16_t n_workers;    // dp only
 	uint16_t media_port;   // dp only: UDP port that serves, host order
@@ -79,11 +79,11 @@ struct ipc_hello {
 
 // A transport address as seen on the wire.
 struct ipc_addr {
-	uint8_t family;  // 4, 6, or 0 when absent
-	uint8_t proto;   // 17 UDP, 6 TCP
-	uint16_t port;   // host order
-	uint32_t conn;   // TCP: connection id of the dataplane; UDP: 0
-	uint8_t ip[16];  // network order; IPv4 in the first four bytes
+	uint8_t family; // 4, 6, or 0 when absent
+	uint8_t proto;  // 17 UDP, 6 TCP
+	uint16_t port;  // host order
+	uint32_t conn;  // TCP: connection id of the dataplane; UDP: 0
+	uint8_t ip[16]; // network order; IPv4 in the first four bytes
 };
 static_assert(sizeof(struct ipc_addr) == 24);
 
@@ -100,11 +100,11 @@ struct ipc_session_ref {
 struct ipc_session_add {
 	struct ipc_hdr hdr;
 	uint32_t sid;
-	uint32_t call;       // call number, for statistics and placement only
-	uint64_t cookie;     // opaque to dp, returned in the snapshot
+	uint32_t call;             // call number, for statistics and placement only
+	uint64_t cookie;           // opaque to dp, returned in the snapshot
 	char ufrag[IPC_UFRAG_LEN]; // local; found by exact match, so random enough never to collide
 	char pwd[IPC_PWD_LEN];     // local
-	char name[32];       // session id of the API, NUL-terminated when shorter: CNAME we send, shown by tools
+	char name[32]; // session id of the API, NUL-terminated when shorter: CNAME we send, shown by tools
 };
 
 struct ipc_session_ice {
@@ -115,7 +115,7 @@ struct ipc_session_ice {
 	char ufrag[IPC_UFRAG_LEN]; // local
 	char pwd[IPC_PWD_LEN];     // local
 	char remote_ufrag[32];
-	char remote_pwd[256];      // NUL-terminated; for path probes
+	char remote_pwd[256]; // NUL-terminated; for path probes
 };
 
 // Master keys and salts, split by RFC 5764 section 4.2: rx opens what the client sends, tx seals what we
@@ -126,8 +126,8 @@ struct ipc_session_keys {
 	uint32_t sid;
 	uint16_t profile; // enum seal_profile = DTLS-SRTP profile id (RFC 5764, RFC 7714)
 	uint16_t rsvd;
-	uint32_t rtcp_ssrc; // sender SSRC of RTCP we send where no media SSRC fits
-	uint8_t rx_key[32], tx_key[32]; // first 16 bytes for 128-bit profiles
+	uint32_t rtcp_ssrc;               // sender SSRC of RTCP we send where no media SSRC fits
+	uint8_t rx_key[32], tx_key[32];   // first 16 bytes for 128-bit profiles
 	uint8_t rx_salt[16], tx_salt[16]; // 12 (GCM) or 14 (CM) bytes
 };
 
@@ -153,9 +153,9 @@ struct ipc_track_add {
 	struct ipc_hdr hdr;
 	uint32_t sid;
 	uint16_t track;
-	uint8_t kind;     // enum ipc_kind
-	uint8_t enabled;  // forward from the first packet on (voice starts enabled)
-	char mid[16];     // NUL-terminated when shorter
+	uint8_t kind;    // enum ipc_kind
+	uint8_t enabled; // forward from the first packet on (voice starts enabled)
+	char mid[16];    // NUL-terminated when shorter
 	uint32_t clock_hz;
 	uint32_t ssrc[IPC_TRACK_SSRCS]; // 0: unused entry
 	struct {
@@ -190,11 +190,11 @@ struct ipc_leg_add {
 	uint32_t sid; // receiver
 	uint16_t leg;
 	uint8_t kind;
-	uint8_t pt;        // payload type the receiver expects
+	uint8_t pt; // payload type the receiver expects
 	uint32_t src_sid;
 	uint16_t src_track;
-	uint8_t codec;     // enum ipc_codec
-	uint8_t rtx_pt;    // 0: no RTX
+	uint8_t codec;  // enum ipc_codec
+	uint8_t rtx_pt; // 0: no RTX
 	uint32_t ssrc;
 	uint32_t rtx_ssrc;
 	uint32_t clock_hz;
@@ -243,9 +243,9 @@ struct ipc_track_live {
 	uint32_t sid;
 	uint16_t track;
 	uint8_t pt;
-	uint8_t codec;  // enum ipc_codec
+	uint8_t codec; // enum ipc_codec
 	uint32_t ssrc;
-	char rid[12];   // "" when none
+	char rid[12]; // "" when none
 };
 
 struct ipc_voice {
@@ -264,9 +264,9 @@ struct ipc_snap_session {
 	char name[32];
 	char ufrag[IPC_UFRAG_LEN];
 	char pwd[IPC_PWD_LEN];
-	uint16_t profile;  // 0: no keys yet
-	uint8_t worker;    // home worker
-	uint8_t liveness;  // enum ipc_liveness_state
+	uint16_t profile; // 0: no keys yet
+	uint8_t worker;   // home worker
+	uint8_t liveness; // enum ipc_liveness_state
 	uint32_t rtcp_ssrc;
 	struct ipc_addr remote; // selected path, family 0 when none
 	struct ipc_addr local;
@@ -285,7 +285,8 @@ struct ipc_snap_leg {
 	struct ipc_leg_add add;
 };
 
-static_assert(sizeof(struct ipc_snap_session) <= IPC_MAX_MSG && sizeof(struct ipc_session_ice) <= IPC_MAX_MSG);
+static_assert(sizeof(struct ipc_snap_session) <= IPC_MAX_MSG &&
+	      sizeof(struct ipc_session_ice) <= IPC_MAX_MSG);
 
 // --- punt rings --------------------------------------------------------------------------------
 // One frame in a punt ring (lib/ipc/pktring.h). dp -> cp: a DTLS datagram that came in on the session's
@@ -296,7 +297,7 @@ struct punt_hdr {
 	uint32_t sid;
 	uint8_t kind; // enum punt_kind
 	uint8_t rsvd;
-	uint16_t len; // payload bytes after this header, at most PUNT_MAX_PAYLOAD
+	uint16_t len;         // payload bytes after this header, at most PUNT_MAX_PAYLOAD
 	struct ipc_addr addr; // dp -> cp: source; cp -> dp: destination or family 0
 };
 #define PUNT_MAX_PAYLOAD 2048
