@@ -227,7 +227,7 @@ static bool set_options(struct socket *s)
 	// The path is watched by ICE consent, so SCTP itself never gives up first and sends no heartbeats.
 	struct sctp_assocparams assoc = {.sasoc_asocmaxrxt = 60, .sasoc_cookie_life = 60000};
 	struct sctp_assoc_value reset = {.assoc_id = SCTP_ALL_ASSOC, .assoc_value = SCTP_ENABLE_RESET_STREAM_REQ};
-	struct sctp_paddrparams path = {.spp_pathmtu = DCHAN_MAX_PACKET,
+	struct sctp_paddrparams path = {.spp_pathmtu = DCHAN_MAX_PACKET - 30, // it may exceed this by a chunk header
 					.spp_pathmaxrxt = 60,
 					.spp_flags = SPP_PMTUD_DISABLE | SPP_HB_DISABLE};
 	int on = 1, sndbuf = DCHAN_MAX_QUEUE, rcvbuf = RECV_WINDOW, interleave = 0;

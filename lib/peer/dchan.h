@@ -50,7 +50,8 @@ struct dchan_ops {
 [[nodiscard]] int dchan_start(ns_t now);
 void dchan_stop(void);
 
-// Advance all timers of all associations to now.
+// Advance all timers of all associations to now. What is old enough to be sent again usrsctp judges by
+// the real clock, so time may not be made to run faster than it.
 void dchan_clock(ns_t now);
 
 // New association over an established DTLS connection; ops are copied, arg is borrowed. Calls ops.send
