@@ -20,6 +20,7 @@ type Plugin struct {
 
 	mut      sync.Mutex
 	sessions map[string]*Peer
+	raw      map[string]chan string // SDP of sessions without a Peer
 	Hello    chan map[string]string
 	Closed   chan string // session ids of `close`
 	Voice    chan rtc.Message
@@ -57,7 +58,7 @@ func ConnectPlugin(url, id, key string, opts ...service.ClientOption) (*Plugin, 
 	if err != nil {
 		return nil, err
 	}
-	p := &Plugin{Client: c, ID: id, Key: key, sessions: map[string]*Peer{},
+	p := &Plugin{Client: c, ID: id, Key: key, sessions: map[string]*Peer{}, raw: map[string]chan string{},
 		Hello: make(chan map[string]string, 16), Closed: make(chan string, 1024),
 		Voice: make(chan rtc.Message, 1024), Errors: make(chan error, 64)}
 	if err := c.Connect(); err != nil {
@@ -98,10 +99,14 @@ func (p *Plugin) receive() {
 		case service.ClientMessageRTC:
 			if d, ok := m.Data.(rtc.Message); ok {
 				p.mut.Lock()
-				peer := p.sessions[d.SessionID]
+				peer, raw := p.sessions[d.SessionID], p.raw[d.SessionID]
 				p.mut.Unlock()
 				if peer != nil {
 					peer.signal(d)
+				}
+				var sdp struct{ SDP string }
+				if raw != nil && d.Type == rtc.SDPMessage && json.Unmarshal(d.Data, &sdp) == nil {
+					offer(raw, sdp.SDP)
 				}
 			}
 		}
