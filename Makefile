@@ -129,11 +129,18 @@ asan: ## unit tests under ASan, LSan and UBSan
 	@$(MAKE) --no-print-directory MODE=asan unit
 tsan: ## unit tests under ThreadSanitizer
 	@$(MAKE) --no-print-directory MODE=tsan unit
+.PHONY: build-tests
+build-tests: all $(UNIT_BIN) $(addprefix build/fuzz/,$(FUZZ))
+	@$(MAKE) --no-print-directory MODE=asan all unit-bins
+	@$(MAKE) --no-print-directory MODE=tsan unit-bins
+.PHONY: unit-bins
+unit-bins: $(UNIT_BIN)
 debug: ## build both daemons for gdb
 	@$(MAKE) --no-print-directory MODE=debug all
 test: ## install what is missing, build, run every test that CI runs
 	@tools/devtools/install-packages run test
-	@rm -rf build/tap
+	@rm -rf build/tap && mkdir -p build
+	@$(MAKE) --no-print-directory -k -j$$(nproc) build-tests >build/build.log 2>&1 || tail -40 build/build.log
 	@$(MAKE) --no-print-directory -k all check asan tsan fuzz flow interop; \
 		status=$$?; tools/devtools/tap-sum || exit 1; exit $$status
 

@@ -27,7 +27,7 @@ dissect() { tshark -r "$pcap" -o rtp.heuristic_rtp:TRUE --enable-heuristic rtp_u
 n=0
 check() { # TEXT COUNT CONDITION
 	n=$((n + 1))
-	if [ "$2" "$3" "$4" ]; then echo "ok $n - $1 ($2)"; else echo "not ok $n - $1: $2, want $3 $4"; fi
+	if test "$2" "$3" "$4"; then echo "ok $n - $1 ($2)"; else echo "not ok $n - $1: $2, want $3 $4"; fi
 }
 check "STUN responses" "$(dissect -Y 'stun.type == 0x0101' | wc -l)" -ge 4
 check "DTLS records" "$(dissect -Y 'dtls.record' | wc -l)" -ge 8
