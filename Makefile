@@ -5,6 +5,10 @@ CC ?= gcc
 CLANG ?= clang-14
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
+# Q hides commands; V=1 shows them.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
+
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
 	-Wimplicit-fallthrough -Wcast-align -Wno-unused-parameter -Wno-missing-field-initializers
 ifdef CI
@@ -53,7 +57,8 @@ all: $(B)/sluice-dp $(B)/sluice-cp ## build both daemons
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(foreach d,$(patsubst %/,%,$(dir $<)),$(flags_$(d))) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS) $(foreach d,$(patsubst %/,%,$(dir $<)),$(flags_$(d))) -c -o $@ $<
 $(B)/libsluice.a: $(call obj,$(LIB_SRC))
 $(B)/libseal.a: $(call obj,$(SEAL_SRC))
 $(B)/libpeer.a: $(call obj,$(PEER_SRC))
@@ -61,15 +66,19 @@ $(B)/libdp.a: $(call obj,$(filter-out dataplane/main.c,$(DP_SRC)))
 $(B)/libcp.a: $(call obj,$(filter-out controlplane/main.c,$(CP_SRC)))
 $(B)/%.a:
 	@mkdir -p $(@D) && rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 $(B)/%.bpf.o: %.bpf.c
 	@mkdir -p $(@D)
-	$(CLANG) -O2 -g -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
+	$(call say,BPF)
+	$(Q)$(CLANG) -O2 -g -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
 
 $(B)/sluice-dp: $(call obj,dataplane/main.c) $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a | $(BPF_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
 $(B)/sluice-cp: $(call obj,controlplane/main.c) $(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(CP_LIBS) $(BASE_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CP_LIBS) $(BASE_LIBS)
 
 # --- tests -------------------------------------------------------------------------------------
 # A unit test file tests/unit/PART/NAME_test.c exports `CU_TestInfo NAME_tests[]`; the list is generated.
@@ -79,9 +88,11 @@ $(B)/tests/unit/$(1)/suites.h: $(call unit_src,$(1)) Makefile
 	@mkdir -p $$(@D)
 	@for f in $(call unit_src,$(1)); do n=$$$$(basename $$$$f _test.c); echo "SUITE($$$$n)"; done > $$@
 $(B)/tests/unit/$(1)/main.o: tests/unit/main.c $(B)/tests/unit/$(1)/suites.h
-	$(CC) $(CFLAGS) -DSUITES_H='"tests/unit/$(1)/suites.h"' -c -o $$@ $$<
+	$$(call say,CC)
+	$$(Q)$(CC) $(CFLAGS) -DSUITES_H='"tests/unit/$(1)/suites.h"' -c -o $$@ $$<
 $(B)/unit-$(1): $(B)/tests/unit/$(1)/main.o $(patsubst %.c,$(B)/%.o,$(call unit_src,$(1))) $(2)
-	$(CC) $(LDFLAGS) -o $$@ $$^ $(3) $(BASE_LIBS) -lcunit
+	$$(call say,LD)
+	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(3) $(BASE_LIBS) -lcunit
 endef
 $(eval $(call unit_part,lib,$(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a,$(SEAL_LIBS) $$(PEER_LIBS) -lmsgpackc -lz))
 $(eval $(call unit_part,dataplane,$(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a,$$(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS)))
@@ -94,7 +105,7 @@ unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
 check: layers headers unit fuzz-replay lint-sh spell ## what to run before each commit, under 2 minutes
 layers: ## who may include whom
 	@tools/devtools/check-layers
-headers: ## each header compiles alone, each public function is documented
+headers: ## each header compiles alone
 	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/check-headers
 lint-sh:
 	@tools/devtools/tap shellcheck tools/devtools/check-shell
@@ -107,10 +118,12 @@ FUZZ_CFLAGS := -std=gnu2x -g -O1 -I. -D_GNU_SOURCE -DFUZZING -DDEBUG -Wno-unknow
 FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(FUZZ_SAN) -MMD -MP -DSLUICE_VERSION='"fuzz"' -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(FUZZ_SAN) -MMD -MP -DSLUICE_VERSION='"fuzz"' -c -o $@ $<
 define fuzz_target
 build/fuzz/$(1): build/fuzz/obj/tests/fuzz/$(1)_fuzz.o $(patsubst %.c,build/fuzz/obj/%.o,$(LIB_SRC) $(shell sed -n 's|^// sources: ||p' tests/fuzz/$(1)_fuzz.c))
-	$(CLANG) -fsanitize=fuzzer $(FUZZ_SAN) -o $$@ $$^ $(BASE_LIBS) $(shell sed -n 's|^// libs: ||p' tests/fuzz/$(1)_fuzz.c)
+	$$(call say,LD)
+	$$(Q)$(CLANG) -fsanitize=fuzzer $(FUZZ_SAN) -o $$@ $$^ $(BASE_LIBS) $(shell sed -n 's|^// libs: ||p' tests/fuzz/$(1)_fuzz.c)
 endef
 $(foreach f,$(FUZZ),$(eval $(call fuzz_target,$(f))))
 SECONDS_EACH ?= 20
@@ -156,7 +169,8 @@ demo: ## a page to talk through a running `make run`, in two browser tabs
 	@tools/devtools/install-packages demo
 	@API_PORT=$(API_PORT) exec tools/demo/start
 $(B)/perf-%: $(B)/tests/perf/%.o $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
 bench: all $(addprefix $(B)/perf-,$(PERF)) ## cycles per packet and CPU per delivered packet -> build/bench/
 	@tests/perf/bench $(B)
 
