@@ -21,13 +21,14 @@ enum seal_profile {
 	SEAL_AEAD_AES_256_GCM = 0x0008,
 };
 
-#define SEAL_MAX_TAG 16                   // bytes a packet grows by, RTP
-#define SEAL_MAX_RTCP_GROWTH (16 + 4)     // tag and index word
-#define SEAL_MAX_BURST 64                 // packets per call
+#define SEAL_MAX_TAG 16               // bytes a packet grows by, RTP
+#define SEAL_MAX_RTCP_GROWTH (16 + 4) // tag and index word
+#define SEAL_MAX_BURST 64             // packets per call
+#define SEAL_MAX_RTCP 2048            // bytes of a plain RTCP compound
 
 // 0 for an unknown profile.
-size_t seal_key_len(enum seal_profile);   // master key bytes
-size_t seal_salt_len(enum seal_profile);  // master salt bytes
+size_t seal_key_len(enum seal_profile);  // master key bytes
+size_t seal_salt_len(enum seal_profile); // master salt bytes
 size_t seal_rtp_tag_len(enum seal_profile);
 size_t seal_rtcp_growth(enum seal_profile); // tag + index word
 const char *seal_profile_name(enum seal_profile);
@@ -35,7 +36,9 @@ const char *seal_profile_name(enum seal_profile);
 struct seal_engine; // per thread: ipsec-mb manager, scratch, counters
 struct seal_key;    // one direction of one session: expanded keys; 64-byte aligned
 
-// backend: NULL or "ipsec-mb" or "libsrtp2". NULL + EINVAL (unknown), ENOMEM, ENOTSUP (CPU).
+// backend: "ipsec-mb", "libsrtp2", or NULL for the first of the two that this CPU can run (ipsec-mb wants
+// AES instructions). "ipsec-mb/sse", /avx, /avx2, /avx512, /avx512-vaes choose an implementation, for tests;
+// keys made by one do not fit another. NULL + EINVAL (unknown), ENOMEM, ENOTSUP (CPU).
 struct seal_engine *seal_engine_new(const char *backend);
 void seal_engine_free(struct seal_engine *);
 const char *seal_engine_name(const struct seal_engine *); // "ipsec-mb 1.3 avx512-vaes" and the like
@@ -43,7 +46,9 @@ const char *seal_engine_name(const struct seal_engine *); // "ipsec-mb 1.3 avx51
 // RFC vectors on this engine (KDF, RTP, RTCP, all profiles). 0 or -EBADMSG.
 [[nodiscard]] int seal_self_test(struct seal_engine *);
 
-// Bytes of one key, so a caller can place keys in its own memory (aligned to 64).
+// Bytes of one key, a multiple of 64, so a caller can place keys in its own memory (aligned to 64): 1088 with
+// VAES, 448 with AVX2 or AVX-512 only, 576 with SSE and AVX, 64 with libsrtp2 (which has the rest on the
+// heap).
 size_t seal_key_size(const struct seal_engine *);
 
 // Expand master key and salt into *key (seal_key_size bytes). 0, -EINVAL.
@@ -56,14 +61,16 @@ enum seal_profile seal_key_profile(const struct seal_key *);
 struct seal_rtp {
 	const struct seal_key *key; // borrowed
 	uint8_t *hdr;       // RTP header with CSRCs and extension, final; authenticated, not encrypted
-	const uint8_t *src; // payload in: plaintext (protect), ciphertext followed by the tag (unprotect)
-	uint8_t *dst;       // payload out; protect: must be hdr + hdr_len and have room for the tag; unprotect:
-			    // may equal src
+	const uint8_t *src; // payload in; protect: plaintext anywhere, may equal dst; unprotect: must be
+			    // hdr + hdr_len, ciphertext followed by the tag. The tag's bytes are unchanged on
+			    // return but may be written meanwhile.
+	uint8_t *dst; // payload out; protect: must be hdr + hdr_len and have room for the tag; unprotect:
+		      // anywhere, may equal src
 	uint16_t hdr_len;
-	uint16_t len;       // payload bytes in: without tag (protect), with tag (unprotect)
-	uint32_t ssrc;      // host order
-	uint64_t index;     // ROC << 16 | seq
-	int err;            // out: 0 or -EBADMSG (tag wrong; dst content is undefined then)
+	uint16_t len;   // payload bytes in: without tag (protect), with tag (unprotect)
+	uint32_t ssrc;  // host order
+	uint64_t index; // ROC << 16 | seq
+	int err;        // out: 0 or -EBADMSG (tag wrong; dst content is undefined then)
 };
 
 // Protect or unprotect n <= SEAL_MAX_BURST packets, any mix of profiles and keys. Return how many have err 0.
@@ -71,7 +78,7 @@ unsigned seal_rtp_protect(struct seal_engine *, struct seal_rtp *, unsigned n);
 unsigned seal_rtp_unprotect(struct seal_engine *, struct seal_rtp *, unsigned n);
 
 // One SRTCP compound, in place. index is 31 bits; protect always encrypts (E = 1).
-// protect:   len bytes in, room for seal_rtcp_growth; returns new length or -EINVAL
+// protect:   len bytes in (8..SEAL_MAX_RTCP), room for seal_rtcp_growth; returns new length or -EINVAL
 // unprotect: returns plain length and the index, or -EBADMSG; E = 0 packets are authenticated only.
 //            The caller checks replay on *index before using anything.
 [[nodiscard]] int seal_rtcp_protect(struct seal_engine *, const struct seal_key *, uint8_t *pkt, size_t len,
