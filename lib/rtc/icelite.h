@@ -69,7 +69,7 @@ enum icelite_liveness {
 };
 
 enum icelite_event {
-	ICELITE_EV_PATH = 1,        // selected pair or its nomination changed: icelite_path
+	ICELITE_EV_PATH = 1,        // selected pair or its nomination changed: icelite_path (NULL: gone)
 	ICELITE_EV_LIVENESS = 2,    // a->liveness changed
 	ICELITE_EV_PAIR_NEW = 4,    // out->pair_new is a new pair: bind its tuple to the session
 	ICELITE_EV_PAIR_GONE = 8,   // out->gone[0..n_gone): unbind these tuples
@@ -110,7 +110,7 @@ struct icelite_pair {
 	struct icelite_tuple tuple;
 	uint32_t priority;   // of the last check
 	uint32_t last_check; // ms
-	uint32_t last_rx;    // ms, any authenticated packet
+	uint32_t media_from; // ms, last_media when n_media began
 	uint32_t bucket_at;  // ms
 	uint32_t n_rx_bytes; // since it became a pair or was selected; saturating
 	uint32_t n_tx_bytes; // sent to it while unproven; saturating
@@ -151,6 +151,7 @@ struct icelite {
 	uint16_t rate_bucket;
 	uint8_t probe_txid[STUN_TXID_LEN]; // of the probe under way
 	int8_t probe_pair;                 // -1: none
+	bool had_path;                     // some check was valid
 	ns_t born;
 };
 static_assert(sizeof(struct icelite) <= 1152, "an idle session must stay small");
@@ -165,8 +166,7 @@ void icelite_init(struct icelite *, ns_t now);
 // returns: 0, -EINVAL when a remote value is too long (remote_pwd beyond ICELITE_REMOTE_PWD only disables
 // probes)
 [[nodiscard]] int icelite_set_creds(struct icelite *, const char *ufrag, const char *pwd,
-				    struct str remote_ufrag, struct str remote_pwd, ns_t now,
-				    struct icelite_out *);
+				    struct str remote_ufrag, struct str remote_pwd, struct icelite_out *);
 
 // One parsed STUN message for this session.
 enum icelite_verdict icelite_on_stun(struct icelite *, const struct icelite_env *, const struct stun_msg *,
@@ -199,6 +199,9 @@ bool icelite_may_send_to(struct icelite *, unsigned pair, unsigned n);
 // Timers: idle pairs, silent selection, liveness, probes, old credentials. Call every 50..500 ms; a probe
 // comes out as ICELITE_EV_SEND.
 void icelite_tick(struct icelite *, const struct icelite_env *, ns_t now, struct icelite_out *);
+
+// Wipe credentials. The agent is not to be used afterwards.
+void icelite_fini(struct icelite *);
 
 // Selected pair; NULL when there is none.
 static inline const struct icelite_pair *icelite_path(const struct icelite *a)

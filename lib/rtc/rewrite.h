@@ -55,6 +55,9 @@ void seqrank_skip(struct seqrank *, uint64_t index);
 
 #define REWRITE_EPOCHS 4
 #define REWRITE_BACK 1024 // output indices behind the highest that are still mapped
+#define REWRITE_MAX_GAP \
+	2000 // lost packets that leave a gap; more are closed up (nobody asks for so many again, and
+	     // receivers guess the roll-over counter from the gap)
 
 struct rewrite_epoch {
 	uint64_t first_out;  // output index its range begins with; it ends where the next one begins
@@ -91,14 +94,15 @@ struct rewrite_in {
 struct rewrite_out {
 	uint64_t index; // 48 bits, ROC << 16 | seq
 	uint32_t ts;
-	bool set_marker; // first packet after a pause, a switch or suppressed packets
+	bool set_marker; // audio: first packet after a pause, a switch or suppressed packets
 	bool is_late;    // fills a gap behind the highest index
 };
 
 enum rewrite_verdict {
 	REWRITE_OK,
-	REWRITE_SWITCH_NEEDED, // first packet of the leg, or of another source or layer
-	REWRITE_LATE,          // belongs to before the epoch or outside the window: drop
+	REWRITE_SWITCH_NEEDED, // first packet of the leg, or of a source or layer that is not current: the
+			       // one to switch to, or the one left behind (drop it then)
+	REWRITE_LATE, // belongs to before the epoch or outside the window: drop
 };
 
 // A start from 32 random bits: within [1, 0x7fff], so that early loss cannot hide a roll-over.

@@ -67,6 +67,7 @@ struct pub_clock {
 	int64_t slot_no[PUB_CLOCK_SLOTS];  // number of those 5 s, 0: unused
 	int64_t offset;                    // ns, what is used: follows the minimum by at most 1 ms/s
 	ns_t slewed_at;
+	uint32_t era; // counts steps of the publisher's clock: maps made before one are void
 	bool started;
 };
 
@@ -75,6 +76,7 @@ struct sr_map {
 	uint64_t ntp; // of the last accepted SR
 	uint32_t rtp;
 	uint32_t clock_hz;
+	uint32_t era;       // pub_clock's, when it was accepted
 	uint8_t n_rejected; // in a row; the 5th is accepted as a new beginning (publisher's clock was set)
 	bool valid;
 };

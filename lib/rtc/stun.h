@@ -57,12 +57,12 @@ struct stun_msg {
 	uint8_t n_unknown; // comprehension-required attributes we do not know; at most STUN_MAX_UNKNOWN kept
 	uint16_t mac_off; // offset of the MESSAGE-INTEGRITY attribute, 0: none; the MAC covers what is before
 	uint16_t error_code;  // 300..699 of an error response, else 0
-	bool has_fingerprint; // present, last, and right
-	bool bad_fingerprint; // present but not last or not right
+	bool has_fingerprint; // present and last; its value is judged by stun_fingerprint_check
 	bool has_username, has_priority, has_nomination;
 	bool use_candidate, controlling, controlled;
 	uint32_t priority;
-	uint32_t nomination; // 24 bits
+	uint32_t nomination;  // 24 bits
+	uint32_t fingerprint; // as received
 	uint64_t tie_breaker;
 	struct str username;     // borrowed
 	struct stun_addr mapped; // XOR-MAPPED-ADDRESS
@@ -75,6 +75,10 @@ struct stun_msg {
 // returns: 0; -EBADMSG malformed (an attribute overruns, more than STUN_MAX_ATTRS, a fixed-size attribute of
 //          another size, not STUN at all)
 [[nodiscard]] int stun_parse(uint8_t *p, size_t len, struct stun_msg *msg);
+
+// Is FINGERPRINT present, last and right? Not part of stun_parse, so that a stranger's message costs a
+// look-up before it costs a CRC.
+bool stun_fingerprint_check(const struct stun_msg *);
 
 // The two halves of USERNAME ("local:remote" in a request we receive); false when there is not exactly one
 // ':'.

@@ -48,7 +48,8 @@ void twcc_log_add(struct twcc_log *, uint16_t seq, ns_t arrival);
 // When the next report is due; NS_NEVER while nothing is pending.
 ns_t twcc_log_due(const struct twcc_log *);
 
-// Append one feedback message (RTCP header included) with what is pending.
+// Append one feedback message (RTCP header included) with what is pending. It may end in padding, so nothing
+// must follow it in its compound.
 //
 // returns: bytes written; 0 nothing pending; -ENOSPC when w has less room than the message needs (nothing
 //          written; 1200 bytes always suffice)
