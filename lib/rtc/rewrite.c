@@ -108,8 +108,8 @@ static uint32_t offset_elapsed(const struct rewrite *r, const struct rewrite_in 
 // second off (a new source behind the same SSRC) the offset is taken anew.
 static uint32_t offset_checked(const struct rewrite *r, const struct rewrite_in *in, uint32_t offset)
 {
-	int64_t d = seq32_diff(in->ts + offset, r->last_ts);
-	int64_t off_by = d - (int32_t)elapsed_ticks(r, in->now);
+	int32_t d = seq32_diff(in->ts + offset, r->last_ts);
+	int64_t off_by = seq32_diff((uint32_t)d, elapsed_ticks(r, in->now));
 
 	if (off_by > (int64_t)r->clock_hz || off_by < -(int64_t)r->clock_hz || d < 0)
 		return offset_elapsed(r, in);

@@ -70,7 +70,7 @@ void twcc_log_add(struct twcc_log *l, uint16_t seq, ns_t arrival)
 
 	if (!l->started) {
 		l->started = true;
-		l->start = arrival - arrival % (REF_TICKS * TICK_NS);
+		l->start = arrival - arrival % (REF_TICKS * TICK_NS) - REF_TICKS * TICK_NS; // no tick is 0
 		log_begin(l, 0x10000u + seq);
 	}
 	ext = seq32_extend(l->top, seq);

@@ -30,7 +30,7 @@ struct twcc_log {
 	uint32_t floor;     // numbers below are before the log began or too old
 	uint32_t low;       // lowest number that arrived since the last report (<= base when some came late)
 	uint32_t n_pending; // arrivals since the last report
-	ns_t start;         // tick 0; a multiple of 64 ms before the first arrival
+	ns_t start;         // tick 0; a multiple of 64 ms, 64 to 128 ms before the first arrival
 	ns_t last_sent;     // of the last report, or of the first arrival after silence
 	ns_t interval;      // nanoseconds between reports, default 100 ms
 	uint8_t fb_count;   // of the next message
