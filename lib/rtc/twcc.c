@@ -36,7 +36,8 @@ static uint32_t tick_of(const struct twcc_log *l, ns_t arrival)
 static void log_begin(struct twcc_log *l, uint32_t ext)
 {
 	memset(l->ring, 0, (l->mask + 1) * sizeof(*l->ring));
-	l->base = l->top = l->floor = l->low = ext;
+	l->base = l->top = l->low = ext;
+	l->floor = ext - (l->mask + 1) / 2; // the first to arrive need not be the first that was sent
 	l->n_pending = 0;
 }
 

@@ -58,10 +58,12 @@ static void golden(void)
 {
 	// Arrivals 64 ms * 5 + {1, 2.25, 3 (after a hole), 400} ms.
 	static const uint8_t want[] = {
-		0xaf, 205,  0, 7,    0,    0, 0, 1, 0, 0, 0, 2, 0, 10, 0, 5, // base, count
-		0,    0,    5, 0,                    // reference time, count of feedback
-		0xd4, 0x58,                          // 2-bit vector: small small lost small large
-		4,    5,    3, 0x06, 0x34, 0, 0, 3}; // 250 us each; 397 ms = 1588; padding
+		0xaf, 205,  0, 6,    0,    0, 0, 1, 0, 0, 0, 2, // header with padding, SSRCs
+		0,    10,   0, 5,                               // base, count
+		0,    0,    5, 0,                               // reference time, count of feedback
+		0xd4, 0x60,                                     // 2-bit vector: small small lost small large
+		4,    5,    3, 0x06, 0x34, 1,                   // 250 us each; 397 ms = 1588; padding of 1
+	};
 	uint8_t buf[64];
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 	ns_t t = 5 * 64 * MS;
@@ -220,7 +222,7 @@ static void random_run(uint32_t n_slots, uint64_t seed)
 			if (rand_u32() % 10 == 0 || at == 0)
 				continue;
 			now += rand_u32() % (4 * MS);
-			if (rand_u32() % 1000 == 0)
+			if (k == 0 && i % 2000 == 0) // reordered across a pause, yet within the back window
 				now += 300 * MS;
 			twcc_log_add(&l, (uint16_t)at, now);
 			truth[at].arrived = true;
