@@ -8,6 +8,10 @@
 #include <stdio.h>
 
 #define CONF_MAX_LIST 16
+#define CONF_MAX_KEYS 80
+#define CONF_MAX_CORES 128
+
+enum conf_source { CONF_DEFAULT, CONF_FILE, CONF_ENV };
 
 struct conf_list {
 	char *item[CONF_MAX_LIST]; // owned, NUL-terminated
@@ -19,13 +23,13 @@ struct conf {
 		char *listen;         // api.listen: "[address]:port" of HTTP and WebSocket (":8045")
 		bool tls_enable;      // api.tls.enable
 		char *tls_cert_file, *tls_key_file;
-		bool enable_admin;    // api.security.*
+		bool enable_admin;    // api.security.*, down to register_per_min
 		char *admin_secret_key;
 		bool allow_self_registration;
 		uint32_t session_expiration_min;
 		uint32_t max_clients; // registered clients (D7)
 		uint32_t register_per_min; // registrations per source address and minute
-		uint32_t max_body_bytes;   // D5
+		uint32_t max_body_bytes;   // api.max_body_bytes (D5)
 		uint32_t max_conns;        // HTTP and WebSocket connections
 		bool metrics_public;       // api.metrics_public: serve /metrics without authentication
 	} api;
@@ -34,7 +38,7 @@ struct conf {
 		struct conf_list address_udp, address_tcp; // rtc.ice_address_*
 		char *host_override;                  // rtc.ice_host_override
 		char *host_port_override;             // rtc.ice_host_port_override
-		struct conf_list ice_servers;         // STUN URLs
+		struct conf_list ice_servers;         // stun:, stuns:, turn: and turns: URLs; only stun: is used
 		char *turn_secret;
 		uint32_t turn_expiration_min;
 		bool enable_ipv6;
@@ -72,6 +76,7 @@ struct conf {
 	struct {
 		uint32_t max_s;          // drain.max_s: SIGTERM waits at most this long for calls to end
 	} drain;
+	uint8_t source[CONF_MAX_KEYS]; // enum conf_source, by row of the schema
 };
 
 // Where and why a configuration was refused: printed as "file:line:column: key: reason".
@@ -81,7 +86,7 @@ struct conf_error {
 
 // Defaults, then file (NULL: none), then environment. 0, or -EINVAL/-ENOENT/-errno with err->text filled.
 [[nodiscard]] int conf_load(struct conf *, const char *path, struct conf_error *err);
-// Same from memory; name is used in messages. (Tests and fuzzing.)
+// Same with text in place of the file; name is used in messages. (Tests and fuzzing.)
 [[nodiscard]] int conf_parse(struct conf *, const char *name, const char *text, size_t len, struct conf_error *err);
 void conf_fini(struct conf *);
 
@@ -91,3 +96,16 @@ void conf_print(const struct conf *, FILE *out);
 // The commented sample file, and the Markdown table, from the schema.
 void conf_print_sample(FILE *out);
 void conf_print_docs(FILE *out);
+
+// --- values with a syntax of their own ---------------------------------------------------------
+// All of them are checked by conf_load, so on a loaded configuration these do not fail.
+
+// "2-5,7" -> 2 3 4 5 7. Number of cores, 0 for "", or -EINVAL (syntax, twice the same, more than max).
+[[nodiscard]] int conf_cores(const char *text, uint16_t *core, unsigned max);
+
+// "[::1]:8045" -> "::1", 8045; ":8045" -> "", 8045. 0 or -EINVAL.
+[[nodiscard]] int conf_host_port(const char *text, char *host, size_t size, uint16_t *port);
+
+// rtc.ice_host_port_override for one local address: its port, or 0 when there is none. A single number
+// holds for every address.
+uint16_t conf_port_override(const char *text, const char *local_ip);
