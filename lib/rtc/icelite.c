@@ -385,8 +385,10 @@ static void on_check(struct icelite *a, int i, const struct stun_msg *m, bool is
 	if (i == a->selected)
 		for (int k = 0; k < ICELITE_PAIRS; k++)
 			a->pair[k].n_flagged = 0;
-	if (flagged)
+	if (flagged) {
 		nominate(a, i, m, is_current, t, out);
+		p->is_nominated = true; // also when another one is preferred
+	}
 	sel_is_weak =
 		a->selected == NO_PAIR || (!a->pair[a->selected].is_nominated &&
 					   a->pair[a->selected].tuple.proto == 6 && p->tuple.proto == 17);
