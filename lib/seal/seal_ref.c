@@ -403,6 +403,18 @@ static int ref_rtcp_protect(struct seal_engine *e, const struct seal_key *key, u
 	return status == srtp_err_status_ok ? 0 : -EINVAL;
 }
 
+// E = 0 under AES-CM: the library refuses what RFC 3711 section 3.4 lets a sender choose.
+static int cm_rtcp_open_clear(struct ref_ctx *ctx, const uint8_t *pkt, size_t len)
+{
+	uint8_t mac[SEAL_CM_TAG];
+	size_t msg_len = len - SEAL_CM_TAG;
+
+	if (srtp_auth_start(ctx->auth) != srtp_err_status_ok ||
+	    srtp_auth_compute(ctx->auth, pkt, (int)msg_len, mac) != srtp_err_status_ok)
+		return -EBADMSG;
+	return seal_same(mac, pkt + msg_len, sizeof(mac)) ? 0 : -EBADMSG;
+}
+
 static int ref_rtcp_unprotect(struct seal_engine *base, const struct seal_key *key, uint8_t *pkt, size_t len,
 			      uint32_t word)
 {
@@ -411,6 +423,8 @@ static int ref_rtcp_unprotect(struct seal_engine *base, const struct seal_key *k
 	int out_len = (int)len;
 	struct ref_stream *s = stream_find(ctx, be32_get(pkt + 4));
 
+	if (!seal_is_gcm(key->profile) && !(word & SEAL_E_BIT))
+		return cm_rtcp_open_clear(ctx, pkt, len);
 	if (s) // its window may have the index already
 		stream_forget(ctx, s);
 	memcpy(e->pkt, pkt, len);
