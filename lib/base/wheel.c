@@ -84,7 +84,7 @@ void wheel_arm(struct wheel *w, struct timer *t, ns_t due)
 	MUST(t->on_due != NULL);
 	t->due = due;
 	w->n_armed++;
-	if (tick_of(w, due) <= w->tick)
+	if (tick_of(w, due) <= w->passed)
 		chain_push(&w->expired, t);
 	else
 		wheel_place(w, t, w->tick);
@@ -187,8 +187,11 @@ static unsigned wheel_fire(struct wheel *w, struct timer **from, ns_t now, unsig
 unsigned wheel_advance(struct wheel *w, ns_t now, unsigned max)
 {
 	uint64_t target = now > w->start ? ((uint64_t)now - (uint64_t)w->start) / WHEEL_TICK_NS : 0;
-	unsigned n = wheel_fire(w, &w->expired, now, max);
+	unsigned n;
 
+	if (target > w->passed)
+		w->passed = target;
+	n = wheel_fire(w, &w->expired, now, max);
 	while (w->tick < target && (max == 0 || n < max)) {
 		uint64_t at = next_busy_tick(w);
 		size_t slot = at & SLOT_MASK;

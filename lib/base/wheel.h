@@ -18,7 +18,8 @@ struct timer {
 #define WHEEL_SLOTS 256
 
 struct wheel {
-	uint64_t tick; // ticks processed so far
+	uint64_t tick;   // ticks processed so far
+	uint64_t passed; // ticks that have passed by the latest now; >= tick
 	ns_t start;
 	uint32_t n_armed;
 	struct timer *expired; // due, to fire at the next advance

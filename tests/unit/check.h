@@ -6,6 +6,7 @@
 
 #include <CUnit/CUnit.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
