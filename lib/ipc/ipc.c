@@ -62,22 +62,36 @@ int ipc_connect(const char *path)
 	return err_set(err);
 }
 
-// Remove what a crashed process left; a socket that somebody serves stays.
-static int stale_remove(const char *path)
+// Does somebody serve there? A stream socket cannot connect to a seqpacket one: EPROTOTYPE when it is alive,
+// ECONNREFUSED when only the file is left, and in neither case does the server notice.
+static int stale_check(const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc, err;
+
+	if (fd < 0)
+		return -errno;
+	rc = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
+	err = errno;
+	close(fd);
+	if (rc < 0 && err == ECONNREFUSED)
+		return 0;
+	return err_set(rc == 0 || err == EPROTOTYPE || err == EAGAIN ? EADDRINUSE : err);
+}
+
+// Remove what a crashed process left.
+static int stale_remove(const struct sockaddr_un *sa)
 {
 	struct stat st;
-	int fd;
+	int rc;
 
-	if (lstat(path, &st) < 0)
+	if (lstat(sa->sun_path, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(EEXIST);
-	fd = ipc_connect(path);
-	if (fd >= 0)
-		close(fd);
-	if (fd != -ECONNREFUSED)
-		return err_set(fd >= 0 || fd == -EAGAIN ? EADDRINUSE : -fd);
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	rc = stale_check(sa);
+	if (rc < 0)
+		return rc;
+	return unlink(sa->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int ipc_listen(const char *path)
@@ -85,7 +99,7 @@ int ipc_listen(const char *path)
 	struct sockaddr_un sa;
 	int fd, err;
 
-	if (address_of(path, &sa) < 0 || stale_remove(path) < 0)
+	if (address_of(path, &sa) < 0 || stale_remove(&sa) < 0)
 		return -errno;
 	fd = seqpacket_socket();
 	if (fd < 0)
