@@ -344,7 +344,7 @@ static inline void gcm_dec(struct imb_engine *e, bool is_256, const struct gcm_k
 
 static inline void gcm_rtp_protect(struct imb_engine *e, struct seal_rtp *p)
 {
-	uint8_t nonce[12];
+	uint8_t nonce[16];
 
 	seal_gcm_nonce(nonce, p->key->salt, p->ssrc, p->index);
 	gcm_enc(e, p->key->profile == SEAL_AEAD_AES_256_GCM, key_gcm(p->key),
@@ -354,7 +354,7 @@ static inline void gcm_rtp_protect(struct imb_engine *e, struct seal_rtp *p)
 
 static inline void gcm_rtp_unprotect(struct imb_engine *e, struct seal_rtp *p)
 {
-	uint8_t nonce[12], tag[SEAL_GCM_TAG];
+	uint8_t nonce[16], tag[SEAL_GCM_TAG];
 
 	if (p->len < SEAL_GCM_TAG) {
 		p->err = -EBADMSG;
@@ -513,7 +513,7 @@ static void gcm_rtcp_protect(struct imb_engine *e, const struct seal_key *key, u
 			     uint32_t index)
 {
 	const struct rtcp_part *rtcp = key_rtcp(key);
-	uint8_t nonce[12], aad[SEAL_RTCP_CLEAR + SEAL_INDEX_WORD];
+	uint8_t nonce[16], aad[SEAL_RTCP_CLEAR + SEAL_INDEX_WORD];
 	uint8_t *body = pkt + SEAL_RTCP_CLEAR, *end = pkt + len;
 
 	memcpy(aad, pkt, SEAL_RTCP_CLEAR);
@@ -528,7 +528,7 @@ static int gcm_rtcp_unprotect(struct imb_engine *e, const struct seal_key *key, 
 			      uint32_t word)
 {
 	const struct rtcp_part *rtcp = key_rtcp(key);
-	uint8_t nonce[12], tag[SEAL_GCM_TAG];
+	uint8_t nonce[16], tag[SEAL_GCM_TAG];
 	size_t plain_len = len - SEAL_GCM_TAG - SEAL_INDEX_WORD;
 	size_t aad_len = word & SEAL_E_BIT ? SEAL_RTCP_CLEAR : plain_len; // E = 0: all is AAD
 

@@ -39,7 +39,7 @@ struct ref_ctx {
 	srtp_t srtp;           // owned
 	srtp_cipher_t *cipher; // owned: SRTCP sealing
 	srtp_auth_t *auth;     // owned: SRTCP sealing, CM only
-	uint8_t rtcp_salt[14]; // GCM only; the CM cipher has it inside
+	uint8_t rtcp_salt[16]; // GCM only, 12 count; the CM cipher has it inside
 	unsigned n_streams;
 	uint32_t tick;
 	struct ref_stream streams[REF_STREAMS];
@@ -181,7 +181,7 @@ static srtp_err_status_t rtcp_setup(struct ref_ctx *ctx, enum seal_profile profi
 
 	memcpy(key, s->rtcp_key, key_len);
 	memcpy(key + key_len, s->rtcp_salt, salt_len);
-	memcpy(ctx->rtcp_salt, s->rtcp_salt, sizeof(ctx->rtcp_salt));
+	memcpy(ctx->rtcp_salt, s->rtcp_salt, sizeof(s->rtcp_salt));
 	srtp_err_status_t status = srtp_cipher_type_alloc(type, &ctx->cipher, (int)(key_len + salt_len),
 							  seal_is_gcm(profile) ? SEAL_GCM_TAG : 0);
 	if (status == srtp_err_status_ok)
@@ -357,7 +357,7 @@ static void ref_rtp_unprotect(struct seal_engine *e, struct seal_rtp *p, unsigne
 // --- RTCP --------------------------------------------------------------------------------------
 static srtp_err_status_t gcm_rtcp_seal(struct ref_ctx *ctx, uint8_t *pkt, size_t len, uint32_t index)
 {
-	uint8_t nonce[12], aad[SEAL_RTCP_CLEAR + SEAL_INDEX_WORD];
+	uint8_t nonce[16], aad[SEAL_RTCP_CLEAR + SEAL_INDEX_WORD];
 	uint32_t body_len = (uint32_t)len - SEAL_RTCP_CLEAR, tag_len = SEAL_GCM_TAG;
 
 	memcpy(aad, pkt, SEAL_RTCP_CLEAR);
