@@ -1,0 +1,200 @@
+// In the page: any number of participants with the official client class, each with a tone of its own for a voice, and
+// what the tests ask about them. `window.lab` is driven by harness.mjs.
+import { RTCPeer } from '@mattermost/calls-common';
+import { Participant } from '../../../tools/demo/page/participant.mjs';
+
+const audio = new AudioContext({ sampleRate: 48000 });
+const people = new Map(); // id -> {who, streams, track, stream, elements, troubles, closed}
+let silenceSink;
+
+// A tone that only this person makes; 16 of them, far apart for an FFT after Opus.
+const hzOf = (id) => 400 + 200 * (Number(id.match(/\d+$/)?.[0] ?? 0) % 16);
+
+function toneTrack(hz) {
+	const oscillator = new OscillatorNode(audio, { frequency: hz });
+	const gain = new GainNode(audio, { gain: 0.3 });
+	const out = new MediaStreamAudioDestinationNode(audio, { channelCount: 1 });
+	oscillator.connect(gain).connect(out);
+	oscillator.start();
+	return out.stream;
+}
+
+const micStream = () =>
+	navigator.mediaDevices.getUserMedia({
+		audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+	});
+
+const the = (id) => people.get(id) ?? fail(`no participant ${id}`);
+function fail(text) {
+	throw new Error(text);
+}
+
+async function join(id, call, options = {}) {
+	await audio.resume();
+	const who = new Participant(RTCPeer, `ws://${location.host}/ws`, options);
+	const person = { who, streams: 0, elements: [], troubles: [], closed: null };
+	people.set(id, person);
+	who.on('stream', (stream) => {
+		person.streams++;
+		const element = document.createElement(stream.getVideoTracks().length ? 'video' : 'audio');
+		element.srcObject = stream;
+		element.autoplay = true;
+		person.elements.push(element); // Chromium counts audio energy only of what somebody plays
+		element.play().catch(() => {});
+	});
+	who.on('trouble', (text) => person.troubles.push(text));
+	who.on('close', (reason) => (person.closed = reason));
+	const begin = performance.now();
+	await who.join(call, id);
+	return { sessionID: who.sessionID, ms: performance.now() - begin };
+}
+
+async function unmute(id, source = 'tone') {
+	const person = the(id);
+	person.stream ??= source === 'mic' ? await micStream() : toneTrack(hzOf(id));
+	await person.who.unmute(person.stream.getAudioTracks()[0], person.stream);
+}
+
+// All in the same millisecond: the streams exist beforehand, nothing is awaited in between.
+async function unmuteTogether(ids) {
+	for (const id of ids) the(id).stream ??= toneTrack(hzOf(id));
+	await Promise.all(ids.map((id) => the(id).who.unmute(the(id).stream.getAudioTracks()[0], the(id).stream)));
+}
+
+function leave(id) {
+	const person = people.get(id);
+	if (!person) return;
+	people.delete(id);
+	person.who.leave();
+	for (const element of person.elements) element.srcObject = null;
+	for (const track of person.stream?.getTracks() ?? []) track.stop();
+}
+
+// mid -> session whose media our peer gets there, from the msid lines of the last remote description.
+function senders(person) {
+	const found = {};
+	for (const section of (person.who.peer.pc.remoteDescription?.sdp ?? '').split('\r\nm=').slice(1)) {
+		const mid = section.match(/\r\na=mid:(\S+)/)?.[1];
+		const from = section.match(/\r\na=(?:ssrc:\d+ )?msid:(\S+)/)?.[1];
+		if (from && /\r\na=send(only|recv)/.test(section)) found[mid] = from;
+	}
+	return found;
+}
+
+async function stats(id) {
+	const person = the(id);
+	const from = senders(person);
+	const report = await person.who.peer.getStats();
+	const result = { at: performance.now(), inbound: [], outbound: [], pair: null };
+	for (const entry of report.values()) {
+		if (entry.type === 'inbound-rtp') {
+			const remote = report.get(entry.remoteId);
+			result.inbound.push({
+				kind: entry.kind,
+				mid: entry.mid,
+				ssrc: entry.ssrc,
+				from: from[entry.mid] ?? null,
+				packets: entry.packetsReceived,
+				lost: entry.packetsLost,
+				jitter: entry.jitter,
+				energy: entry.totalAudioEnergy ?? 0,
+				frames: entry.framesDecoded ?? 0,
+				reported: remote ? remote.packetsSent : null, // by the server's sender reports
+			});
+		} else if (entry.type === 'outbound-rtp') {
+			const remote = report.get(entry.remoteId);
+			result.outbound.push({
+				kind: entry.kind,
+				mid: entry.mid,
+				packets: entry.packetsSent,
+				reportedLost: remote ? remote.packetsLost : null, // by the server's receiver reports
+				reportedRTT: remote?.roundTripTime ?? null,
+			});
+		} else if (entry.type === 'candidate-pair' && entry.nominated && entry.state === 'succeeded') {
+			result.pair = { rtt: entry.currentRoundTripTime };
+		}
+	}
+	return result;
+}
+
+function state(id) {
+	const person = the(id);
+	const { peer } = person.who;
+	return {
+		connection: peer?.pc.connectionState ?? 'gone',
+		channel: peer?.dc.readyState ?? 'gone',
+		rtt: peer?.getRTT() ?? 0,
+		streams: person.streams,
+		lines: peer ? peer.pc.getTransceivers().length : 0,
+		sdpBytes: peer?.pc.localDescription?.sdp.length ?? 0,
+		troubles: person.troubles,
+		closed: person.closed,
+	};
+}
+
+// What can be heard: for each incoming audio line the strongest frequency, in Hz, and who should be making it.
+async function listen(id) {
+	const person = the(id);
+	const from = senders(person);
+	silenceSink ??= new GainNode(audio, { gain: 0 });
+	silenceSink.connect(audio.destination);
+	const taps = [];
+	for (const transceiver of person.who.peer.pc.getTransceivers()) {
+		const sender = from[transceiver.mid];
+		if (!sender || transceiver.receiver.track.kind !== 'audio') continue;
+		const source = audio.createMediaStreamSource(new MediaStream([transceiver.receiver.track]));
+		const analyser = new AnalyserNode(audio, { fftSize: 8192, smoothingTimeConstant: 0 });
+		source.connect(analyser).connect(silenceSink);
+		taps.push({ sender, mid: transceiver.mid, source, analyser });
+	}
+	await new Promise((resolve) => setTimeout(resolve, 400));
+	return taps.map(({ sender, mid, source, analyser }) => {
+		const bins = new Float32Array(analyser.frequencyBinCount);
+		analyser.getFloatFrequencyData(bins);
+		const best = bins.indexOf(Math.max(...bins));
+		source.disconnect();
+		analyser.disconnect();
+		return { from: sender, mid, hz: (best * audio.sampleRate) / analyser.fftSize, level: bins[best] };
+	});
+}
+
+function channelSend(id, bytes) {
+	the(id).who.peer.dc.send(typeof bytes === 'string' ? bytes : new Uint8Array(bytes));
+}
+
+// What no correct client sends: past the class, straight to the relay.
+function relaySend(id, action, data) {
+	the(id).who.send(action, { data });
+}
+
+// A moving picture, added the way the web client adds a camera or a screen.
+async function addVideo(id) {
+	const canvas = document.createElement('canvas');
+	[canvas.width, canvas.height] = [320, 180];
+	const paint = canvas.getContext('2d');
+	setInterval(() => {
+		paint.fillStyle = `hsl(${(performance.now() / 10) % 360} 80% 50%)`;
+		paint.fillRect(0, 0, 320, 180);
+	}, 100);
+	const stream = canvas.captureStream(10);
+	await the(id).who.peer.addTrack(stream.getVideoTracks()[0], stream);
+}
+
+const answered = (id) => the(id).who.peer.pc.signalingState === 'stable';
+
+window.lab = {
+	addVideo,
+	answered,
+	channelSend,
+	hzOf,
+	join,
+	leave,
+	leaveAll: () => [...people.keys()].forEach(leave),
+	listen,
+	mute: (id) => the(id).who.mute(),
+	relaySend,
+	state,
+	stats,
+	unmute,
+	unmuteTogether,
+};

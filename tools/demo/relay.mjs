@@ -1,0 +1,188 @@
+// Between pages and a Bridge: serves the page's files and one WebSocket a participant at /ws, as Mattermost does
+// between its web client and the plugin. Messages are msgpack maps; `action` (page to us) or `type` (us to page).
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+import { decode, encode } from '@msgpack/msgpack';
+import { WebSocketServer } from 'ws';
+import { newID, RTC, unzipSDP } from './bridge.mjs';
+
+const TYPES = {
+	'.html': 'text/html; charset=utf-8',
+	'.css': 'text/css; charset=utf-8',
+	'.js': 'text/javascript; charset=utf-8',
+	'.svg': 'image/svg+xml',
+	'.map': 'application/json',
+};
+const MAX_PAGE_MESSAGE_BYTES = 2 * 1024 * 1024;
+const MAX_NAME = 40;
+
+// What a page may ask for that goes on as it is: action -> rtc type.
+const PLAIN = {
+	mute: RTC.MUTE,
+	unmute: RTC.UNMUTE,
+	screen_off: RTC.SCREEN_OFF,
+	video_off: RTC.VIDEO_OFF,
+};
+const WITH_DATA = { ice: RTC.ICE, screen_on: RTC.SCREEN_ON, video_on: RTC.VIDEO_ON };
+
+// A call's id from the name people type.
+export function callIDOf(name) {
+	const digest = createHash('sha256').update(name.trim().toLowerCase()).digest();
+	return [...digest].map((byte) => (byte % 36).toString(36)).join('').slice(0, 26);
+}
+
+export class Relay {
+	// folders: where files are looked for, in order.
+	constructor(bridge, folders) {
+		this.bridge = bridge;
+		this.folders = folders;
+		this.people = new Map(); // sessionID -> {socket, sessionID, userID, callID, name, muted, talking}
+		this.voiceLog = []; // {at, sessionID, on}; tests read it
+		this.closed = []; // sessionIDs that the server closed on its own
+		this.oddities = [];
+		this.http = createServer((request, response) => this.serve(request, response));
+		this.sockets = new WebSocketServer({ server: this.http, path: '/ws', maxPayload: MAX_PAGE_MESSAGE_BYTES });
+		this.sockets.on('connection', (socket) => this.accept(socket));
+		bridge.on('signal', (sessionID, json) => this.to(sessionID, { type: 'signal', data: json }));
+		bridge.on('voice', (event) => this.voice(event));
+		bridge.on('close', (sessionID) => this.serverClosed(sessionID));
+		bridge.on('odd', (text) => this.oddities.push(text));
+		bridge.on('up', () => this.toAll({ type: 'server', up: true }));
+		bridge.on('down', () => this.toAll({ type: 'server', up: false }));
+	}
+
+	listen(port, host = '127.0.0.1') {
+		return new Promise((resolve, reject) => {
+			this.http.once('error', reject);
+			this.http.listen(port, host, () => resolve(this.http.address().port));
+		});
+	}
+
+	stop() {
+		for (const socket of this.sockets.clients) socket.terminate();
+		this.sockets.close();
+		this.http.close();
+	}
+
+	async serve(request, response) {
+		const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname));
+		const name = path === '/' ? 'index.html' : path.slice(1);
+		for (const folder of name.startsWith('..') ? [] : this.folders) {
+			try {
+				const body = await readFile(join(folder, name));
+				response.writeHead(200, {
+					'Content-Type': TYPES[extname(name)] ?? 'application/octet-stream',
+					'Cache-Control': 'no-store',
+				});
+				return response.end(body);
+			} catch {
+				// Not in this folder.
+			}
+		}
+		response.writeHead(404, { 'Content-Type': 'text/plain' });
+		return response.end('no such file\n');
+	}
+
+	accept(socket) {
+		let person = null;
+		socket.on('message', (data, isBinary) => {
+			if (!isBinary) return;
+			try {
+				const message = decode(data);
+				if (message.action === 'join' && !person) person = this.join(socket, message);
+				else if (message.action === 'leave' && person) person = this.leave(person);
+				else if (person) this.forward(person, message);
+			} catch (error) {
+				this.send(socket, { type: 'error', text: error.message });
+			}
+		});
+		socket.on('close', () => person && this.leave(person));
+		socket.on('error', () => socket.terminate());
+		this.send(socket, { type: 'server', up: this.bridge.isUp });
+	}
+
+	join(socket, { call, name, av1Support, dcSignaling }) {
+		const person = {
+			socket,
+			sessionID: newID(),
+			userID: newID(),
+			callID: callIDOf(String(call)),
+			name: String(name).slice(0, MAX_NAME),
+			muted: true,
+			talking: false,
+		};
+		if (!this.bridge.isUp) throw new Error('Sluice is not reachable');
+		this.people.set(person.sessionID, person);
+		this.bridge.join({
+			...person,
+			av1Support: Boolean(av1Support),
+			dcSignaling: Boolean(dcSignaling),
+		});
+		this.send(socket, { type: 'joined', sessionID: person.sessionID });
+		this.roster(person.callID);
+		return person;
+	}
+
+	leave(person) {
+		if (this.people.delete(person.sessionID)) {
+			this.bridge.leave(person.sessionID);
+			this.roster(person.callID);
+		} else {
+			// The server saw the page's DTLS close before our leave: that is no end of its own.
+			this.closed = this.closed.filter((sessionID) => sessionID !== person.sessionID);
+		}
+		return null;
+	}
+
+	forward(person, { action, data }) {
+		const { sessionID } = person;
+		if (action === 'sdp') return this.bridge.rtc(sessionID, RTC.SDP, unzipSDP(data));
+		if (action === 'reconnect') return this.bridge.reconnect(sessionID);
+		if (action in PLAIN) this.bridge.rtc(sessionID, PLAIN[action]);
+		else if (action in WITH_DATA) this.bridge.rtc(sessionID, WITH_DATA[action], data);
+		if (action === 'mute' || action === 'unmute') {
+			person.muted = action === 'mute';
+			this.roster(person.callID);
+		}
+	}
+
+	voice({ sessionID, on }) {
+		this.voiceLog.push({ at: Date.now(), sessionID, on });
+		if (this.voiceLog.length > 10000) this.voiceLog.shift();
+		const person = this.people.get(sessionID);
+		if (!person) return;
+		person.talking = on;
+		this.roster(person.callID);
+	}
+
+	serverClosed(sessionID) {
+		const person = this.people.get(sessionID);
+		if (!person) return; // the answer to our own leave
+		this.closed.push(sessionID);
+		this.people.delete(sessionID);
+		this.send(person.socket, { type: 'close' });
+		this.roster(person.callID);
+	}
+
+	// Tell everybody in a call who is there.
+	roster(callID) {
+		const here = [...this.people.values()].filter((person) => person.callID === callID);
+		const people = here.map(({ sessionID, name, muted, talking }) => ({ sessionID, name, muted, talking }));
+		for (const person of here) this.send(person.socket, { type: 'roster', people });
+	}
+
+	to(sessionID, message) {
+		const person = this.people.get(sessionID);
+		if (person) this.send(person.socket, message);
+	}
+
+	toAll(message) {
+		for (const socket of this.sockets.clients) this.send(socket, message);
+	}
+
+	send(socket, message) {
+		if (socket.readyState === socket.OPEN) socket.send(encode(message));
+	}
+}
