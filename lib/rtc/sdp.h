@@ -67,6 +67,7 @@ struct sdp_fingerprint {
 
 // One m-section. ufrag, pwd, setup and fingerprint fall back to the session's.
 struct sdp_media {
+	struct str name;                    // view: "audio", "video", "application" or another
 	struct str mid;                     // view; never longer than SDP_MAX_MID; empty when missing
 	struct str proto;                   // view: "UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"
 	struct str formats;                 // view: what follows the protocol on the m-line
@@ -207,11 +208,12 @@ struct sdp_rid_out {
 
 // One section to write. Empty strings and zero counts leave their lines out.
 struct sdp_media_out {
-	uint8_t kind;                   // enum sdp_kind
-	uint8_t dir;                    // enum sdp_dir
-	uint8_t setup;                  // enum sdp_setup
-	bool rejected;                  // "m=... 0" and nothing but mid; formats as given
-	struct str mid, proto, formats; // proto and formats: only for rejected sections, else derived
+	uint8_t kind;  // enum sdp_kind
+	uint8_t dir;   // enum sdp_dir
+	uint8_t setup; // enum sdp_setup
+	bool rejected; // "m=... 0" and nothing but mid; formats as given
+	struct str mid;
+	struct str name, proto, formats; // only for rejected sections, else derived; one format is enough
 	struct str ufrag, pwd;
 	const struct sdp_codec_out *codecs;
 	unsigned n_codecs;
