@@ -155,9 +155,10 @@ struct negotiate_ops {
 	// Send it. Answers go back on the path of their offer, which the caller knows.
 	void (*send_sdp)(void *arg, const struct negotiate_sdp *);
 
-	// First description, a changed data section, or an ICE restart by the peer. With t->ice_restart fill
-	// *local with new credentials and tell the dataplane before returning; else leave it alone. Called
-	// before send_sdp of the answer. Returns 0, or a negative errno: the offer is then refused with it.
+	// The first description, a changed data section, an ICE restart by the peer, or its new credentials in
+	// the answer to an ICE restart of ours. With t->ice_restart fill *local with new credentials and tell
+	// the dataplane before returning; else leave it alone. Called before send_sdp of the answer.
+	// Returns 0, or a negative errno: the description is then refused with it.
 	int (*transport)(void *arg, const struct negotiate_transport *t, struct negotiate_ice *local);
 
 	// The peer starts, changes or stops sending on an m-line. Called before send_sdp of the answer.
@@ -172,8 +173,8 @@ struct negotiate_ops {
 	// Stop feeding at once. The track stays wanted when the reason lies with the peer.
 	void (*leg_down)(void *arg, struct negotiate_key, uint16_t leg);
 
-	// A negotiate_want was refused with -ENOSPC and there is room again: want everything once more.
-	// May be NULL.
+	// A negotiate_want was refused with -ENOSPC and there is room again: want everything once more, in
+	// a later turn of the loop. May be NULL.
 	void (*room)(void *arg);
 };
 
@@ -186,8 +187,7 @@ struct negotiate_stats {
 	uint32_t tracks_refused; // wanted tracks that the peer refused for good
 };
 
-// conf is borrowed and outlives the session; ops is borrowed, arg is handed to it. dtls_client_ok and more
-// come from conf. NULL + ENOMEM.
+// conf and ops are borrowed and outlive the session; arg is handed to ops. NULL + ENOMEM.
 struct negotiate *negotiate_new(const struct negotiate_conf *conf, const struct negotiate_ice *local,
 				const struct negotiate_ops *ops, void *arg);
 void negotiate_free(struct negotiate *); // calls no op; NULL is allowed
@@ -223,7 +223,7 @@ void negotiate_unwant_session(struct negotiate *, uint32_t sid, ns_t now);
 // The client asks for the signaling lock. True: it has it until negotiate_unlock, at most conf.lock_lease.
 [[nodiscard]] bool negotiate_lock(struct negotiate *, ns_t now);
 
-// The client frees it. Without effect when it does not hold it (D21).
+// The client frees it. Without effect when it does not hold it (D21). May send the offer that waited for it.
 void negotiate_unlock(struct negotiate *, ns_t now);
 
 // Offers of ours may be sent from now on, or not any more (the data channel is gone and no other path).
