@@ -134,6 +134,12 @@ void icelite_on_proven(struct icelite *a)
 	prove(a, a->selected);
 }
 
+void icelite_on_acked(struct icelite *a, ns_t sent_at)
+{
+	if (a->selected != NO_PAIR && (int32_t)(ms_of(a, sent_at) - a->selected_at) > 0)
+		prove(a, a->selected);
+}
+
 // --- pairs --------------------------------------------------------------------------------------
 
 int icelite_find(const struct icelite *a, const struct icelite_tuple *t)

@@ -144,6 +144,7 @@ struct icelite {
 	uint32_t nomination;           // highest NOMINATION value of this generation
 	uint32_t last_rx;              // ms, any authenticated packet of the session
 	uint32_t last_media;           // ms, authenticated media on the selected pair
+	uint32_t selected_at;          // ms
 	uint32_t minute_at, change_at; // ms, begin of those windows
 	uint32_t old_deadline;         // ms, when the old credentials go
 	uint32_t probe_at;             // ms, next (re)transmission
@@ -186,8 +187,12 @@ void icelite_on_media(struct icelite *, unsigned pair, bool is_newer, ns_t now, 
 // DTLS completed: the selected pair has proved that it receives.
 void icelite_on_keys(struct icelite *);
 
-// The peer acknowledged what was only sent on the selected pair (RR or TWCC report).
+// The selected pair is known to receive, by other means than the probes of this agent.
 void icelite_on_proven(struct icelite *);
+
+// The peer acknowledged something of ours that it cannot have guessed (the exact time of a sender report, LSR) and that
+// was sent at sent_at. A proof if that was after the pair was selected; else it may have gone the old way.
+void icelite_on_acked(struct icelite *, ns_t sent_at);
 
 // May n bytes be sent on the selected pair now? True counts them. False: no path, consent lost, or an
 // unproven address has had three times what came from it.

@@ -31,6 +31,7 @@ static bool select_pair(struct icelite *a, int i, bool nominated, uint32_t t, st
 	for (int k = 0; k < ICELITE_PAIRS; k++)
 		a->pair[k].n_flagged = 0;
 	a->selected = (int8_t)i;
+	a->selected_at = t;
 	a->last_media = t;
 	a->probe_pair = NO_PAIR;
 	a->n_probes = 0;

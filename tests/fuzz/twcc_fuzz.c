@@ -25,6 +25,21 @@ static void read_message(const uint8_t *data, size_t size)
 
 // Arrival last seen for each 16-bit number, in ticks; 0: never.
 static int64_t arrived[65536];
+static uint16_t touched[8192];
+static unsigned n_touched;
+
+static void note(uint16_t seq, int64_t tick)
+{
+	if (n_touched < ARRAY_LEN(touched))
+		touched[n_touched++] = seq;
+	arrived[seq] = tick;
+}
+
+static void forget(void)
+{
+	while (n_touched > 0)
+		arrived[touched[--n_touched]] = 0;
+}
 
 static void check_report(struct twcc_log *l, ns_t now)
 {
@@ -55,9 +70,8 @@ static void drive_log(const uint8_t *data, size_t size)
 
 	if (size < 1)
 		return;
-	memset(arrived, 0, sizeof(arrived));
 	twcc_log_init(&l, ring, 64u << data[0] % 7, 0);
-	for (size_t i = 1; i + 3 <= size; i += 3) {
+	for (size_t i = 1; i + 3 <= size && n_touched < ARRAY_LEN(touched); i += 3) {
 		int8_t step = (int8_t)data[i];
 		seq = (uint16_t)(seq + step * (data[i + 2] & 0x80 ? 100 : 1));
 		now += (ns_t)data[i + 1] * TICK_NS * (data[i + 2] & 0x40 ? 500 : 1);
@@ -67,7 +81,7 @@ static void drive_log(const uint8_t *data, size_t size)
 			     (seq32_diff(ext, l.floor) < 0 || ring[ext & l.mask] != 0);
 		twcc_log_add(&l, seq, now);
 		if (!known)
-			arrived[seq] = now / TICK_NS;
+			note(seq, now / TICK_NS);
 		for (unsigned n = 0; (data[i + 2] & 1) && l.n_pending > 0; n++) {
 			check_report(&l, now);
 			MUST(n < 5000);
@@ -75,6 +89,7 @@ static void drive_log(const uint8_t *data, size_t size)
 	}
 	while (l.n_pending > 0)
 		check_report(&l, now);
+	forget();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -531,7 +531,10 @@ static void proof_by_report(void)
 	now += 3 * S;
 	send_check((struct check){.from = udp(2, 7000), .flag = true});
 	CHECK(!icelite_may_send(&a, 2000));
-	icelite_on_proven(&a);
+	icelite_on_acked(&a, now - 100 * MS); // a report that was sent the old way
+	icelite_on_acked(&a, now);
+	CHECK(!icelite_may_send(&a, 2000));
+	icelite_on_acked(&a, now + 20 * MS);
 	CHECK(icelite_may_send(&a, 2000));
 	// and back to the first address, which was proven before
 	now += 3 * S;
