@@ -5,7 +5,9 @@
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 
+#undef container_of // defined alike in lib/base/err.h
 #undef NS_PER_S
 #define NS_PER_S INT64_C(1000000000)
 
 #include "lib/base/clock.h"
+#include "lib/base/err.h"

@@ -15,9 +15,9 @@
 #include "dataplane/dpdk.h"
 #include "lib/conf/conf.h"
 
-#define PORT_MAX 8         // ports of this process
-#define PORT_MAX_BURST 64  // packets per rx or tx call
-#define PORT_HEADROOM 128  // bytes free in front of the data of a packet to send
+#define PORT_MAX 8            // ports of this process
+#define PORT_MAX_BURST 64     // packets per rx or tx call
+#define PORT_HEADROOM 128     // bytes free in front of the data of a packet to send
 #define PORT_MAX_PAYLOAD 1472 // UDP payload bytes; longer ones are dropped and counted (media-plane 1.1)
 #define PORT_MAX_WORKERS 64
 
@@ -26,8 +26,8 @@ struct flow_key {
 	uint8_t remote[16]; // network order; IPv4 in the first four bytes
 	uint8_t local[16];
 	uint16_t remote_port, local_port; // host order
-	uint8_t family; // 4 or 6
-	uint8_t port;   // struct port index
+	uint8_t family;                   // 4 or 6
+	uint8_t port;                     // struct port index
 	uint8_t rsvd[2];
 };
 static_assert(sizeof(struct flow_key) == 40);
@@ -35,11 +35,11 @@ static_assert(sizeof(struct flow_key) == 40);
 // How a datagram to one peer leaves: made by path_fill from an authenticated packet, then read only.
 struct path {
 	alignas(64) struct flow_key key;
-	uint32_t ifindex;  // sockets: interface it came in by (IPv6 link-local needs it), else 0
-	uint8_t hdr_len;   // ethdev: bytes used of hdr (14 to 66), else 0
+	uint32_t ifindex; // sockets: interface it came in by (IPv6 link-local needs it), else 0
+	uint8_t hdr_len;  // ethdev: bytes used of hdr (14 to 66), else 0
 	uint8_t rsvd[3];
-	uint16_t queue;    // rx queue it was learned on
-	uint8_t hdr[70];   // ethdev: Ethernet, VLAN, IP and UDP header with lengths and checksums still to fill
+	uint16_t queue;  // rx queue it was learned on
+	uint8_t hdr[70]; // ethdev: Ethernet, VLAN, IP and UDP header with lengths and checksums still to fill
 };
 static_assert(sizeof(struct path) == 128);
 
@@ -56,11 +56,12 @@ struct pkt {
 	uint32_t gen;        // generation of the source at hand-over
 	uint16_t seq, hdr_len;
 	uint8_t pt, marker;
-	uint8_t level;       // audio level octet (RFC 6464) when has_level
+	uint8_t level; // audio level octet (RFC 6464) when has_level
 	uint8_t has_level;
-	uint8_t pair;        // pair of the session it came in on
-	uint8_t kind;        // enum pkt_kind of classify.h
-	uint8_t rsvd[34];
+	uint8_t pair;  // pair of the session it came in on
+	uint8_t kind;  // enum pkt_kind of classify.h
+	uint8_t codec; // receive: enum ipc_codec
+	uint8_t rsvd[33];
 };
 static_assert(sizeof(struct pkt) == 128);
 
@@ -72,9 +73,9 @@ static inline struct pkt *pkt_of(struct rte_mbuf *m)
 // Counters of one queue, written by its worker. Names as in lib/ipc/counters.def.
 struct port_stats {
 	uint64_t rx_packets, rx_bytes;
-	uint64_t rx_long;    // longer than PORT_MAX_PAYLOAD or truncated
-	uint64_t rx_bad;     // bad length, checksum, source, fragment
-	uint64_t rx_nombuf;  // no buffer: the packet was lost
+	uint64_t rx_long;   // longer than PORT_MAX_PAYLOAD or truncated
+	uint64_t rx_bad;    // bad length, checksum, source, fragment
+	uint64_t rx_nombuf; // no buffer: the packet was lost
 	uint64_t tx_packets, tx_bytes;
 	uint64_t tx_dropped; // the device or socket took no more, or refused
 };
@@ -106,14 +107,14 @@ struct port_ops {
 
 struct port {
 	const struct port_ops *ops;
-	uint8_t index;       // in the list of ports, as in flow_key
-	uint16_t n_queues;   // one per worker
+	uint8_t index;     // in the list of ports, as in flow_key
+	uint16_t n_queues; // one per worker
 	struct port_stats stats[PORT_MAX_WORKERS];
 };
 
 // What opening needs. thread: main, before the workers start
 struct port_env {
-	const struct conf *conf;     // borrowed
+	const struct conf *conf; // borrowed
 	uint8_t index;
 	uint16_t n_queues;           // workers
 	uint16_t media_port;         // UDP port to serve, host order; sockets: 0 lets the kernel choose

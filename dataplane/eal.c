@@ -1,0 +1,157 @@
+#include "dataplane/eal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#include "dataplane/port.h"
+#include "lib/base/buf.h"
+#include "lib/base/str.h"
+
+#define MAX_ARGS 48
+#define MAX_TEXT 16384
+
+// Arguments being collected; text holds what is made up here.
+struct args {
+	int n;
+	char *v[MAX_ARGS + 1];
+	struct wbuf text;
+	char bytes[MAX_TEXT];
+};
+
+struct eal_plan eal_plan(const struct conf *conf)
+{
+	uint16_t core[PORT_MAX_WORKERS];
+	int n = conf_cores(conf->dataplane.worker_cores, core, PORT_MAX_WORKERS);
+	const char *idle = conf->dataplane.idle;
+	struct eal_plan plan = {.n_workers = n > 0 ? (unsigned)n : 1};
+
+	plan.sleeps = strcmp(idle, "sleep") == 0 || (strcmp(idle, "auto") == 0 && n <= 0);
+	return plan;
+}
+
+static void add(struct args *a, const char *arg)
+{
+	char *at = (char *)a->text.p;
+
+	wbuf_bytes(&a->text, arg, strlen(arg) + 1);
+	if (!a->text.full && a->n < MAX_ARGS)
+		a->v[a->n++] = at;
+}
+
+// "(0,1,5)": every CPU this process may run on.
+static void write_any_cpu(struct wbuf *w)
+{
+	cpu_set_t set;
+	char sep = '(';
+
+	CPU_ZERO(&set);
+	sched_getaffinity(0, sizeof(set), &set);
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &set)) {
+			wbuf_printf(w, "%c%d", sep, i);
+			sep = ',';
+		}
+	wbuf_u8(w, ')');
+}
+
+static void add_lcores(struct args *a, const struct conf *conf, const struct eal_plan *plan)
+{
+	uint16_t core[PORT_MAX_WORKERS];
+	int n_pinned = conf_cores(conf->dataplane.worker_cores, core, PORT_MAX_WORKERS);
+	char text[8192];
+	struct wbuf w = wbuf_of(text, sizeof(text));
+
+	wbuf_printf(&w, "0@");
+	if (conf->dataplane.main_core >= 0)
+		wbuf_printf(&w, "%d", conf->dataplane.main_core);
+	else
+		write_any_cpu(&w);
+	for (unsigned i = 0; i < plan->n_workers; i++) {
+		wbuf_printf(&w, ",%u@", i + 1);
+		if (n_pinned > 0)
+			wbuf_printf(&w, "%u", core[i]);
+		else
+			write_any_cpu(&w);
+	}
+	wbuf_u8(&w, 0);
+	add(a, "--lcores");
+	add(a, text);
+}
+
+static bool is_pci(const char *spec)
+{
+	unsigned d, b, s, f;
+
+	return sscanf(spec, "%x:%x:%x.%x", &d, &b, &s, &f) == 4 || sscanf(spec, "%x:%x.%x", &b, &s, &f) == 3;
+}
+
+static bool needs_pci(const struct conf *conf)
+{
+	for (unsigned i = 0; i < conf->dataplane.ports.n; i++)
+		if (is_pci(conf->dataplane.ports.item[i]))
+			return true;
+	return false;
+}
+
+static void add_extra(struct args *a, const char *text)
+{
+	struct str rest = str_of(text);
+
+	while (rest.len > 0) {
+		struct str word = str_cut(&rest, ' ');
+		char arg[256];
+		if (word.len > 0 && str_copy(word, arg, sizeof(arg)))
+			add(a, arg);
+	}
+}
+
+int eal_start(const struct conf *conf, const struct eal_plan *plan, char *error, size_t error_size)
+{
+	static struct args a; // EAL keeps pointers into it
+	char number[32];
+
+	a.text = wbuf_of(a.bytes, sizeof(a.bytes));
+	add(&a, "sluice-dp");
+	add(&a, "--no-telemetry");
+	add(&a, "--no-shconf");
+	add(&a, "--log-level=warning");
+	snprintf(number, sizeof(number), "--file-prefix=sluice%d", (int)getpid());
+	add(&a, number);
+	add(&a, "-m");
+	snprintf(number, sizeof(number), "%u", conf->dataplane.memory_mib);
+	add(&a, number);
+	if (conf->dataplane.hugepages)
+		add(&a, "--huge-unlink");
+	else
+		add(&a, "--no-huge");
+	if (!needs_pci(conf))
+		add(&a, "--no-pci");
+	add_lcores(&a, conf, plan);
+	add_extra(&a, conf->dataplane.eal);
+	if (rte_eal_init(a.n, a.v) < 0) {
+		snprintf(error, error_size, "DPDK did not start: %s%s", rte_strerror(rte_errno),
+			 conf->dataplane.hugepages
+				 ? "; are hugepages reserved? (dpdk-hugepages.py --setup 1G), or set "
+				   "dataplane.hugepages: false"
+				 : "; see the EAL messages above and dataplane.eal, memory_mib, "
+				   "worker_cores");
+		return -rte_errno;
+	}
+	return 0;
+}
+
+void eal_stop(void)
+{
+	char dir[256];
+
+	snprintf(dir, sizeof(dir), "%s", rte_eal_get_runtime_dir());
+	rte_eal_cleanup();
+	rmdir(dir); // ours alone: it has the process id in its name
+}

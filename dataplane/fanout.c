@@ -1,0 +1,102 @@
+#include "dataplane/fanout.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/classify.h"
+#include "dataplane/egress.h"
+#include "dataplane/leg.h"
+#include "dataplane/session.h"
+#include "dataplane/worker.h"
+#include "lib/base/err.h"
+
+// By worker, then by payload type, so that the inner loop of egress.c sees long runs of one header.
+static int by_class(const void *a, const void *b)
+{
+	const struct leg *x = *(struct leg *const *)a, *y = *(struct leg *const *)b;
+
+	if (x->session->home != y->session->home)
+		return x->session->home - y->session->home;
+	return x->pt - y->pt;
+}
+
+struct fanout *fanout_new(struct leg *const *legs, uint32_t n)
+{
+	struct fanout *f;
+	struct leg **sorted;
+
+	if (n == 0)
+		return NULL;
+	f = calloc(1, sizeof(*f) + n * sizeof(f->receiver[0]));
+	sorted = malloc(n * sizeof(*sorted));
+	if (f == NULL || sorted == NULL) {
+		free(f);
+		free(sorted);
+		return err_null(ENOMEM);
+	}
+	memcpy(sorted, legs, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), by_class);
+	for (uint32_t i = 0; i < n; i++) {
+		unsigned home = sorted[i]->session->home;
+		f->receiver[i] = (struct receiver){sorted[i], sorted[i]->session};
+		f->workers |= UINT64_C(1) << home;
+		f->first[home + 1]++;
+	}
+	for (unsigned i = 0; i < PORT_MAX_WORKERS; i++)
+		f->first[i + 1] += f->first[i];
+	free(sorted);
+	return f;
+}
+
+void fanout_free(struct fanout *f)
+{
+	free(f);
+}
+
+static void serve_own(struct worker *w, const struct fanout *f, struct rte_mbuf *m)
+{
+	uint32_t first = f->first[w->id], n = f->first[w->id + 1] - first;
+
+	egress_fan(w, f->receiver + first, n, m);
+}
+
+void fanout_route(struct worker *w, struct source *src, struct rte_mbuf *m)
+{
+	const struct fanout *f = fanout_of(src);
+	uint64_t others;
+
+	if (f == NULL) {
+		drop(w, m, DROP_NO_RECEIVER);
+		return;
+	}
+	others = f->workers & ~(UINT64_C(1) << w->id);
+	if (others) {
+		struct pkt *pkt = pkt_of(m);
+		pkt->kind = PKT_FANOUT;
+		pkt->stream = src;
+		pkt->gen = source_gen(src);
+		rte_mbuf_refcnt_update(m, (int16_t)__builtin_popcountll(others));
+	}
+	serve_own(w, f, m);
+	for (uint64_t left = others; left; left &= left - 1) {
+		count(w, CTR_FANOUT_NOTICES, 1);
+		worker_hand_over(w, (unsigned)__builtin_ctzll(left), m);
+	}
+	rte_pktmbuf_free(m);
+}
+
+void fanout_arrive(struct worker *w, struct rte_mbuf *m)
+{
+	const struct pkt *pkt = pkt_of(m);
+	struct source *src = pkt->stream;
+	const struct fanout *f = fanout_of(src);
+
+	if (source_gen(src) != pkt->gen || f == NULL) {
+		drop(w, m, DROP_NO_RECEIVER);
+	} else if (w->now - pkt->arrival > STALE_NS) {
+		drop(w, m, DROP_STALE);
+	} else {
+		serve_own(w, f, m);
+		rte_pktmbuf_free(m);
+	}
+}

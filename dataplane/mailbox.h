@@ -1,0 +1,96 @@
+// Mail: what main tells a worker. Notes: what a worker tells main. Fixed-size messages in single-producer
+// single-consumer rings; order is kept. What a mail points to belongs to main again once the worker has
+// counted it in n_mails_done and a grace period has passed (reclaim.h).
+#pragma once
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/port.h"
+#include "lib/ipc/wire.h"
+
+struct dp;
+struct leg;
+struct seal_key;
+struct session;
+struct source;
+struct worker;
+
+enum mail_type {
+	MAIL_SESSION_ADD,
+	MAIL_SESSION_DEL,
+	MAIL_CREDS,  // creds
+	MAIL_KEYS,   // keys: both, made by main
+	MAIL_EXTMAP, // ext
+	MAIL_TRACK,  // source, track: bind or change
+	MAIL_GATE,   // source, enabled
+	MAIL_TRACK_DEL,
+	MAIL_LEG_ADD, // leg
+	MAIL_LEG_DEL,
+	MAIL_INJECT, // m: datagram of the control plane; to
+};
+
+struct mail {
+	uint32_t type; // enum mail_type
+	uint32_t rsvd;
+	struct session *session;
+	union {
+		const struct ipc_session_ice *creds; // borrowed until reclaimed
+		struct {
+			struct seal_key *rx, *tx; // borrowed: live as long as the session
+			uint32_t rtcp_ssrc;
+		} keys;
+		uint8_t ext[IPC_N_EXTS];
+		struct {
+			struct source *source;             // borrowed until MAIL_TRACK_DEL is reclaimed
+			const struct ipc_track_add *track; // borrowed until reclaimed
+			bool enabled;
+		} track;
+		struct leg *leg; // borrowed until MAIL_LEG_DEL is reclaimed
+		struct {
+			struct rte_mbuf *m; // consumed
+			struct ipc_addr to;
+		} inject;
+		uint8_t pad[48];
+	};
+};
+static_assert(sizeof(struct mail) == 64);
+
+enum note_type { NOTE_PATH, NOTE_LIVENESS, NOTE_TRACK_LIVE, NOTE_VOICE, NOTE_PUNT, NOTE_UFRAG_GONE };
+
+struct note {
+	uint32_t type; // enum note_type
+	uint32_t sid;
+	union {
+		struct {
+			uint8_t nominated;
+			struct flow_key key;
+		} path;
+		uint8_t liveness; // enum ipc_liveness_state
+		struct {
+			uint16_t track;
+			uint8_t pt, codec;
+			uint32_t ssrc;
+		} live;
+		struct {
+			uint16_t track;
+			uint8_t on;
+		} voice;
+		struct rte_mbuf *punt; // consumed: DTLS datagram, pkt_of() says from where
+		char ufrag[IPC_UFRAG_LEN];
+	};
+};
+static_assert(sizeof(struct note) == 56);
+
+// Deliver, waiting for room if need be: main may wait for a worker, never the other way round. thread: main
+void mail_post(struct worker *to, const struct mail *mail);
+// Do what the mails say. Takes all that are there. Returns how many. thread: the worker
+unsigned mail_drain(struct worker *);
+
+// False when main does not keep up (counted); a punted packet is then still the caller's. thread: the worker
+bool note_post(struct worker *, const struct note *note);
+// Wake main if it sleeps and notes were posted in this round. thread: the worker
+void note_flush(struct worker *);
+// Next note of a worker. thread: main
+bool note_take(struct worker *from, struct note *note);

@@ -1,0 +1,78 @@
+// Inside of the model: shared by model.c (sessions, tracks, legs) and snapshot.c.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "dataplane/model.h"
+#include "dataplane/port.h"
+
+struct leg;
+struct reclaim;
+struct seal_engine;
+struct seal_key;
+struct session;
+struct source;
+struct worker;
+
+struct m_track;
+struct m_session;
+
+struct m_leg {
+	LIST_ENTRY(m_leg) of_session, of_track;
+	struct m_session *owner; // borrowed: the receiver
+	struct m_track *from;    // borrowed
+	struct ipc_leg_add add;
+	struct leg *leg; // owned until retired
+};
+
+struct m_track {
+	LIST_HEAD(, m_leg) legs; // fed by this track
+	TAILQ_ENTRY(m_track) dirty_link;
+	bool dirty; // legs changed since the list was published
+	uint32_t n_legs;
+	struct m_session *owner;  // borrowed
+	struct ipc_track_add add; // enabled as last told
+	struct source *source;    // borrowed from the pool of sources
+	uint32_t live_ssrc;
+	uint8_t live_pt, voice_on;
+};
+
+struct m_session {
+	struct session *session; // owned until retired
+	struct worker *home;     // borrowed
+	uint32_t sid, call, rtcp_ssrc;
+	uint64_t cookie;
+	char name[32], ufrag[IPC_UFRAG_LEN], pwd[IPC_PWD_LEN];
+	char old_ufrag[IPC_UFRAG_LEN]; // before an ICE restart; first byte 0 when none
+	uint16_t profile;              // 0: no keys yet
+	uint8_t liveness;
+	uint8_t ext[IPC_N_EXTS];
+	struct seal_key *rx, *tx; // owned until retired
+	bool has_path;
+	struct flow_key path;
+	struct m_track *track[IPC_MAX_TRACKS]; // owned
+	LIST_HEAD(, m_leg) legs;               // owned
+	uint32_t n_legs;
+	uint32_t *used_ssrc; // owned: every SSRC ever sealed under this session's key
+	uint32_t n_used, used_size;
+};
+
+struct model {
+	struct dp *dp;              // borrowed
+	struct m_session **session; // owned array by slot
+	uint32_t n_sessions;
+	struct reclaim *reclaim;
+	struct seal_engine *seal; // main's own: key expansion
+	TAILQ_HEAD(, m_track) dirty;
+	struct source *free_sources; // chained through `current`
+	void **source_chunks;        // owned: memory of sources, kept to the end
+	unsigned n_source_chunks;
+	struct {
+		void (*free_fn)(void *);
+		void *object;
+		struct worker *home;
+	} * doomed; // owned: to be retired once the new lists are published
+	unsigned n_doomed, doomed_size;
+};

@@ -1,0 +1,501 @@
+// Kernel UDP sockets as a port: bursts by recvmmsg and sendmmsg, one set of sockets per worker.
+//
+// A queue owns one socket per address we serve (the wildcard of each family, or the listed ones), in the
+// same order in every queue, so a path learned on one queue can be sent on from another. IP_PKTINFO says
+// which address was asked, and the reply leaves from there: a browser drops anything else.
+//
+// With several workers the kernel spreads flows by SO_REUSEPORT. The first socket is bound without it, so
+// that a port held by another process is noticed, and opens the group afterwards.
+#include "dataplane/port.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/err.h"
+
+#define MAX_SOCKETS (CONF_MAX_LIST + 2)
+#define SOCKET_BUFFER (4 << 20) // bytes: 40 ms of a 1 Gb/s burst
+#define READ_BYTES 2048         // longer datagrams are truncated by the kernel and dropped
+#define CONTROL_SIZE CMSG_SPACE(sizeof(struct in6_pktinfo))
+
+union sockaddr_any {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+struct queue {
+	int fd[MAX_SOCKETS];
+	int epoll_fd;
+	uint64_t readable; // bit per socket: may have more
+	unsigned n_rx;     // buffers ready in rx[]
+	struct rte_mbuf *rx[PORT_MAX_BURST];
+	struct mmsghdr msg[PORT_MAX_BURST];
+	struct iovec iov[PORT_MAX_BURST];
+	union sockaddr_any name[PORT_MAX_BURST];
+	alignas(8) uint8_t control[PORT_MAX_BURST][CONTROL_SIZE];
+};
+
+struct port_socket {
+	struct port port;
+	struct rte_mempool *pool; // borrowed
+	unsigned n_sockets;       // of each queue
+	uint16_t udp_port;
+	union sockaddr_any addr[MAX_SOCKETS];
+	struct queue queue[]; // n_queues
+};
+
+static struct port_socket *of(struct port *port)
+{
+	return (struct port_socket *)port;
+}
+
+// --- receive -----------------------------------------------------------------------------------
+
+// Top up the queue's buffers; false when there is none at all.
+static bool refill(struct port_socket *p, struct queue *q, struct port_stats *stats)
+{
+	unsigned want = PORT_MAX_BURST - q->n_rx;
+
+	if (want > 0 && rte_pktmbuf_alloc_bulk(p->pool, q->rx + q->n_rx, want) == 0)
+		q->n_rx = PORT_MAX_BURST;
+	if (q->n_rx == 0)
+		stats->rx_nombuf++;
+	return q->n_rx > 0;
+}
+
+static void prepare_rx(struct queue *q, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		q->iov[i] = (struct iovec){rte_pktmbuf_mtod(q->rx[i], void *), READ_BYTES};
+		q->msg[i].msg_hdr = (struct msghdr){
+			.msg_name = &q->name[i],
+			.msg_namelen = sizeof(q->name[i]),
+			.msg_iov = &q->iov[i],
+			.msg_iovlen = 1,
+			.msg_control = q->control[i],
+			.msg_controllen = CONTROL_SIZE,
+		};
+	}
+}
+
+// Our address the datagram was sent to; false when the kernel did not say or it is not unicast.
+static bool local_of(const struct msghdr *h, struct pkt *pkt)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR((struct msghdr *)h, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			memcpy(pkt->key.local, &info.ipi_addr, 4);
+			return info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
+		}
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			memcpy(pkt->key.local, &info.ipi6_addr, 16);
+			if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+				pkt->ifindex = info.ipi6_ifindex;
+			return !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
+		}
+	}
+	return false;
+}
+
+// Fill what struct pkt knows from the port; false for a datagram nobody honest sends.
+static bool describe(struct port_socket *p, const struct msghdr *h, struct pkt *pkt)
+{
+	const union sockaddr_any *from = h->msg_name;
+
+	memset(&pkt->key, 0, sizeof(pkt->key));
+	pkt->ifindex = 0;
+	pkt->key.local_port = p->udp_port;
+	pkt->key.port = p->port.index;
+	if (from->sa.sa_family == AF_INET) {
+		pkt->key.family = 4;
+		pkt->key.remote_port = ntohs(from->v4.sin_port);
+		memcpy(pkt->key.remote, &from->v4.sin_addr, 4);
+	} else {
+		pkt->key.family = 6;
+		pkt->key.remote_port = ntohs(from->v6.sin6_port);
+		memcpy(pkt->key.remote, &from->v6.sin6_addr, 16);
+	}
+	return local_of(h, pkt) && pkt->key.remote_port != 0;
+}
+
+// Read one socket; the accepted packets go to out, in order.
+static unsigned read_socket(struct port_socket *p, struct queue *q, unsigned sock, struct port_stats *stats,
+			    struct rte_mbuf **out, unsigned n)
+{
+	unsigned n_ok = 0, n_back = 0;
+	int got;
+
+	if (!refill(p, q, stats))
+		return 0;
+	n = RTE_MIN(n, q->n_rx);
+	prepare_rx(q, n);
+	got = recvmmsg(q->fd[sock], q->msg, n, MSG_DONTWAIT, NULL);
+	if (got < (int)n)
+		q->readable &= ~(UINT64_C(1) << sock);
+	if (got <= 0)
+		return 0;
+	for (int i = 0; i < got; i++) {
+		struct rte_mbuf *m = q->rx[i];
+		unsigned len = q->msg[i].msg_len;
+
+		stats->rx_packets++;
+		stats->rx_bytes += len;
+		if ((q->msg[i].msg_hdr.msg_flags & MSG_TRUNC) || len > PORT_MAX_PAYLOAD) {
+			stats->rx_long++;
+			q->rx[n_back++] = m;
+		} else if (len == 0 || !describe(p, &q->msg[i].msg_hdr, pkt_of(m))) {
+			stats->rx_bad++;
+			q->rx[n_back++] = m;
+		} else {
+			m->data_len = (uint16_t)len;
+			m->pkt_len = len;
+			out[n_ok++] = m;
+		}
+	}
+	q->n_rx -= (unsigned)got;
+	memmove(q->rx + n_back, q->rx + got, q->n_rx * sizeof(*q->rx));
+	q->n_rx += n_back;
+	return n_ok;
+}
+
+static void find_readable(struct queue *q)
+{
+	struct epoll_event ev[MAX_SOCKETS];
+	int n = epoll_wait(q->epoll_fd, ev, MAX_SOCKETS, 0);
+
+	for (int i = 0; i < n; i++)
+		q->readable |= UINT64_C(1) << ev[i].data.u32;
+}
+
+static unsigned socket_rx(struct port *port, unsigned queue, struct rte_mbuf **pkts, unsigned n)
+{
+	struct port_socket *p = of(port);
+	struct queue *q = &p->queue[queue];
+	unsigned got = 0;
+
+	if (q->readable == 0)
+		find_readable(q);
+	for (uint64_t left = q->readable; left && got < n; left &= left - 1)
+		got += read_socket(p, q, (unsigned)__builtin_ctzll(left), &port->stats[queue], pkts + got,
+				   n - got);
+	return got;
+}
+
+static int socket_wait_fd(struct port *port, unsigned queue)
+{
+	return of(port)->queue[queue].epoll_fd;
+}
+
+// --- send --------------------------------------------------------------------------------------
+
+// What path_fill leaves in the port's private bytes of a path.
+static unsigned path_socket(const struct path *path)
+{
+	return path->hdr[0];
+}
+
+static bool same_address(const union sockaddr_any *bound, const struct flow_key *key)
+{
+	if (key->family == 4)
+		return bound->sa.sa_family == AF_INET &&
+		       (bound->v4.sin_addr.s_addr == 0 || memcmp(&bound->v4.sin_addr, key->local, 4) == 0);
+	return bound->sa.sa_family == AF_INET6 && (IN6_IS_ADDR_UNSPECIFIED(&bound->v6.sin6_addr) ||
+						   memcmp(&bound->v6.sin6_addr, key->local, 16) == 0);
+}
+
+static void socket_path_fill(struct port *port, struct rte_mbuf *rx, struct path *out)
+{
+	struct port_socket *p = of(port);
+
+	*out = (struct path){.key = pkt_of(rx)->key, .ifindex = pkt_of(rx)->ifindex};
+	for (unsigned i = 0; i < p->n_sockets; i++)
+		if (same_address(&p->addr[i], &out->key)) {
+			out->hdr[0] = (uint8_t)i;
+			return;
+		}
+}
+
+static void address_to(const struct path *path, union sockaddr_any *name, uint8_t *control, struct msghdr *h)
+{
+	struct cmsghdr *c = (struct cmsghdr *)control;
+
+	h->msg_name = name;
+	h->msg_control = control;
+	if (path->key.family == 4) {
+		struct in_pktinfo info = {};
+		name->v4 =
+			(struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(path->key.remote_port)};
+		memcpy(&name->v4.sin_addr, path->key.remote, 4);
+		memcpy(&info.ipi_spec_dst, path->key.local, 4);
+		*c = (struct cmsghdr){CMSG_LEN(sizeof(info)), IPPROTO_IP, IP_PKTINFO};
+		memcpy(CMSG_DATA(c), &info, sizeof(info));
+		h->msg_namelen = sizeof(name->v4);
+		h->msg_controllen = CMSG_SPACE(sizeof(info));
+	} else {
+		struct in6_pktinfo info = {.ipi6_ifindex = path->ifindex};
+		name->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+						 .sin6_port = htons(path->key.remote_port),
+						 .sin6_scope_id = path->ifindex};
+		memcpy(&name->v6.sin6_addr, path->key.remote, 16);
+		memcpy(&info.ipi6_addr, path->key.local, 16);
+		*c = (struct cmsghdr){CMSG_LEN(sizeof(info)), IPPROTO_IPV6, IPV6_PKTINFO};
+		memcpy(CMSG_DATA(c), &info, sizeof(info));
+		h->msg_namelen = sizeof(name->v6);
+		h->msg_controllen = CMSG_SPACE(sizeof(info));
+	}
+}
+
+// One run of packets that leave by the same socket. A refused packet is skipped, a full socket ends it.
+static void send_run(int fd, struct mmsghdr *msg, unsigned n, struct port_stats *stats)
+{
+	unsigned done = 0;
+
+	while (done < n) {
+		int sent = sendmmsg(fd, msg + done, n - done, MSG_DONTWAIT);
+		if (sent > 0) {
+			for (int i = 0; i < sent; i++)
+				stats->tx_bytes += msg[done + (unsigned)i].msg_len;
+			stats->tx_packets += (unsigned)sent;
+			done += (unsigned)sent;
+		} else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+			stats->tx_dropped += n - done;
+			return;
+		} else if (errno != EINTR) {
+			stats->tx_dropped++;
+			done++;
+		}
+	}
+}
+
+static void socket_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts,
+		      const struct path *const *paths, unsigned n)
+{
+	struct port_socket *p = of(port);
+	struct queue *q = &p->queue[queue];
+	struct mmsghdr msg[PORT_MAX_BURST];
+	struct iovec iov[PORT_MAX_BURST];
+	union sockaddr_any name[PORT_MAX_BURST];
+	alignas(8) uint8_t control[PORT_MAX_BURST][CONTROL_SIZE];
+	unsigned first = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		iov[i] = (struct iovec){rte_pktmbuf_mtod(pkts[i], void *), pkts[i]->data_len};
+		msg[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
+		address_to(paths[i], &name[i], control[i], &msg[i].msg_hdr);
+	}
+	for (unsigned i = 1; i <= n; i++)
+		if (i == n || path_socket(paths[i]) != path_socket(paths[first])) {
+			send_run(q->fd[path_socket(paths[first])], msg + first, i - first,
+				 &port->stats[queue]);
+			first = i;
+		}
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+// --- open and close ----------------------------------------------------------------------------
+
+static void socket_close(struct port *port)
+{
+	struct port_socket *p = of(port);
+
+	for (unsigned i = 0; i < port->n_queues; i++) {
+		struct queue *q = &p->queue[i];
+		for (unsigned k = 0; k < p->n_sockets; k++)
+			if (q->fd[k] >= 0)
+				close(q->fd[k]);
+		if (q->epoll_fd >= 0)
+			close(q->epoll_fd);
+		rte_pktmbuf_free_bulk(q->rx, q->n_rx);
+	}
+	free(p);
+}
+
+static const struct port_ops socket_ops = {
+	.name = "sockets",
+	.rx = socket_rx,
+	.tx = socket_tx,
+	.path_fill = socket_path_fill,
+	.wait_fd = socket_wait_fd,
+	.close = socket_close,
+};
+
+static void set_port(union sockaddr_any *a, uint16_t port)
+{
+	if (a->sa.sa_family == AF_INET)
+		a->v4.sin_port = htons(port);
+	else
+		a->v6.sin6_port = htons(port);
+}
+
+static bool add_address(struct port_socket *p, const char *text)
+{
+	union sockaddr_any a = {};
+
+	if (inet_pton(AF_INET, text, &a.v4.sin_addr) == 1)
+		a.sa.sa_family = AF_INET;
+	else if (inet_pton(AF_INET6, text, &a.v6.sin6_addr) == 1)
+		a.sa.sa_family = AF_INET6;
+	else
+		return false;
+	p->addr[p->n_sockets++] = a;
+	return true;
+}
+
+static bool has_ipv6(void)
+{
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int choose_addresses(struct port_socket *p, const struct port_env *env)
+{
+	const struct conf_list *list = &env->conf->rtc.address_udp;
+
+	for (unsigned i = 0; i < list->n; i++)
+		if (!add_address(p, list->item[i])) {
+			snprintf(env->error, env->error_size,
+				 "rtc.ice_address_udp: \"%s\" is not an IP address", list->item[i]);
+			return -EINVAL;
+		}
+	if (list->n == 0) {
+		add_address(p, "0.0.0.0");
+		if (env->conf->rtc.enable_ipv6 && has_ipv6())
+			add_address(p, "::");
+	}
+	return 0;
+}
+
+static int open_socket(const union sockaddr_any *addr, bool reuse)
+{
+	const int on = 1, size = SOCKET_BUFFER;
+	bool v6 = addr->sa.sa_family == AF_INET6;
+	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (v6) {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+	} else {
+		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+	}
+	// Beyond net.core.*mem_max with CAP_NET_ADMIN, up to it without: both are fine to start with.
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (reuse)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (bind(fd, &addr->sa, v6 ? sizeof(addr->v6) : sizeof(addr->v4)) < 0) {
+		int err = -errno;
+		close(fd);
+		return err;
+	}
+	if (!reuse)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	return fd;
+}
+
+static void explain(const struct port_env *env, const union sockaddr_any *addr, uint16_t udp_port, int err)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (addr->sa.sa_family == AF_INET)
+		inet_ntop(AF_INET, &addr->v4.sin_addr, text, sizeof(text));
+	else
+		inet_ntop(AF_INET6, &addr->v6.sin6_addr, text, sizeof(text));
+	if (err == -EADDRINUSE)
+		snprintf(
+			env->error, env->error_size,
+			"UDP port %u on %s is in use: see who holds it with \"ss -ulpn sport = :%u\", or set "
+			"rtc.ice_port_udp to a free one",
+			udp_port, text, udp_port);
+	else if (err == -EADDRNOTAVAIL)
+		snprintf(env->error, env->error_size,
+			 "no interface has the address %s: correct rtc.ice_address_udp or leave it empty",
+			 text);
+	else if (err == -EACCES)
+		snprintf(env->error, env->error_size,
+			 "UDP port %u needs CAP_NET_BIND_SERVICE: choose one above 1023", udp_port);
+	else
+		snprintf(env->error, env->error_size, "UDP socket on %s port %u: %s", text, udp_port,
+			 strerror(-err));
+}
+
+static uint16_t bound_port(int fd)
+{
+	union sockaddr_any a = {};
+	socklen_t len = sizeof(a);
+
+	if (getsockname(fd, &a.sa, &len) < 0)
+		return 0;
+	return ntohs(a.sa.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
+}
+
+static int open_queue(struct port_socket *p, unsigned queue, const struct port_env *env)
+{
+	struct queue *q = &p->queue[queue];
+
+	q->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (q->epoll_fd < 0)
+		return -errno;
+	for (unsigned i = 0; i < p->n_sockets; i++) {
+		struct epoll_event ev = {.events = EPOLLIN, .data.u32 = i};
+
+		set_port(&p->addr[i], p->udp_port);
+		q->fd[i] = open_socket(&p->addr[i], queue > 0);
+		if (q->fd[i] < 0) {
+			explain(env, &p->addr[i], p->udp_port, q->fd[i]);
+			return q->fd[i];
+		}
+		if (p->udp_port == 0)
+			p->udp_port = bound_port(q->fd[i]);
+		if (epoll_ctl(q->epoll_fd, EPOLL_CTL_ADD, q->fd[i], &ev) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+struct port *port_socket_open(const struct port_env *env)
+{
+	struct port_socket *p = calloc(1, sizeof(*p) + env->n_queues * sizeof(struct queue));
+	int err;
+
+	if (p == NULL)
+		return err_null(ENOMEM);
+	p->port = (struct port){.ops = &socket_ops, .index = env->index, .n_queues = env->n_queues};
+	p->pool = env->rx_pool;
+	p->udp_port = env->media_port;
+	for (unsigned i = 0; i < env->n_queues; i++) {
+		p->queue[i].epoll_fd = -1;
+		memset(p->queue[i].fd, -1, sizeof(p->queue[i].fd));
+	}
+	err = choose_addresses(p, env);
+	for (unsigned i = 0; err == 0 && i < env->n_queues; i++)
+		err = open_queue(p, i, env);
+	if (err < 0) {
+		socket_close(&p->port);
+		return err_null(-err);
+	}
+	return &p->port;
+}
+
+uint16_t port_socket_port(const struct port *port)
+{
+	return ((const struct port_socket *)port)->udp_port;
+}

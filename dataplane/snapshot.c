@@ -1,0 +1,144 @@
+// The model towards the control plane: events from notes, and the snapshot.
+#include <string.h>
+
+#include "dataplane/flow.h"
+#include "dataplane/mailbox.h"
+#include "dataplane/model_priv.h"
+#include "dataplane/punt.h"
+#include "dataplane/worker.h"
+
+static struct m_session *session_of_note(const struct model *m, const struct note *note)
+{
+	uint32_t slot = note->sid & 0xffffff;
+	struct m_session *s = slot < m->dp->max_sessions ? m->session[slot] : NULL;
+
+	return s && s->sid == note->sid ? s : NULL;
+}
+
+static size_t on_path(struct m_session *s, const struct note *note, struct ipc_path *ev)
+{
+	s->has_path = note->path.key.family != 0;
+	s->path = note->path.key;
+	ipc_begin(ev, EVT_PATH);
+	ev->sid = s->sid;
+	ev->nominated = note->path.nominated;
+	if (s->has_path)
+		addr_of_key(&ev->remote, &ev->local, &s->path);
+	return sizeof(*ev);
+}
+
+static size_t on_live(struct m_track *t, const struct note *note, struct ipc_track_live *ev)
+{
+	t->live_ssrc = note->live.ssrc;
+	t->live_pt = note->live.pt;
+	ipc_begin(ev, EVT_TRACK_LIVE);
+	ev->sid = note->sid;
+	ev->track = note->live.track;
+	ev->pt = note->live.pt;
+	ev->codec = note->live.codec;
+	ev->ssrc = note->live.ssrc;
+	return sizeof(*ev);
+}
+
+static size_t on_voice(struct m_track *t, const struct note *note, struct ipc_voice *ev)
+{
+	t->voice_on = note->voice.on;
+	ipc_begin(ev, EVT_VOICE);
+	ev->sid = note->sid;
+	ev->track = note->voice.track;
+	ev->on = note->voice.on;
+	return sizeof(*ev);
+}
+
+size_t model_note(struct model *m, const struct note *note, union ipc_msg *event)
+{
+	struct m_session *s = session_of_note(m, note);
+
+	if (s == NULL)
+		return 0;
+	switch ((enum note_type)note->type) {
+	case NOTE_PATH:
+		return on_path(s, note, &event->path);
+	case NOTE_LIVENESS:
+		s->liveness = note->liveness;
+		ipc_begin(&event->liveness, EVT_LIVENESS);
+		event->liveness.sid = s->sid;
+		event->liveness.state = note->liveness;
+		return sizeof(event->liveness);
+	case NOTE_TRACK_LIVE:
+		return s->track[note->live.track]
+			       ? on_live(s->track[note->live.track], note, &event->track_live)
+			       : 0;
+	case NOTE_VOICE:
+		return s->track[note->voice.track]
+			       ? on_voice(s->track[note->voice.track], note, &event->voice)
+			       : 0;
+	case NOTE_UFRAG_GONE:
+		if (memcmp(s->old_ufrag, note->ufrag, IPC_UFRAG_LEN) == 0) {
+			ufrag_del(m->dp, s->old_ufrag);
+			s->old_ufrag[0] = 0;
+		}
+		return 0;
+	case NOTE_PUNT:
+		break;
+	}
+	return 0;
+}
+
+static void write_session(const struct m_session *s, struct ipc_snap_session *out)
+{
+	ipc_begin(out, EVT_SNAP_SESSION);
+	out->sid = s->sid;
+	out->call = s->call;
+	out->cookie = s->cookie;
+	memcpy(out->name, s->name, sizeof(out->name));
+	memcpy(out->ufrag, s->ufrag, sizeof(out->ufrag));
+	memcpy(out->pwd, s->pwd, sizeof(out->pwd));
+	out->profile = s->profile;
+	out->worker = (uint8_t)s->home->id;
+	out->liveness = s->liveness;
+	out->rtcp_ssrc = s->rtcp_ssrc;
+	if (s->has_path)
+		addr_of_key(&out->remote, &out->local, &s->path);
+	memcpy(out->ext, s->ext, sizeof(out->ext));
+}
+
+static int send_session(const struct m_session *s, int (*send)(void *arg, const void *msg), void *arg)
+{
+	union ipc_msg msg;
+	struct m_leg *leg;
+	int err;
+
+	write_session(s, &msg.snap_session);
+	err = send(arg, &msg);
+	for (unsigned i = 0; err == 0 && i < IPC_MAX_TRACKS; i++) {
+		const struct m_track *t = s->track[i];
+		if (t == NULL)
+			continue;
+		ipc_begin(&msg.snap_track, EVT_SNAP_TRACK);
+		msg.snap_track.add = t->add;
+		msg.snap_track.live_ssrc = t->live_ssrc;
+		msg.snap_track.live_pt = t->live_pt;
+		msg.snap_track.voice_on = t->voice_on;
+		err = send(arg, &msg);
+	}
+	LIST_FOREACH (leg, &s->legs, of_session) {
+		if (err < 0)
+			break;
+		ipc_begin(&msg.snap_leg, EVT_SNAP_LEG);
+		msg.snap_leg.add = leg->add;
+		err = send(arg, &msg);
+	}
+	return err;
+}
+
+bool model_snapshot(struct model *m, uint32_t *slot, int (*send)(void *arg, const void *msg), void *arg)
+{
+	while (*slot < m->dp->max_sessions && m->session[*slot] == NULL)
+		(*slot)++;
+	if (*slot == m->dp->max_sessions)
+		return false;
+	if (send_session(m->session[*slot], send, arg) == 0)
+		(*slot)++;
+	return true;
+}

@@ -1,0 +1,72 @@
+// A published track: where the streams of a publisher become one sequence of ranked packets, and where the
+// list of its receivers hangs. Memory of a source is never used for anything else (source_gen tells
+// generations apart), so a packet on its way between workers may carry a plain pointer.
+#pragma once
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+#include "lib/ipc/wire.h"
+#include "lib/rtc/vad.h"
+
+struct fanout;
+struct stream;
+
+// RTP time of the track's output against our clock, for sender reports by the receivers' workers.
+struct clock_map {
+	ns_t at;      // our time
+	uint32_t rtp; // output timestamp at that time
+	uint32_t clock_hz;
+	bool valid;
+};
+
+struct source {
+	// main writes, all workers read
+	alignas(64) const struct fanout *_Atomic fanout; // rcu; NULL: nobody receives
+	_Atomic uint32_t gen;
+
+	// publisher's home worker
+	alignas(64) struct stream *current; // borrowed: feeds the track now
+	uint64_t rank_base;                 // rank = rank within the stream + rank_base
+	uint64_t next_rank;                 // first never given
+	uint64_t first_rank;                // of the current stream: late packets below belong to another
+	uint32_t ts_offset;                 // output timestamp = timestamp + ts_offset
+	uint32_t last_ts;                   // output timestamp of the newest packet
+	ns_t last_forwarded;                // 0: never
+	uint32_t sid;
+	uint16_t id; // track number
+	uint8_t kind;
+	bool enabled;
+	bool forwarded; // since it was last enabled
+	uint8_t mid_len;
+	char mid[16];
+	uint32_t clock_hz;
+	uint32_t ssrc[IPC_TRACK_SSRCS];
+	struct {
+		uint8_t pt, codec;
+	} codec[IPC_TRACK_CODECS];
+	struct vad vad;
+
+	// written by the publisher's worker about once a second, read by all (sequence lock)
+	alignas(64) _Atomic uint32_t map_seq;
+	_Atomic int64_t map_at;
+	_Atomic uint64_t map_rtp_hz; // rtp << 32 | clock_hz; 0: not valid
+};
+
+// thread: publisher's home worker
+void source_map_set(struct source *, const struct clock_map *);
+// False while the publisher's worker has not given any. thread: any worker
+bool source_map_get(const struct source *, struct clock_map *);
+
+static inline uint32_t source_gen(const struct source *s)
+{
+	return atomic_load_explicit(&s->gen, memory_order_acquire); // pairs with the recycling in model.c
+}
+
+// Codec of a payload type, CODEC_NONE when the track does not have it.
+uint8_t source_codec(const struct source *, uint8_t pt);
+// Take over what a (re)declaration says, except whether it is enabled. thread: publisher's home worker
+void source_declare(struct source *, const struct ipc_track_add *);

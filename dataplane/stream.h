@@ -1,0 +1,47 @@
+// One SSRC that a session sends: roll-over counter, replay window, statistics, and the track it feeds.
+// Made on the publisher's home worker when its first packet authenticates, never before.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/port.h"
+#include "lib/rtc/rewrite.h"
+#include "lib/rtc/srtpidx.h"
+#include "lib/rtc/stats.h"
+#include "lib/rtc/twcc.h"
+
+struct session;
+struct source;
+struct worker;
+
+struct stream {
+	struct stream *next; // of the session
+	uint32_t ssrc;
+	uint8_t pt;            // of the newest packet
+	bool announced;        // NOTE_TRACK_LIVE went out for the track
+	struct source *source; // borrowed; NULL: no track claims it
+	ns_t born;
+	struct srtpidx idx;
+	struct seqrank rank;
+	struct rx_stats stats;
+	struct sr_map map;
+};
+
+#define TWCC_SLOTS 256 // 5 s of voice
+
+struct twcc_state {
+	struct twcc_log log;
+	uint32_t ring[TWCC_SLOTS];
+	uint32_t media_ssrc; // of the last packet logged
+};
+
+// Open, check and forward a burst of RTP packets that belong to sessions at home here. All are consumed.
+// thread: home worker
+void stream_receive(struct worker *, struct rte_mbuf **pkts, unsigned n);
+
+// thread: home worker
+struct stream *stream_find(const struct session *, uint32_t ssrc);
+void stream_free_all(struct worker *, struct session *);
+// The track is gone or changed: its streams look for a track again with their next packet.
+void stream_unbind(struct session *, const struct source *);

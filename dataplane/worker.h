@@ -1,0 +1,126 @@
+// The whole dataplane (struct dp) and one worker of it (struct worker).
+//
+// Ownership: every session has one home worker, and all that changes with its packets is touched by that
+// worker alone. Main (ctl.c, model.c) makes and frees objects, and speaks to workers by mail; workers answer
+// by notes, and hand packets to each other by single-producer rings. Tables read by all workers are written
+// so that readers need no lock, and what is taken out of them is freed after a grace period (reclaim.h).
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mempool.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+
+#include "dataplane/port.h"
+#include "lib/base/wheel.h"
+#include "lib/conf/conf.h"
+#include "lib/ipc/statseg.h"
+#include "lib/rtc/icelite.h"
+#include "lib/seal/seal.h"
+
+#define BURST PORT_MAX_BURST
+#define HANDOFF_RING 1024 // packets between one pair of workers: 10 ms at 100 kpps
+#define MAIL_RING 2048
+#define NOTE_RING 2048
+#define STALE_NS (100 * NS_PER_MS)     // a packet that waited longer inside is dropped
+#define STALL_WARN_NS (1 * NS_PER_S)   // a worker that did not turn for so long is reported
+#define STALL_FATAL_NS (10 * NS_PER_S) // and here the process gives up, for its supervisor to restart
+
+struct session;
+struct source;
+struct worker;
+
+struct dp {
+	const struct conf *conf; // borrowed
+	unsigned n_workers, n_ports;
+	struct worker *worker[PORT_MAX_WORKERS]; // owned
+	struct port *port[PORT_MAX];             // owned
+	struct rte_mempool *rx_pool, *tx_pool;   // owned: 2 KiB buffers in, fresh ones out
+	struct rte_mempool *stream_pool;         // owned: struct stream
+	struct rte_mempool *twcc_pool;           // owned: struct twcc_state
+	struct rte_rcu_qsbr *qsbr;               // owned: one reader per worker
+	struct rte_hash *ufrags, *flows;         // owned: flow.c
+	struct session *_Atomic *session;        // owned array by slot; rcu: written by main, read by workers
+	uint32_t max_sessions;
+	uint16_t rx_burst;   // packets per look at a port, 1..BURST
+	int64_t wall_offset; // wall clock minus ns_t, fixed at start: steps of the wall clock stay out of SRs
+	struct statseg *statseg; // owned; block i is worker i's, block n_workers is main's
+	int main_doorbell;       // eventfd: notes wait for main
+	_Atomic bool main_asleep;
+	_Atomic bool stop;
+};
+
+// Packets on their way to one port, sent when full and at the end of each round.
+struct outq {
+	unsigned n;
+	struct rte_mbuf *m[BURST];
+	const struct path *path[BURST]; // borrowed until the flush of this round
+};
+
+// Packets on their way to another worker.
+struct handoff {
+	unsigned n;
+	struct rte_mbuf *m[BURST];
+};
+
+struct worker {
+	// set before launch
+	struct dp *dp; // borrowed
+	uint16_t id;   // also lcore order, queue of every port, reader of the QSBR variable
+	bool sleeps;   // when idle; else polls
+	bool naps;     // asleep it looks at ports every millisecond: one has no descriptor to wait on
+	int epoll_fd, doorbell;
+	struct seal_engine *seal;              // owned
+	struct statseg_block *stats;           // borrowed
+	struct rte_ring *in[PORT_MAX_WORKERS]; // owned: packets from worker i; NULL for i == id
+	struct rte_ring *mail, *notes;         // owned: from main, to main
+	struct icelite_env ice;
+	uint64_t random[4]; // state of worker_random
+
+	// owner only
+	ns_t now; // time of this round
+	struct wheel wheel;
+	struct outq out[PORT_MAX];
+	struct handoff hand[PORT_MAX_WORKERS];
+	bool noted; // notes were posted in this round
+	uint32_t n_sessions, n_tracks, n_legs;
+	struct port_stats seen[PORT_MAX]; // what was already added to stats
+	ns_t stats_due;
+
+	// main only
+	uint64_t n_mails_posted;
+	uint32_t n_placed; // sessions at home here
+
+	// written by the owner, read by main and by other workers
+	alignas(64) _Atomic uint32_t asleep; // 1: ring the doorbell
+	_Atomic uint64_t n_mails_done;
+	_Atomic int64_t beat; // ns_t of the last round
+};
+
+// Make a worker and all its rings; ports and tables must be there. NULL + errno. thread: main
+struct worker *worker_new(struct dp *, unsigned id, bool sleeps);
+void worker_free(struct worker *); // NULL is allowed
+
+// Thread main of a worker; returns when dp->stop is set.
+int worker_run(void *worker);
+
+// All of these: thread: the worker itself.
+void drop(struct worker *, struct rte_mbuf *m, enum counter why); // m is consumed
+static inline void count(struct worker *w, enum counter id, uint64_t n)
+{
+	statseg_add(w->stats, id, n);
+}
+// Queue a datagram; path is borrowed until the end of the round.
+void worker_send(struct worker *, const struct path *path, struct rte_mbuf *m);
+// A fresh buffer of the transmit pool with `len` bytes copied in, NULL (counted) when there is none.
+struct rte_mbuf *worker_packet(struct worker *, const void *data, size_t len);
+// Pass a packet to another worker; sent at the end of the burst.
+void worker_hand_over(struct worker *, unsigned to, struct rte_mbuf *m);
+// 64 random bits, not for keys: jitter, start values that are no secret (xoshiro256**, seeded by the kernel).
+uint64_t worker_random(struct worker *);
+
+// Wake a worker that sleeps. thread: any
+void worker_wake(struct worker *);
