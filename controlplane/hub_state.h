@@ -1,0 +1,58 @@
+// The root object of the calls, shared by hub.c, session*.c and persist.c and nobody else.
+#pragma once
+
+#include "controlplane/call.h"
+#include "controlplane/dp.h"
+#include "controlplane/hub.h"
+#include "controlplane/loop.h"
+#include "controlplane/metrics.h"
+#include "controlplane/natdiscover.h"
+#include "controlplane/negotiate.h"
+#include "controlplane/store.h"
+#include "lib/base/pool.h"
+#include "lib/conf/conf.h"
+#include "lib/peer/dtls.h"
+
+enum hub_limits {
+	HUB_DEFERRED = 20000,    // plugin messages kept while state is read back
+	HUB_SCTP_CLOCK_MS = 20,  // pace of the SCTP timers while any session has a data channel
+	HUB_DP_GONE_S = 3,       // sessions end when the dataplane stays away this long
+	HUB_SNAP_BUCKETS = 1024,
+	HUB_RESTORE_S = 5,       // reading back state ends after this, whatever is missing
+};
+
+struct session;
+struct persist;
+
+struct hub {
+	struct loop *loop;        // borrowed, as the next four
+	const struct conf *conf;
+	struct plugins *plugins;
+	struct store *store;
+	struct metrics *metrics;
+	struct dp *dp;            // owned, as the rest
+	struct nat *nat;
+	struct dtls_ctx *dtls;
+	struct persist *persist;
+	struct registry reg;
+	struct pool *sessions;    // struct session; the handle is the sid
+	struct negotiate_conf neg;
+	struct sdp_candidate candidates[NAT_MAX_CANDIDATES];
+	struct timer sctp_clock, dp_gone, restore_limit;
+	STAILQ_HEAD(, session) dead; // closed, freed by reap
+	struct deferred reap;
+	STAILQ_HEAD(, hub_deferred) waiting; // plugin messages that came while restoring
+	unsigned n_waiting;
+	LIST_HEAD(, snap) snaps[HUB_SNAP_BUCKETS]; // what the dataplane said it has, while resyncing
+	unsigned n_snaps;
+	bool restoring, dp_synced, store_read;
+	bool draining;
+	void (*drained)(void *arg);
+	void *drained_arg;
+	struct deferred tell_drained;
+};
+
+// Announce the addresses known now in the descriptions made from now on.
+void hub_refresh_candidates(struct hub *);
+// The last session may have gone.
+void hub_check_drained(struct hub *);

@@ -1,0 +1,345 @@
+// A record: version, flags, sid, then strings with 16-bit lengths. Writes are gathered for a moment, because
+// one user action moves the state several times.
+#include "controlplane/persist.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "controlplane/session.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+
+#define VERSION 1
+#define GATHER (200 * NS_PER_MS)
+#define MAX_RECORDS 100000
+#define NONCE_LEN 12
+#define TAG_LEN 16
+
+enum record_flags { F_CHANNEL = 1, F_AV1 = 2, F_HAS_AV1 = 4, F_DC = 8, F_HAS_DC = 16, F_MIC = 32 };
+
+struct kept {
+	STAILQ_ENTRY(kept) next;
+	size_t len;
+	char value[];
+};
+
+struct persist {
+	struct hub *hub; // borrowed
+	char *prefix;    // owned: "session/<node>/"
+	struct timer gather;
+	STAILQ_HEAD(, kept) records; // read from the store
+	unsigned n_records;
+	void (*read_done)(void *arg, int rc);
+	void *read_arg;
+};
+
+// --- records ---------------------------------------------------------------------------------------
+static void put_str(struct wbuf *w, struct str s)
+{
+	if (s.len > UINT16_MAX)
+		w->full = true;
+	wbuf_u16(w, (uint16_t)s.len);
+	wbuf_bytes(w, s.p, s.len);
+}
+
+static struct str get_str(struct rbuf *r)
+{
+	size_t len = rbuf_u16(r);
+	const uint8_t *p = rbuf_take(r, len);
+
+	return p ? (struct str){(const char *)p, len} : STR_NONE;
+}
+
+int persist_encode(const struct persist_record *r, void *buf, size_t size)
+{
+	struct wbuf w = wbuf_of(buf, size);
+	const struct join_msg *j = &r->join;
+
+	wbuf_u8(&w, VERSION);
+	wbuf_u8(&w, (uint8_t)((j->has_channel ? F_CHANNEL : 0) | (j->av1_support ? F_AV1 : 0) |
+			      (j->has_av1 ? F_HAS_AV1 : 0) | (j->dc_signaling ? F_DC : 0) | (j->has_dc ? F_HAS_DC : 0) |
+			      (r->mic_on ? F_MIC : 0)));
+	wbuf_u32(&w, r->sid);
+	put_str(&w, r->client);
+	put_str(&w, j->call_id);
+	put_str(&w, j->user_id);
+	put_str(&w, j->session_id);
+	put_str(&w, j->channel_id);
+	put_str(&w, r->screen_id);
+	put_str(&w, r->sealed);
+	return w.full ? -ENOSPC : (int)wbuf_len(&w);
+}
+
+int persist_decode(struct str value, struct persist_record *r)
+{
+	struct rbuf b = rbuf_of(value.p, value.len);
+	uint8_t version = rbuf_u8(&b), flags = rbuf_u8(&b);
+
+	*r = (struct persist_record){.sid = rbuf_u32(&b)};
+	if (b.bad)
+		return -EBADMSG;
+	if (version != VERSION)
+		return -ENOTSUP;
+	r->client = get_str(&b);
+	r->join = (struct join_msg){.call_id = get_str(&b)};
+	r->join.user_id = get_str(&b);
+	r->join.session_id = get_str(&b);
+	r->join.channel_id = get_str(&b);
+	r->screen_id = get_str(&b);
+	r->sealed = get_str(&b);
+	r->join.has_channel = flags & F_CHANNEL;
+	r->join.av1_support = flags & F_AV1;
+	r->join.has_av1 = flags & F_HAS_AV1;
+	r->join.dc_signaling = flags & F_DC;
+	r->join.has_dc = flags & F_HAS_DC;
+	r->mic_on = flags & F_MIC;
+	if (b.bad || r->sid == 0 || r->client.len == 0 || r->join.call_id.len == 0 || r->join.user_id.len == 0 ||
+	    r->join.session_id.len == 0)
+		return -EBADMSG;
+	return 0;
+}
+
+// --- sealing ---------------------------------------------------------------------------------------
+static int derive(uint64_t cookie, uint32_t sid, uint8_t key[32])
+{
+	uint8_t in[32] = "sluice session state";
+	unsigned len = 0;
+
+	be64_put(in + 20, cookie);
+	be32_put(in + 28, sid);
+	return EVP_Digest(in, sizeof(in), key, &len, EVP_sha256(), NULL) == 1 && len == 32 ? 0 : -EIO;
+}
+
+int persist_seal(uint64_t cookie, uint32_t sid, const void *in, size_t len, void *out)
+{
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	uint8_t key[32], *o = out;
+	int n = 0, rest = 0, rc = -EIO;
+
+	if (c == NULL || derive(cookie, sid, key) < 0 || RAND_bytes(o, NONCE_LEN) != 1)
+		goto out;
+	if (EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, o) == 1 &&
+	    EVP_EncryptUpdate(c, o + NONCE_LEN, &n, in, (int)len) == 1 &&
+	    EVP_EncryptFinal_ex(c, o + NONCE_LEN + n, &rest) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG_LEN, o + NONCE_LEN + n) == 1)
+		rc = NONCE_LEN + n + TAG_LEN;
+out:
+	explicit_bzero(key, sizeof(key));
+	EVP_CIPHER_CTX_free(c);
+	return rc;
+}
+
+int persist_open(uint64_t cookie, uint32_t sid, struct str sealed, void *out)
+{
+	EVP_CIPHER_CTX *c;
+	const uint8_t *in = (const uint8_t *)sealed.p;
+	uint8_t key[32];
+	int n = 0, rest = 0, rc = -EBADMSG, len = (int)sealed.len - NONCE_LEN - TAG_LEN;
+
+	if (len < 0)
+		return -EBADMSG;
+	c = EVP_CIPHER_CTX_new();
+	if (c == NULL || derive(cookie, sid, key) < 0)
+		goto out;
+	if (EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, in) == 1 &&
+	    EVP_DecryptUpdate(c, out, &n, in + NONCE_LEN, len) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG_LEN, (void *)(uintptr_t)(in + NONCE_LEN + len)) == 1 &&
+	    EVP_DecryptFinal_ex(c, (uint8_t *)out + n, &rest) == 1)
+		rc = n;
+out:
+	explicit_bzero(key, sizeof(key));
+	EVP_CIPHER_CTX_free(c);
+	return rc;
+}
+
+// --- writing ---------------------------------------------------------------------------------------
+static int make_key(const struct persist *p, struct str client, struct str session_id, char out[STORE_KEY_MAX + 1])
+{
+	int n = snprintf(out, STORE_KEY_MAX + 1, "%s%.*s/%.*s", p->prefix, STR_ARG(client), STR_ARG(session_id));
+
+	return n > STORE_KEY_MAX ? -E2BIG : n;
+}
+
+static int make_record(struct session *s, uint8_t *out, size_t size)
+{
+	const struct member *m = &s->member;
+	size_t need = negotiate_save_size(s->neg);
+	uint8_t *plain = malloc(need + 1), *sealed = malloc(need + PERSIST_SEAL_EXTRA);
+	struct persist_record r = {.sid = m->sid,
+				   .client = session_client(s),
+				   .join = {.call_id = str_of(m->call->id),
+					    .user_id = str_of(m->user_id),
+					    .session_id = str_of(m->session_id),
+					    .channel_id = str_of(m->channel_id),
+					    .has_channel = m->has_channel,
+					    .av1_support = m->av1_support,
+					    .has_av1 = m->has_av1,
+					    .dc_signaling = m->dc_signaling,
+					    .has_dc = m->has_dc},
+				   .mic_on = s->mic_on,
+				   .screen_id = str_of(s->screen_id)};
+	int n = plain && sealed ? negotiate_save(s->neg, plain, need) : -ENOMEM;
+
+	if (n >= 0)
+		n = persist_seal(s->cookie, m->sid, plain, (size_t)n, sealed);
+	if (n >= 0) {
+		r.sealed = (struct str){(char *)sealed, (size_t)n};
+		n = persist_encode(&r, out, size);
+	}
+	if (plain != NULL)
+		explicit_bzero(plain, need);
+	free(plain);
+	free(sealed);
+	return n;
+}
+
+static void write_session(struct persist *p, struct session *s)
+{
+	char key[STORE_KEY_MAX + 1];
+	uint8_t *record = malloc(PERSIST_MAX_RECORD);
+	int key_len = make_key(p, session_client(s), str_of(s->member.session_id), key);
+	int len = record ? make_record(s, record, PERSIST_MAX_RECORD) : -ENOMEM;
+
+	s->is_dirty = false;
+	if (key_len < 0 || len < 0)
+		log_warn(SESSION_FMT ": not stored (%s)", SESSION_ARG(s), strerror(key_len < 0 ? -key_len : -len));
+	else
+		store_set(p->hub->store, (struct str){key, (size_t)key_len}, (struct str){(char *)record, (size_t)len},
+			  PERSIST_TTL_S, NULL, NULL);
+	s->saved_version = negotiate_version(s->neg);
+	s->is_stored = true;
+	free(record);
+}
+
+static void on_gather(struct timer *t, ns_t now)
+{
+	struct persist *p = container_of(t, struct persist, gather);
+	struct session *s;
+	uint32_t cursor = 0;
+
+	while ((s = pool_next(p->hub->sessions, &cursor, NULL)) != NULL)
+		if (s->is_dirty && s->state != SESSION_CLOSED)
+			write_session(p, s);
+}
+
+void persist_mark(struct session *s)
+{
+	struct persist *p = s->hub->persist;
+
+	if (!s->has_keys || s->state == SESSION_CLOSED || p == NULL) // nothing worth taking back yet
+		return;
+	s->is_dirty = true;
+	if (!timer_armed(&p->gather))
+		loop_arm_in(s->hub->loop, &p->gather, GATHER);
+}
+
+void persist_touch(struct session *s)
+{
+	if (!s->is_dirty && (!s->is_stored || negotiate_version(s->neg) != s->saved_version))
+		persist_mark(s);
+}
+
+void persist_delete(struct persist *p, struct str client, struct str session_id)
+{
+	char key[STORE_KEY_MAX + 1];
+	int len = make_key(p, client, session_id, key);
+
+	if (len > 0)
+		store_del(p->hub->store, (struct str){key, (size_t)len}, NULL, NULL);
+}
+
+void persist_forget(struct session *s)
+{
+	s->is_dirty = false;
+	if (s->is_stored)
+		persist_delete(s->hub->persist, session_client(s), str_of(s->member.session_id));
+	s->is_stored = false;
+}
+
+// --- reading ---------------------------------------------------------------------------------------
+static void on_record(void *arg, struct str key, struct str value)
+{
+	struct persist *p = arg;
+	struct persist_record r;
+	struct kept *k;
+
+	if (persist_decode(value, &r) < 0) {
+		log_warn("store: %.*s is no session record, deleted", STR_ARG(key));
+		store_del(p->hub->store, key, NULL, NULL);
+		return;
+	}
+	k = p->n_records < MAX_RECORDS ? malloc(sizeof(*k) + value.len) : NULL;
+	if (k == NULL)
+		return;
+	k->len = value.len;
+	memcpy(k->value, value.p, value.len);
+	STAILQ_INSERT_TAIL(&p->records, k, next);
+	p->n_records++;
+}
+
+static void on_scanned(void *arg, int rc, struct str value)
+{
+	struct persist *p = arg;
+
+	p->read_done(p->read_arg, rc);
+}
+
+void persist_read(struct persist *p, void (*done)(void *arg, int rc), void *arg)
+{
+	p->read_done = done;
+	p->read_arg = arg;
+	store_scan(p->hub->store, str_of(p->prefix), on_record, on_scanned, p);
+}
+
+void persist_each(struct persist *p, void (*fn)(void *arg, const struct persist_record *), void *arg)
+{
+	struct persist_record r;
+	struct kept *k;
+
+	STAILQ_FOREACH(k, &p->records, next)
+		if (persist_decode((struct str){k->value, k->len}, &r) == 0)
+			fn(arg, &r);
+}
+
+void persist_clear(struct persist *p)
+{
+	struct kept *k;
+
+	while ((k = STAILQ_FIRST(&p->records)) != NULL) {
+		STAILQ_REMOVE_HEAD(&p->records, next);
+		free(k);
+	}
+	p->n_records = 0;
+}
+
+struct persist *persist_new(struct hub *h)
+{
+	struct persist *p = calloc(1, sizeof(*p));
+	char host[65] = "node";
+	const char *node = h->conf->store.node_id;
+
+	if (p == NULL)
+		return NULL;
+	gethostname(host, sizeof(host) - 1);
+	*p = (struct persist){.hub = h};
+	p->gather.on_due = on_gather;
+	STAILQ_INIT(&p->records);
+	if (asprintf(&p->prefix, "session/%.64s/", node && *node ? node : host) < 0) {
+		free(p);
+		return err_null(ENOMEM);
+	}
+	return p;
+}
+
+void persist_free(struct persist *p)
+{
+	if (p == NULL)
+		return;
+	store_cancel(p->hub->store, p);
+	loop_cancel(p->hub->loop, &p->gather);
+	persist_clear(p);
+	free(p->prefix);
+	free(p);
+}

@@ -1,0 +1,426 @@
+// Life of a session, and what the plugin and the dataplane tell it.
+#include "controlplane/session.h"
+
+#include <stdlib.h>
+
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/base/rand.h"
+
+#define ICE_ALPHABET "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+const char *session_end_text(enum session_end end)
+{
+	static const char *const text[] = {
+		[END_LEAVE] = "leave",
+		[END_NO_OFFER] = "no_offer",
+		[END_BAD_OFFER] = "bad_offer",
+		[END_NO_CHANNEL] = "no_data_channel",
+		[END_NO_PATH] = "no_path",
+		[END_PATH_LOST] = "path_lost",
+		[END_DTLS] = "dtls_failed",
+		[END_PEER_CLOSED] = "peer_closed",
+		[END_DATAPLANE] = "dataplane",
+		[END_CLIENT_GONE] = "client_unregistered",
+		[END_SHUTDOWN] = "shutdown",
+		[END_ORPHAN] = "orphan",
+	};
+	return end < ARRAY_LEN(text) ? text[end] : "unknown";
+}
+
+bool bucket_take(struct bucket *b, ns_t now, double burst, double per_s)
+{
+	b->tokens = b->filled == 0 ? burst : b->tokens + (double)(now - b->filled) / NS_PER_S * per_s;
+	b->filled = now;
+	if (b->tokens > burst)
+		b->tokens = burst;
+	if (b->tokens < 1)
+		return false;
+	b->tokens -= 1;
+	return true;
+}
+
+void session_error(struct session *s, const char *type)
+{
+	metric_add(s->hub->metrics, M_RTC_ERRORS, METRIC_LABELS(session_client(s), str_of(type)), 1);
+}
+
+void session_drop(struct session *s, const char *reason)
+{
+	metric_add(s->hub->metrics, M_SIGNALING_DROPS, METRIC_LABELS(str_of(reason)), 1);
+}
+
+// --- timers ----------------------------------------------------------------------------------------
+static void on_life_timer(struct timer *t, ns_t now)
+{
+	struct session *s = container_of(t, struct session, life);
+
+	session_error(s, "signaling");
+	session_close(s, s->state == SESSION_JOINED ? END_NO_OFFER : END_NO_CHANNEL);
+}
+
+static void on_neg_timer(struct timer *t, ns_t now)
+{
+	struct session *s = container_of(t, struct session, neg_timer);
+
+	hub_refresh_candidates(s->hub);
+	negotiate_tick(s->neg, now);
+	if (s->wants_again) {
+		s->wants_again = false;
+		session_want_all(s);
+	}
+	session_arm_negotiation(s);
+}
+
+void session_arm_negotiation(struct session *s)
+{
+	ns_t due;
+
+	if (s->state == SESSION_CLOSED)
+		return;
+	due = s->wants_again ? loop_now(s->hub->loop) : negotiate_next_due(s->neg);
+	if (due == NS_NEVER)
+		loop_cancel(s->hub->loop, &s->neg_timer);
+	else
+		loop_arm(s->hub->loop, &s->neg_timer, due);
+	persist_touch(s);
+}
+
+// --- making ----------------------------------------------------------------------------------------
+static void send_add(struct session *s)
+{
+	struct ipc_session_add m;
+
+	ipc_begin(&m, CMD_SESSION_ADD);
+	m.sid = s->member.sid;
+	m.call = s->member.call->number;
+	m.cookie = s->cookie;
+	memcpy(m.ufrag, s->ice.ufrag, sizeof(m.ufrag));
+	memcpy(m.pwd, s->ice.pwd, sizeof(m.pwd));
+	memcpy(m.name, s->member.session_id, strnlen(s->member.session_id, sizeof(m.name)));
+	s->in_dp = dp_send(s->hub->dp, &m) == 0;
+	s->add_seq = m.hdr.seq;
+}
+
+static struct session *make(struct hub *h, struct session *s, handle_t sid, conn_id conn)
+{
+	s->member.sid = sid;
+	s->hub = h;
+	s->conn = conn;
+	s->mic_on = true;
+	s->joined_at = loop_now(h->loop);
+	s->life.on_due = on_life_timer;
+	s->neg_timer.on_due = on_neg_timer;
+	return s;
+}
+
+static void count_new(struct session *s)
+{
+	metric_add(s->hub->metrics, M_RTC_SESSIONS, METRIC_LABELS(session_client(s)), 1);
+}
+
+struct session *session_new(struct hub *h, conn_id conn, struct str client, const struct join_msg *j,
+			    enum join_result *result)
+{
+	handle_t sid;
+	struct session *s = pool_get(h->sessions, &sid);
+
+	if (s == NULL) {
+		*result = errno == ENOSPC ? JOIN_FULL_NODE : JOIN_NO_MEMORY;
+		return NULL;
+	}
+	make(h, s, sid, conn);
+	rand_text(s->ice.ufrag, IPC_UFRAG_LEN, ICE_ALPHABET);
+	rand_text(s->ice.pwd, IPC_PWD_LEN, ICE_ALPHABET);
+	s->cookie = rand_u64();
+	s->neg = negotiate_new(&h->neg, &s->ice, &session_negotiate_ops, s);
+	*result = s->neg ? registry_join(&h->reg, &s->member, client, j, s->joined_at) : JOIN_NO_MEMORY;
+	if (*result != JOIN_OK) {
+		negotiate_free(s->neg);
+		pool_put(h->sessions, sid);
+		return NULL;
+	}
+	count_new(s);
+	send_add(s);
+	loop_arm_in(h->loop, &s->life, h->conf->rtc.first_offer_s * NS_PER_S);
+	session_want_all(s);
+	return s;
+}
+
+struct session *session_restore(struct hub *h, const struct ipc_snap_session *snap, const struct persist_record *r,
+				const void *saved, size_t len)
+{
+	struct session *s = pool_get_at(h->sessions, snap->sid);
+	struct negotiate_transport t;
+
+	if (s == NULL)
+		return NULL;
+	make(h, s, snap->sid, 0);
+	memcpy(s->ice.ufrag, snap->ufrag, IPC_UFRAG_LEN);
+	memcpy(s->ice.pwd, snap->pwd, IPC_PWD_LEN);
+	s->cookie = snap->cookie;
+	s->neg = negotiate_load(&h->neg, &session_negotiate_ops, s, saved, len);
+	if (s->neg == NULL || registry_restore(&h->reg, &s->member, r->client, &r->join) != JOIN_OK) {
+		negotiate_free(s->neg);
+		pool_put(h->sessions, snap->sid);
+		return NULL;
+	}
+	count_new(s);
+	s->in_dp = s->has_keys = s->has_path = s->is_stored = true;
+	s->state = SESSION_READY; // without its data channel: descriptions go by WebSocket
+	s->is_suspect = snap->liveness != LIVE_OK;
+	s->mic_on = r->mic_on;
+	if (r->screen_id.len > 0 && str_copy(r->screen_id, s->screen_id, sizeof(s->screen_id)))
+		s->member.call->presenter = snap->sid;
+	if (negotiate_transport(s->neg, &t)) {
+		s->peer.len = t.fingerprint->len;
+		memcpy(s->peer.value, t.fingerprint->hash, sizeof(s->peer.value));
+	}
+	return s;
+}
+
+// --- ending ----------------------------------------------------------------------------------------
+static void send_del(struct session *s)
+{
+	struct ipc_session_ref m;
+
+	ipc_begin(&m, CMD_SESSION_DEL);
+	m.sid = s->member.sid;
+	dp_send(s->hub->dp, &m);
+}
+
+static void count_end(struct session *s, enum session_end end)
+{
+	struct metrics *m = s->hub->metrics;
+
+	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
+		if (s->tracks[i].used && s->tracks[i].live)
+			metric_add(m, M_RTC_RTP_TRACKS,
+				   METRIC_LABELS(STR("in"), session_client(s),
+						 s->tracks[i].codec == CODEC_OPUS  ? STR("audio/opus")
+						 : s->tracks[i].codec == CODEC_VP8 ? STR("video/VP8")
+										   : STR("video/AV1")),
+				   -1);
+	metric_add(m, M_RTC_SESSIONS, METRIC_LABELS(session_client(s)), -1);
+	metric_add(m, M_RTC_CONN_STATES, METRIC_LABELS(STR("closed")), 1);
+	metric_add(m, M_SESSIONS_CLOSED, METRIC_LABELS(str_of(session_end_text(end))), 1);
+}
+
+static void count_leg(void *arg, const struct negotiate_leg *l)
+{
+	struct session *s = arg;
+
+	metric_add(s->hub->metrics, M_RTC_RTP_TRACKS, METRIC_LABELS(STR("out"), session_client(s), STR("audio/opus")), -1);
+}
+
+void session_close(struct session *s, enum session_end end)
+{
+	struct hub *h = s->hub;
+
+	if (s->state == SESSION_CLOSED)
+		return;
+	s->state = SESSION_CLOSED;
+	log_info(SESSION_FMT ": closed (%s)", SESSION_ARG(s), session_end_text(end));
+	loop_cancel(h->loop, &s->life);
+	loop_cancel(h->loop, &s->neg_timer);
+	session_link_close(s);
+	session_unwanted(s);
+	negotiate_each_leg(s->neg, count_leg, s);
+	count_end(s, end);
+	persist_forget(s);
+	send_del(s);
+	plugins_send_close(h->plugins, session_client(s), s->conn, str_of(s->member.session_id));
+	registry_leave(&h->reg, &s->member);
+	STAILQ_INSERT_TAIL(&h->dead, s, next_dead); // we may be deep in a callback of its DTLS or SCTP
+	loop_defer(h->loop, &h->reap);
+	hub_check_drained(h);
+}
+
+void session_free(struct session *s)
+{
+	dchan_free(s->dchan);
+	dtls_free(s->dtls);
+	negotiate_free(s->neg);
+	free(s->held_offer);
+	pool_put(s->hub->sessions, s->member.sid);
+}
+
+// --- descriptions in -------------------------------------------------------------------------------
+static void on_offer(struct session *s, struct str text, bool by_dc)
+{
+	ns_t now = loop_now(s->hub->loop);
+	const char *why = "";
+	int rc;
+
+	if (!bucket_take(&s->offers, now, SESSION_OFFERS_BURST, SESSION_OFFERS_PER_S)) {
+		session_drop(s, "offer_rate");
+		return;
+	}
+	hub_refresh_candidates(s->hub);
+	s->answers_by_dc = by_dc;
+	rc = negotiate_remote_offer(s->neg, text, now, &why);
+	if (rc == -EBUSY) {
+		session_drop(s, "offer_collision");
+	} else if (rc < 0) {
+		log_info(SESSION_FMT ": offer refused (%s)", SESSION_ARG(s), why && *why ? why : strerror(-rc));
+		session_error(s, "signaling");
+		if (s->state == SESSION_JOINED)
+			session_close(s, END_BAD_OFFER);
+	} else if (s->state == SESSION_JOINED) {
+		s->state = SESSION_NEGOTIATED;
+		s->negotiated_at = now;
+		loop_arm_in(s->hub->loop, &s->life, s->hub->conf->rtc.dc_open_s * NS_PER_S);
+		if (s->has_path)
+			session_link_start(s);
+	}
+}
+
+static void on_answer(struct session *s, struct str text)
+{
+	const char *why = "";
+	int rc = negotiate_remote_answer(s->neg, text, loop_now(s->hub->loop), &why);
+
+	if (rc == 0)
+		return;
+	log_info(SESSION_FMT ": answer refused (%s)", SESSION_ARG(s), why && *why ? why : strerror(-rc));
+	session_drop(s, rc == -EALREADY || rc == -ESTALE ? "answer_stale" : "answer_bad");
+}
+
+void session_on_sdp(struct session *s, struct str json, bool by_dc)
+{
+	struct sigmsg_sdp m;
+	int rc = sigmsg_parse_sdp(json, &m);
+
+	if (rc < 0) {
+		log_info(SESSION_FMT ": SDP message refused (%s)", SESSION_ARG(s), strerror(-rc));
+		session_error(s, "signaling");
+		if (s->state == SESSION_JOINED)
+			session_close(s, END_BAD_OFFER);
+		return;
+	}
+	if (m.type == SIGMSG_OFFER)
+		on_offer(s, m.sdp, by_dc);
+	else
+		on_answer(s, m.sdp);
+	sigmsg_free(&m);
+	session_arm_negotiation(s);
+}
+
+// --- the plugin --------------------------------------------------------------------------------------
+void session_on_rtc(struct session *s, enum rtc_type type, struct str data)
+{
+	if (type != RTC_SDP && !bucket_take(&s->plugin_messages, loop_now(s->hub->loop), SESSION_PLUGIN_BURST,
+					    SESSION_PLUGIN_PER_S)) {
+		session_drop(s, "plugin_rate");
+		return;
+	}
+	switch (type) {
+	case RTC_SDP:
+		session_on_sdp(s, data, false);
+		break;
+	case RTC_ICE: // we are ICE-lite: checks tell us where the client is
+		if (sigmsg_check_candidate(data) < 0)
+			session_error(s, "ice");
+		break;
+	case RTC_MUTE:
+		session_set_mic(s, false);
+		break;
+	case RTC_UNMUTE:
+		session_set_mic(s, true);
+		break;
+	case RTC_SCREEN_ON:
+		session_screen_on(s, data);
+		break;
+	case RTC_SCREEN_OFF:
+		session_screen_off(s);
+		break;
+	case RTC_VIDEO_ON:
+		session_video_on(s, data);
+		break;
+	case RTC_VIDEO_OFF: // the track stays, silent (rtcd-api 5.8)
+		break;
+	default:
+		session_drop(s, "rtc_type");
+		break;
+	}
+}
+
+// New credentials in an offer by WebSocket: the client starts checking anew, from wherever it is now.
+static void restart_ice(struct session *s)
+{
+	ns_t now = loop_now(s->hub->loop);
+	struct negotiate_ice ice;
+	struct ipc_session_ice m;
+	struct negotiate_transport t;
+
+	if (!negotiate_established(s->neg) || (s->restarted_at != 0 && now - s->restarted_at < 2 * NS_PER_S))
+		return;
+	rand_text(ice.ufrag, IPC_UFRAG_LEN, ICE_ALPHABET);
+	rand_text(ice.pwd, IPC_PWD_LEN, ICE_ALPHABET);
+	ipc_begin(&m, CMD_SESSION_ICE);
+	m.sid = s->member.sid;
+	memcpy(m.ufrag, ice.ufrag, sizeof(m.ufrag));
+	memcpy(m.pwd, ice.pwd, sizeof(m.pwd)); // the client's new half is unknown yet: any is accepted
+	if (negotiate_transport(s->neg, &t) && t.pwd.len < sizeof(m.remote_pwd))
+		memcpy(m.remote_pwd, t.pwd.p, t.pwd.len);
+	dp_send(s->hub->dp, &m);
+	if (negotiate_restart_ice(s->neg, &ice, now) == 0) {
+		s->ice = ice;
+		s->restarted_at = now;
+		log_info(SESSION_FMT ": ICE restart", SESSION_ARG(s));
+	}
+	session_arm_negotiation(s);
+}
+
+void session_on_reconnect(struct session *s, conn_id conn)
+{
+	s->conn = conn;
+	s->reconnected_at = loop_now(s->hub->loop);
+	if (s->is_suspect)
+		restart_ice(s);
+}
+
+// --- the dataplane -----------------------------------------------------------------------------------
+void session_on_path(struct session *s, const struct ipc_path *e)
+{
+	s->has_path = true;
+	s->is_suspect = false;
+	if (s->state == SESSION_NEGOTIATED)
+		session_link_start(s);
+}
+
+void session_on_liveness(struct session *s, enum ipc_liveness_state state)
+{
+	ns_t now = loop_now(s->hub->loop);
+
+	switch (state) {
+	case LIVE_OK:
+		s->is_suspect = false;
+		break;
+	case LIVE_SUSPECT:
+		s->is_suspect = true;
+		metric_add(s->hub->metrics, M_RTC_CONN_STATES, METRIC_LABELS(STR("disconnected")), 1);
+		if (s->reconnected_at != 0 && now - s->reconnected_at < SESSION_RESTART_WAIT_S * NS_PER_S)
+			restart_ice(s);
+		break;
+	case LIVE_LOST:
+	case LIVE_NO_PATH:
+		metric_add(s->hub->metrics, M_RTC_CONN_STATES, METRIC_LABELS(STR("failed")), 1);
+		session_close(s, state == LIVE_LOST ? END_PATH_LOST : END_NO_PATH);
+		break;
+	}
+}
+
+void session_sync(struct session *s, bool is_known)
+{
+	struct negotiate_transport t;
+
+	if (!is_known)
+		send_add(s);
+	if (negotiate_transport(s->neg, &t)) {
+		struct negotiate_ice ice = s->ice;
+		t.ice_restart = false;
+		session_negotiate_ops.transport(s, &t, &ice);
+	}
+	session_sync_media(s);
+}
