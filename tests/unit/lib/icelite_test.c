@@ -818,6 +818,16 @@ static void few_changes(void)
 	CHECK_EQ(path_port(), 5001);
 }
 
+static void wiped(void)
+{
+	static const struct icelite_creds none;
+
+	start();
+	icelite_fini(&a);
+	CHECK_MEM(&a.creds[0], &none, sizeof(none));
+	CHECK(a.remote_pwd[0] == 0 && icelite_path(&a) == NULL && !icelite_may_send(&a, 1));
+}
+
 static void small(void)
 {
 	CHECK(sizeof(struct icelite) <= 1152);
@@ -859,6 +869,7 @@ CU_TestInfo icelite_tests[] = {
 	{"S26: a flood of bad checks from elsewhere cannot starve consent", flood_of_bad_checks},
 	{"a known pair is limited to 50 checks a second", own_flood},
 	{"the path changes at most 4 times in 10 s", few_changes},
+	{"credentials are wiped at the end", wiped},
 	{"an agent is small", small},
 	CU_TEST_INFO_NULL,
 };

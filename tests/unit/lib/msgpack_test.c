@@ -196,6 +196,37 @@ static void bytes_forms(void)
 	CHECK_EQ(mp_read_bytes(&r, true, &s), -ENOMSG);
 }
 
+// The plugin's rtc message, read key by key as the control plane does; also as an array.
+static void message(void)
+{
+	static const char map[] = "\x82\xaasession_id\xa2s1\xa4type\x03", array[] = "\x93\xa2s1\xc2\x91\xcb";
+	struct mp_reader r = mp_reader_of(map, sizeof(map) - 1);
+	struct str key, id;
+	uint32_t n;
+	int64_t type;
+	bool b;
+
+	CHECK_EQ(mp_peek(&r), MP_MAP);
+	CHECK_EQ(mp_read_array(&r, &n), -ENOMSG);
+	CHECK(mp_read_map(&r, &n) == 0 && n == 2);
+	CHECK_EQ(mp_peek(&r), MP_STR);
+	CHECK(mp_read_str(&r, &key) == 0 && str_eq(key, STR("session_id")));
+	CHECK(mp_read_str(&r, &id) == 0 && str_eq(id, STR("s1")));
+	CHECK(mp_skip(&r) == 0);
+	CHECK_EQ(mp_peek(&r), MP_INT);
+	CHECK(mp_read_int(&r, &type) == 0 && type == 3);
+	CHECK_EQ(mp_peek(&r), MP_END);
+	CHECK_EQ(mp_read_int(&r, &type), -ENODATA);
+	r = mp_reader_of(array, sizeof(array) - 1);
+	CHECK(mp_read_array(&r, &n) == 0 && n == 3);
+	CHECK(mp_read_bytes(&r, false, &id) == 0 && str_eq(id, STR("s1")));
+	CHECK_EQ(mp_peek(&r), MP_BOOL);
+	CHECK(mp_read_bool(&r, &b) == 0 && !b);
+	CHECK(mp_read_array(&r, &n) == 0 && n == 1);
+	CHECK_EQ(mp_peek(&r), MP_FLOAT);
+	CHECK_EQ(mp_skip(&r), -ENODATA);
+}
+
 static void deep(void)
 {
 	struct mp_reader r;
@@ -400,6 +431,7 @@ CU_TestInfo msgpack_tests[] = {
 	{"floats of both widths and integers are numbers", floats},
 	{"D18: a declared length counts only when the bytes are there", declared_lengths},
 	{"str, bin and nil stand for bytes where allowed", bytes_forms},
+	{"a message is read key by key", message},
 	{"depth is limited when skipping", deep},
 	{"what does not fit is not written", full_buffer},
 	{"3000 random values are encoded as libmsgpack encodes them", same_encodings},

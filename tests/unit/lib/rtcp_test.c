@@ -207,6 +207,40 @@ static void bye_overrun(void)
 	CHECK_EQ(rtcp_bye_read(&pkt, 1, &ssrc), -EBADMSG);
 }
 
+static void bye(void)
+{
+	static const uint8_t want[] = {0x81, 203, 0, 1, 0, 0, 0, 9};
+	uint8_t buf[8];
+	struct wbuf w = wbuf_of(buf, sizeof(buf));
+
+	rtcp_write_bye(&w, 9);
+	CHECK(!w.full);
+	CHECK_MEM(buf, want, sizeof(want));
+	rtcp_write_bye(&w, 9);
+	CHECK(w.full && wbuf_len(&w) == 8);
+}
+
+static void nothing_partial(void)
+{
+	uint8_t buf[64];
+	uint16_t seq[3] = {1, 100, 200};
+	struct rtcp_sr sr = {};
+
+	for (size_t size = 0; size < 12; size++) {
+		struct wbuf w[6];
+		for (unsigned i = 0; i < 6; i++)
+			w[i] = wbuf_of(buf, size);
+		rtcp_write_sr(&w[0], &sr, NULL, 0);
+		rtcp_write_sdes(&w[1], 1, STR("abcdef"));
+		rtcp_write_nack(&w[2], 1, 2, seq, 3);
+		rtcp_write_pli(&w[3], 1, 2);
+		rtcp_write_fir(&w[4], 1, 2, 3);
+		rtcp_write_remb(&w[5], 1, 5, NULL, 0);
+		for (unsigned i = 0; i < 6; i++)
+			CHECK(w[i].full && wbuf_len(&w[i]) == 0);
+	}
+}
+
 static void nack(void)
 {
 	static const uint16_t lost[] = {65534, 65535, 0, 14, 15, 400, 417};
@@ -318,6 +352,8 @@ CU_TestInfo rtcp_tests[] = {
 	{"a CNAME of every length 0..255 is read as written", sdes},
 	{"T21: an SDES item that overruns stops the walk", sdes_overrun},
 	{"T21: a BYE reason and a source count that overrun", bye_overrun},
+	{"a BYE has the RFC's bytes", bye},
+	{"a packet that does not fit is not begun", nothing_partial},
 	{"a NACK is packed into PID and bitmask across the wrap", nack},
 	{"2000 random loss lists survive a NACK", nack_random},
 	{"PLI and FIR", payload_feedback},
