@@ -216,6 +216,26 @@ static void test_values_out_of_range_are_refused(void)
 	CHECK(is_refused(&m));
 }
 
+// docs/ipc.md is written by hand; its table must not fall behind.
+static void test_the_manual_lists_every_message(void)
+{
+	static char text[1 << 16];
+	FILE *f = fopen("docs/ipc.md", "r");
+
+	CHECK_OR_RETURN(f != NULL);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	for (size_t i = 0; i < ARRAY_LEN(all_types); i++) {
+		char row[64];
+
+		snprintf(row, sizeof(row), "| `%s` | %u | %zu |", ipc_type_name(all_types[i]), all_types[i],
+			 ipc_type_size(all_types[i]));
+		if (strstr(text, row) == NULL)
+			check_note(__FILE__, __LINE__, "docs/ipc.md lacks: %s", row);
+		CHECK(strstr(text, row) != NULL);
+	}
+}
+
 // --- connections -------------------------------------------------------------------------------
 struct link {
 	struct ipc_chan *dp, *cp;
@@ -405,6 +425,7 @@ CU_TestInfo ipc_tests[] = {
 	 test_lengths_and_directions_are_exact},
 	{"a hello of another version is told apart, whatever its length", test_other_version_is_named},
 	{"values out of range are refused", test_values_out_of_range_are_refused},
+	{"the manual lists every message with its number and size", test_the_manual_lists_every_message},
 	{"messages and descriptors cross, the end is seen", test_messages_and_descriptors_cross},
 	{"unwanted descriptors are closed", test_unwanted_descriptors_are_closed},
 	{"raw garbage is refused, a bad command can be answered", test_raw_garbage_is_refused},
