@@ -52,6 +52,7 @@ export class Bridge extends EventEmitter {
 		this.authKey = authKey;
 		this.socket = null;
 		this.stopped = false;
+		this.version = ''; // of the server
 		this.sessions = new Map(); // sessionID -> {callID, userID}
 	}
 
@@ -94,6 +95,7 @@ export class Bridge extends EventEmitter {
 		}
 		const version = await this.request('GET', '/version');
 		if (version.status !== 200) throw new Error(`version: ${version.status}`);
+		this.version = version.json?.buildVersion ?? '';
 		return version.json;
 	}
 

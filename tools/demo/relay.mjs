@@ -49,8 +49,8 @@ export class Relay {
 		bridge.on('voice', (event) => this.voice(event));
 		bridge.on('close', (sessionID) => this.serverClosed(sessionID));
 		bridge.on('odd', (text) => this.oddities.push(text));
-		bridge.on('up', () => this.toAll({ type: 'server', up: true }));
-		bridge.on('down', () => this.toAll({ type: 'server', up: false }));
+		bridge.on('up', () => this.toAll(this.server()));
+		bridge.on('down', () => this.toAll(this.server()));
 	}
 
 	listen(port, host = '127.0.0.1') {
@@ -100,7 +100,11 @@ export class Relay {
 		});
 		socket.on('close', () => person && this.leave(person));
 		socket.on('error', () => socket.terminate());
-		this.send(socket, { type: 'server', up: this.bridge.isUp });
+		this.send(socket, this.server());
+	}
+
+	server() {
+		return { type: 'server', up: this.bridge.isUp, api: this.bridge.api, version: this.bridge.version };
 	}
 
 	join(socket, { call, name, av1Support, dcSignaling }) {

@@ -70,20 +70,9 @@ function leave(id) {
 	for (const track of person.stream?.getTracks() ?? []) track.stop();
 }
 
-// mid -> session whose media our peer gets there, from the msid lines of the last remote description.
-function senders(person) {
-	const found = {};
-	for (const section of (person.who.peer.pc.remoteDescription?.sdp ?? '').split('\r\nm=').slice(1)) {
-		const mid = section.match(/\r\na=mid:(\S+)/)?.[1];
-		const from = section.match(/\r\na=(?:ssrc:\d+ )?msid:(\S+)/)?.[1];
-		if (from && /\r\na=send(only|recv)/.test(section)) found[mid] = from;
-	}
-	return found;
-}
-
 async function stats(id) {
 	const person = the(id);
-	const from = senders(person);
+	const from = person.who.senders();
 	const report = await person.who.peer.getStats();
 	const result = { at: performance.now(), inbound: [], outbound: [], pair: null };
 	for (const entry of report.values()) {
@@ -135,7 +124,7 @@ function state(id) {
 // What can be heard: for each incoming audio line the strongest frequency, in Hz, and who should be making it.
 async function listen(id) {
 	const person = the(id);
-	const from = senders(person);
+	const from = person.who.senders();
 	silenceSink ??= new GainNode(audio, { gain: 0 });
 	silenceSink.connect(audio.destination);
 	const taps = [];

@@ -6,7 +6,7 @@ import { zlibSync, strToU8 } from 'fflate';
 
 const JOIN_MS = 10000;
 
-// events: connect | stream (MediaStream, map entry, mid) | roster (people) | server (up) | close (reason) | error (text)
+// events: connect | stream (MediaStream, map entry, mid) | roster (people) | server ({up, api, version}) | close (reason) | error (text)
 export class Participant extends EventEmitter {
 	// Peer: the RTCPeer class; url: the relay's WebSocket; options: dcSignaling, dcLocking, simulcast, av1Support
 	constructor(Peer, url, { logger, ...options } = {}) {
@@ -63,7 +63,7 @@ export class Participant extends EventEmitter {
 			case 'roster':
 				return this.emit('roster', message.people);
 			case 'server':
-				return this.emit('server', message.up);
+				return this.emit('server', message);
 			case 'close':
 				return this.end('The server ended this session');
 			case 'error':
@@ -118,6 +118,18 @@ export class Participant extends EventEmitter {
 		if (!this.voice) return;
 		if (!this.muted) this.peer.replaceTrack(this.voice.id, track);
 		this.voice = this.muted ? this.voice : track;
+	}
+
+	// mid -> session whose media the server sends there, from the msid lines of its last description.
+	senders() {
+		const found = {};
+		const sections = (this.peer?.pc.remoteDescription?.sdp ?? '').split('\r\nm=').slice(1);
+		for (const section of sections) {
+			const mid = section.match(/\r\na=mid:(\S+)/)?.[1];
+			const from = section.match(/\r\na=(?:ssrc:\d+ )?msid:(\S+)/)?.[1];
+			if (from && /\r\na=send(only|recv)/.test(section)) found[mid] = from;
+		}
+		return found;
 	}
 
 	leave() {
