@@ -523,6 +523,29 @@ static void proof_by_probe(void)
 	CHECK(!(out.events & ICELITE_EV_SEND));
 }
 
+// Found by fuzzing: without a password the answer would have been checked with an empty key.
+static void probe_then_restart(void)
+{
+	start();
+	send_check((struct check){.from = udp(1, 5001), .flag = true});
+	icelite_on_keys(&a);
+	now += 3 * S;
+	send_check((struct check){.from = udp(2, 7000), .flag = true});
+	tick();
+	CHECK(out.events & ICELITE_EV_SEND);
+	CHECK_EQ(icelite_set_creds(&a, ufrag2, pwd2, STR_NONE, STR_NONE, &out), 0);
+	CHECK_EQ(answer_probe(udp(2, 7000), ""), ICELITE_DROP_METHOD);
+	CHECK_EQ(answer_probe(udp(2, 7000), "remotepassword"), ICELITE_DROP_METHOD);
+	CHECK(!icelite_may_send(&a, 2000));
+	// with the new password known, the address is asked again
+	CHECK_EQ(icelite_set_creds(&a, ufrag2, pwd2, STR("new1"), STR("newpwd"), &out), 0);
+	now += 3 * S;
+	tick();
+	CHECK(out.events & ICELITE_EV_SEND);
+	CHECK_EQ(answer_probe(udp(2, 7000), "newpwd"), ICELITE_OK);
+	CHECK(icelite_may_send(&a, 2000));
+}
+
 static void proof_by_report(void)
 {
 	start();
@@ -854,6 +877,7 @@ CU_TestInfo icelite_tests[] = {
 	{"S16: other addresses, ports and local addresses are strangers", stranger},
 	{"S17: a spoofed address gets three times what it sent, probes end", unproven_address},
 	{"S17: the peer's answer to a probe proves an address", proof_by_probe},
+	{"a probe under way is forgotten when the password it needs is gone", probe_then_restart},
 	{"S17: a report about what was sent there proves an address", proof_by_report},
 	{"S25: before DTLS at most 4 KiB or three times", before_dtls},
 	{"S20: without checks sending stops after 30 s, a check revives", consent},
