@@ -159,10 +159,9 @@ void conf_print_sample(FILE *out)
 
 	fputs("# Configuration of sluice-dp and sluice-cp; both read this file. Generated: make docs.\n"
 	      "#\n"
-	      "# Every key is here, commented out, with its default. Environment variables override the "
-	      "file: for each\n"
-	      "# key its SLUICE_ one, and where rtcd has the setting, rtcd's. sluice-cp --check-config FILE "
-	      "checks a file.\n",
+	      "# Every key is here, commented out, with its default. Variables of the environment\n"
+	      "# override the file: for each key its SLUICE_ one, and where rtcd has the setting, rtcd's.\n"
+	      "# sluice-cp --check-config --config FILE checks a file.\n",
 	      out);
 	for (unsigned i = 0; i < conf_n_keys; i++) {
 		const struct conf_key *key = &conf_schema[i];
@@ -214,25 +213,23 @@ static void print_row(FILE *out, const struct conf_key *key)
 
 static void print_preface(FILE *out)
 {
-	fputs("# Configuration\n\n"
-	      "Generated from `lib/conf/schema.c` by `make docs`; do not edit. The same as a file with "
-	      "comments:\n"
-	      "[conf/sluice.yaml](../conf/sluice.yaml).\n\n"
-	      "Both daemons read the same YAML file (`--config FILE`). Every key may also be given in the "
-	      "environment, as\n"
-	      "`SLUICE_` and its path in capitals with `_` for `.`: `rtc.ice_port_udp` is "
-	      "`SLUICE_RTC_ICE_PORT_UDP`. Where\n"
-	      "rtcd has the same setting, its variable is accepted as well, so an environment made for rtcd "
-	      "keeps working.\n"
-	      "Order: defaults, file, rtcd's variables, `SLUICE_` variables. A variable that is set but "
-	      "empty counts.\n"
-	      "Lists are YAML sequences, or one text with commas; in the environment a JSON array works "
-	      "too.\n\n"
-	      "A mistake ends the daemon with status 78 and one line, `file:line:column: key: reason`; for a "
-	      "variable,\n"
-	      "`VARIABLE: key: reason`. `sluice-cp --check-config FILE` only checks, `--print-config` shows "
-	      "each value and\n"
-	      "where it comes from.\n",
+	fputs("# Configuration\n"
+	      "\n"
+	      "Generated from `lib/conf/schema.c` by `make docs`; do not edit. The same as a file\n"
+	      "with comments: [conf/sluice.yaml](../conf/sluice.yaml).\n"
+	      "\n"
+	      "Both daemons read the same YAML file (`--config FILE`). Every key may also be given in\n"
+	      "the environment, as `SLUICE_` and its path in capitals with `_` for `.`:\n"
+	      "`rtc.ice_port_udp` is `SLUICE_RTC_ICE_PORT_UDP`. Where rtcd has the same setting, its\n"
+	      "variable is accepted as well, so an environment made for rtcd keeps working.\n"
+	      "\n"
+	      "Order: defaults, file, rtcd's variables, `SLUICE_` variables; the last one wins. A\n"
+	      "variable that is set but empty counts. Lists are YAML sequences, or one text with\n"
+	      "commas; in the environment a JSON array works too.\n"
+	      "\n"
+	      "A mistake ends the daemon with status 78 and one line, `file:line:column: key: reason`,\n"
+	      "or `VARIABLE: key: reason`. `--check-config` only checks; `sluice-cp --print-config`\n"
+	      "shows each value and where it comes from.\n",
 	      out);
 }
 
