@@ -23,8 +23,8 @@ check() { # WHAT COMMAND...: TAP by the exit status
 mkdir -p "$root"/{etc/systemd/system,etc/sysusers.d,etc/tmpfiles.d,usr/sbin,usr/lib/systemd}
 cp -r /lib/systemd/system "$root/usr/lib/systemd/" 2>/dev/null
 cp conf/systemd/*.service "$root/etc/systemd/system"
-cp conf/sysusers.d/sluice.conf "$root/etc/sysusers.d"
-cp conf/tmpfiles.d/sluice.conf "$root/etc/tmpfiles.d"
+cp conf/systemd/sysusers.conf "$root/etc/sysusers.d/sluice.conf"
+cp conf/systemd/tmpfiles.conf "$root/etc/tmpfiles.d/sluice.conf"
 cp /bin/true "$root/usr/sbin/sluice-dp"
 cp /bin/true "$root/usr/sbin/sluice-cp"
 
