@@ -62,7 +62,7 @@ static struct group *group_new(struct registry *r, struct str client, ns_t now)
 	if (g == NULL)
 		return NULL;
 	*g = (struct group){.client = dup_str(client), .calls = map_new(), .members = map_new(),
-			    .tokens = r->limits.joins_per_s, .refilled = now};
+			    .tokens = (double)r->limits.joins_per_s * CALL_JOIN_BURST_S, .refilled = now};
 	if (g->client == NULL || g->calls == NULL || g->members == NULL || map_put(r->groups, client, g) < 0) {
 		group_free(g);
 		return NULL;
@@ -112,8 +112,8 @@ static bool take_token(const struct registry *r, struct group *g, ns_t now)
 
 	g->tokens += (double)(now - g->refilled) / NS_PER_S * rate;
 	g->refilled = now;
-	if (g->tokens > rate)
-		g->tokens = rate;
+	if (g->tokens > rate * CALL_JOIN_BURST_S)
+		g->tokens = rate * CALL_JOIN_BURST_S;
 	if (g->tokens < 1)
 		return false;
 	g->tokens -= 1;

@@ -17,7 +17,8 @@
 #include "lib/base/pool.h"
 #include "lib/base/str.h"
 
-#define CALL_MAX_ID 256 // bytes of a call, user, session or channel id
+#define CALL_MAX_ID 256      // bytes of a call, user, session or channel id
+#define CALL_JOIN_BURST_S 20 // joins that may come at once: this many seconds' worth (plugins batch 1000)
 
 struct group {
 	char *client; // owned
