@@ -47,7 +47,7 @@ PEER_SRC := $(call src,lib/peer)
 DP_SRC := $(call src,dataplane)
 CP_SRC := $(call src,controlplane)
 BPF_OBJ := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard dataplane/xdp/*.bpf.c))
-UNIT_PARTS := lib dataplane controlplane
+UNIT_PARTS := lib dataplane controlplane calls
 PERF := $(patsubst tests/perf/%.c,%,$(wildcard tests/perf/*.c))
 FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 T ?=
@@ -97,6 +97,8 @@ endef
 $(eval $(call unit_part,lib,$(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a,$(SEAL_LIBS) $$(PEER_LIBS) -lmsgpackc -lz))
 $(eval $(call unit_part,dataplane,$(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a,$$(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS)))
 $(eval $(call unit_part,controlplane,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))
+# calls: the hub with everything behind it, between a plugin, a dataplane and a store that are fakes.
+$(eval $(call unit_part,calls,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))
 UNIT_BIN := $(foreach p,$(UNIT_PARTS),$(if $(call unit_src,$(p)),$(B)/unit-$(p)))
 
 .PHONY: unit check layers headers lint-sh spell fuzz-replay

@@ -61,9 +61,13 @@ static struct group *group_new(struct registry *r, struct str client, ns_t now)
 
 	if (g == NULL)
 		return NULL;
-	*g = (struct group){.client = dup_str(client), .calls = map_new(), .members = map_new(),
-			    .tokens = (double)r->limits.joins_per_s * CALL_JOIN_BURST_S, .refilled = now};
-	if (g->client == NULL || g->calls == NULL || g->members == NULL || map_put(r->groups, client, g) < 0) {
+	*g = (struct group){.client = dup_str(client),
+			    .calls = map_new(),
+			    .members = map_new(),
+			    .tokens = (double)r->limits.joins_per_s * CALL_JOIN_BURST_S,
+			    .refilled = now};
+	if (g->client == NULL || g->calls == NULL || g->members == NULL ||
+	    map_put(r->groups, client, g) < 0) {
 		group_free(g);
 		return NULL;
 	}
@@ -120,7 +124,8 @@ static bool take_token(const struct registry *r, struct group *g, ns_t now)
 	return true;
 }
 
-static enum join_result check_limits(const struct registry *r, struct group *g, const struct join_msg *j, ns_t now)
+static enum join_result check_limits(const struct registry *r, struct group *g, const struct join_msg *j,
+				     ns_t now)
 {
 	const struct call *c = map_find(g->calls, j->call_id);
 
@@ -143,7 +148,8 @@ static void member_clear(struct member *m)
 	*m = (struct member){.sid = m->sid};
 }
 
-static enum join_result insert(struct registry *r, struct member *m, struct group *g, const struct join_msg *j)
+static enum join_result insert(struct registry *r, struct member *m, struct group *g,
+			       const struct join_msg *j)
 {
 	struct call *c = map_find(g->calls, j->call_id);
 
@@ -172,8 +178,8 @@ static enum join_result insert(struct registry *r, struct member *m, struct grou
 	return JOIN_OK;
 }
 
-static enum join_result join(struct registry *r, struct member *m, struct str client, const struct join_msg *j, ns_t now,
-			     bool is_limited)
+static enum join_result join(struct registry *r, struct member *m, struct str client,
+			     const struct join_msg *j, ns_t now, bool is_limited)
 {
 	struct group *g = map_find(r->groups, client);
 	enum join_result result = JOIN_OK;
@@ -196,12 +202,14 @@ static enum join_result join(struct registry *r, struct member *m, struct str cl
 	return result;
 }
 
-enum join_result registry_join(struct registry *r, struct member *m, struct str client, const struct join_msg *j, ns_t now)
+enum join_result registry_join(struct registry *r, struct member *m, struct str client,
+			       const struct join_msg *j, ns_t now)
 {
 	return join(r, m, client, j, now, true);
 }
 
-enum join_result registry_restore(struct registry *r, struct member *m, struct str client, const struct join_msg *j)
+enum join_result registry_restore(struct registry *r, struct member *m, struct str client,
+				  const struct join_msg *j)
 {
 	return join(r, m, client, j, 0, false);
 }

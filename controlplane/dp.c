@@ -13,8 +13,8 @@
 
 #define RETRY_MIN (50 * NS_PER_MS)
 #define RETRY_MAX NS_PER_S
-#define SYNC_LIMIT (10 * NS_PER_S)     // connect to on_synced
-#define MAX_QUEUED (8u * 1024 * 1024)  // bytes of commands that wait for the socket
+#define SYNC_LIMIT (10 * NS_PER_S)    // connect to on_synced
+#define MAX_QUEUED (8u * 1024 * 1024) // bytes of commands that wait for the socket
 #define MAX_EVENTS_A_TURN 512
 #define MAX_PUNTS_A_TURN 256
 
@@ -27,9 +27,9 @@ struct dp {
 	void *arg;
 	char *path; // owned
 	enum link link;
-	struct ipc_chan *chan;             // owned
-	struct loop_fd *watch, *bell;      // owned
-	int fds[IPC_N_HELLO_FDS];          // owned, -1 when absent
+	struct ipc_chan *chan;        // owned
+	struct loop_fd *watch, *bell; // owned
+	int fds[IPC_N_HELLO_FDS];     // owned, -1 when absent
 	struct pktring_mem mem;
 	struct pktring_tx tx;
 	struct pktring_rx rx;
@@ -37,9 +37,9 @@ struct dp {
 	uint64_t boot_id, last_boot; // ours; the last dataplane's
 	uint32_t seq;
 	ns_t retry;
-	struct timer timer;     // reconnect, or the limit of the handshake
-	struct deferred kick;   // ring the doorbell once per turn
-	struct deferred fall;   // drop the link outside of the call that noticed
+	struct timer timer;   // reconnect, or the limit of the handshake
+	struct deferred kick; // ring the doorbell once per turn
+	struct deferred fall; // drop the link outside of the call that noticed
 	struct dp_stats stats;
 };
 
@@ -320,7 +320,8 @@ static void on_timer(struct timer *t, ns_t now)
 	fd = ipc_connect(p->path);
 	if (fd < 0) {
 		if (p->retry >= RETRY_MAX)
-			log_warn("dataplane %s: not reachable (%s); is sluice-dp running?", p->path, strerror(-fd));
+			log_warn("dataplane %s: not reachable (%s); is sluice-dp running?", p->path,
+				 strerror(-fd));
 		wait_and_retry(p);
 		return;
 	}
@@ -352,8 +353,13 @@ struct dp *dp_new(struct loop *loop, const char *path, const struct dp_ops *ops,
 
 	if (p == NULL)
 		return NULL;
-	*p = (struct dp){.loop = loop, .ops = *ops, .arg = arg, .path = strdup(path), .retry = RETRY_MIN,
-			 .boot_id = rand_u64(), .fds = {-1, -1, -1, -1}};
+	*p = (struct dp){.loop = loop,
+			 .ops = *ops,
+			 .arg = arg,
+			 .path = strdup(path),
+			 .retry = RETRY_MIN,
+			 .boot_id = rand_u64(),
+			 .fds = {-1, -1, -1, -1}};
 	p->timer.on_due = on_timer;
 	p->kick.fn = on_kick;
 	p->fall.fn = on_fall;

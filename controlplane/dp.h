@@ -20,10 +20,12 @@ struct dp;
 // No callback is made from inside a dp_* call.
 struct dp_ops {
 	void (*on_snap)(void *arg, const union ipc_msg *); // one EVT_SNAP_* but END
-	void (*on_synced)(void *arg, bool is_same_boot);   // snapshot complete, commands are taken; is_same_boot:
-							   // the process we talked to before
-	void (*on_down)(void *arg);                        // the link broke after on_synced
-	void (*on_event)(void *arg, const union ipc_msg *); // PATH, LIVENESS, TRACK_LIVE, VOICE; ACK with an error
+	void (*on_synced)(void *arg,
+			  bool is_same_boot); // snapshot complete, commands are taken; is_same_boot:
+					      // the process we talked to before
+	void (*on_down)(void *arg);           // the link broke after on_synced
+	void (*on_event)(void *arg,
+			 const union ipc_msg *); // PATH, LIVENESS, TRACK_LIVE, VOICE; ACK with an error
 	void (*on_punt)(void *arg, const struct punt_hdr *, const uint8_t *data, size_t len);
 };
 

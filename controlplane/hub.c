@@ -152,10 +152,16 @@ void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_
 	struct session *s;
 
 	if (h->restoring) {
-		struct hub_deferred d = {.kind = LATE_JOIN, .conn = conn, .has_channel = j->has_channel,
-					 .av1_support = j->av1_support, .has_av1 = j->has_av1,
-					 .dc_signaling = j->dc_signaling, .has_dc = j->has_dc};
-		defer_message(h, d, (struct str[]){client, j->call_id, j->user_id, j->session_id, j->channel_id, STR_NONE});
+		struct hub_deferred d = {.kind = LATE_JOIN,
+					 .conn = conn,
+					 .has_channel = j->has_channel,
+					 .av1_support = j->av1_support,
+					 .has_av1 = j->has_av1,
+					 .dc_signaling = j->dc_signaling,
+					 .has_dc = j->has_dc};
+		defer_message(h, d,
+			      (struct str[]){client, j->call_id, j->user_id, j->session_id, j->channel_id,
+					     STR_NONE});
 		return;
 	}
 	if (find(h, client, j->session_id) != NULL) {
@@ -208,7 +214,8 @@ void hub_reconnect(struct hub *h, conn_id conn, struct str client, struct str se
 		session_on_reconnect(s, conn);
 }
 
-void hub_rtc(struct hub *h, conn_id conn, struct str client, struct str session_id, enum rtc_type type, struct str data)
+void hub_rtc(struct hub *h, conn_id conn, struct str client, struct str session_id, enum rtc_type type,
+	     struct str data)
 {
 	struct session *s = find(h, client, session_id);
 
@@ -233,7 +240,8 @@ void hub_client_gone(struct hub *h, struct str client)
 	struct group *g;
 	struct member *m;
 
-	while ((g = registry_group(&h->reg, client)) != NULL && (m = map_next(g->members, &(size_t){0}, NULL)) != NULL)
+	while ((g = registry_group(&h->reg, client)) != NULL &&
+	       (m = map_next(g->members, &(size_t){0}, NULL)) != NULL)
 		session_close(container_of(m, struct session, member), END_CLIENT_GONE);
 }
 
@@ -251,8 +259,8 @@ static void emit_one(const struct member *m, session_emit_fn emit, void *arg)
 					 .has_dc = m->has_dc});
 }
 
-int hub_sessions(struct hub *h, struct str client, struct str call_id, struct str session_id, const char **what,
-		 session_emit_fn emit, void *arg)
+int hub_sessions(struct hub *h, struct str client, struct str call_id, struct str session_id,
+		 const char **what, session_emit_fn emit, void *arg)
 {
 	struct call *c = registry_call(&h->reg, client, call_id);
 	struct member *m;
@@ -262,7 +270,7 @@ int hub_sessions(struct hub *h, struct str client, struct str call_id, struct st
 		return -ENOENT;
 	}
 	if (session_id.p == NULL) {
-		LIST_FOREACH(m, &c->members, link)
+		LIST_FOREACH (m, &c->members, link)
 			emit_one(m, emit, arg);
 		return 0;
 	}
@@ -323,7 +331,7 @@ static struct snap *snap_find(struct hub *h, uint32_t sid)
 {
 	struct snap *n;
 
-	LIST_FOREACH(n, &h->snaps[handle_slot(sid) % HUB_SNAP_BUCKETS], link)
+	LIST_FOREACH (n, &h->snaps[handle_slot(sid) % HUB_SNAP_BUCKETS], link)
 		if (n->session.sid == sid)
 			return n;
 	return NULL;
@@ -333,7 +341,7 @@ static void snaps_clear(struct hub *h)
 {
 	for (unsigned i = 0; i < HUB_SNAP_BUCKETS; i++) {
 		struct snap *n, *next;
-		LIST_EACH_SAFE(n, &h->snaps[i], link, next)
+		LIST_EACH_SAFE (n, &h->snaps[i], link, next)
 			free(n);
 		LIST_INIT(&h->snaps[i]);
 	}
@@ -438,7 +446,7 @@ static void resync(struct hub *h)
 	}
 	for (unsigned i = 0; i < HUB_SNAP_BUCKETS; i++) {
 		struct snap *n;
-		LIST_FOREACH(n, &h->snaps[i], link)
+		LIST_FOREACH (n, &h->snaps[i], link)
 			if (!n->taken && by_sid(h, n->session.sid) == NULL)
 				send_del(h, n->session.sid);
 	}
@@ -511,7 +519,8 @@ static void on_restore_limit(struct timer *t, ns_t now)
 
 	if (!h->restoring)
 		return;
-	log_warn("calls: serving without what was before (%s)", h->dp_synced ? "store away" : "dataplane away");
+	log_warn("calls: serving without what was before (%s)",
+		 h->dp_synced ? "store away" : "dataplane away");
 	if (h->dp_synced) {
 		finish_restore(h);
 	} else {
@@ -633,7 +642,8 @@ static int init_negotiation(struct hub *h)
 					 .max_message_size = DCHAN_MAX_MSG,
 					 .answer_timeout = c->rtc.answer_s * NS_PER_S,
 					 .lock_lease = c->rtc.lock_lease_s * NS_PER_S,
-					 .dtls_active = c->rtc.dtls_role && strcmp(c->rtc.dtls_role, "active") == 0};
+					 .dtls_active =
+						 c->rtc.dtls_role && strcmp(c->rtc.dtls_role, "active") == 0};
 	h->neg.fingerprint.len = fp.len;
 	memcpy(h->neg.fingerprint.hash, fp.value, fp.len);
 	return 0;

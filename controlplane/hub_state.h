@@ -14,28 +14,28 @@
 #include "lib/peer/dtls.h"
 
 enum hub_limits {
-	HUB_DEFERRED = 20000,    // plugin messages kept while state is read back
-	HUB_SCTP_CLOCK_MS = 20,  // pace of the SCTP timers while any session has a data channel
-	HUB_DP_GONE_S = 3,       // sessions end when the dataplane stays away this long
+	HUB_DEFERRED = 20000,   // plugin messages kept while state is read back
+	HUB_SCTP_CLOCK_MS = 20, // pace of the SCTP timers while any session has a data channel
+	HUB_DP_GONE_S = 3,      // sessions end when the dataplane stays away this long
 	HUB_SNAP_BUCKETS = 1024,
-	HUB_RESTORE_S = 5,       // reading back state ends after this, whatever is missing
+	HUB_RESTORE_S = 5, // reading back state ends after this, whatever is missing
 };
 
 struct session;
 struct persist;
 
 struct hub {
-	struct loop *loop;        // borrowed, as the next four
+	struct loop *loop; // borrowed, as the next four
 	const struct conf *conf;
 	struct plugins *plugins;
 	struct store *store;
 	struct metrics *metrics;
-	struct dp *dp;            // owned, as the rest
+	struct dp *dp; // owned, as the rest
 	struct nat *nat;
 	struct dtls_ctx *dtls;
 	struct persist *persist;
 	struct registry reg;
-	struct pool *sessions;    // struct session; the handle is the sid
+	struct pool *sessions; // struct session; the handle is the sid
 	struct negotiate_conf neg;
 	struct sdp_candidate candidates[NAT_MAX_CANDIDATES];
 	struct timer sctp_clock, dp_gone, restore_limit;

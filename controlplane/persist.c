@@ -59,8 +59,8 @@ int persist_encode(const struct persist_record *r, void *buf, size_t size)
 
 	wbuf_u8(&w, VERSION);
 	wbuf_u8(&w, (uint8_t)((j->has_channel ? F_CHANNEL : 0) | (j->av1_support ? F_AV1 : 0) |
-			      (j->has_av1 ? F_HAS_AV1 : 0) | (j->dc_signaling ? F_DC : 0) | (j->has_dc ? F_HAS_DC : 0) |
-			      (r->mic_on ? F_MIC : 0)));
+			      (j->has_av1 ? F_HAS_AV1 : 0) | (j->dc_signaling ? F_DC : 0) |
+			      (j->has_dc ? F_HAS_DC : 0) | (r->mic_on ? F_MIC : 0)));
 	wbuf_u32(&w, r->sid);
 	put_str(&w, r->client);
 	put_str(&w, j->call_id);
@@ -95,8 +95,8 @@ int persist_decode(struct str value, struct persist_record *r)
 	r->join.dc_signaling = flags & F_DC;
 	r->join.has_dc = flags & F_HAS_DC;
 	r->mic_on = flags & F_MIC;
-	if (b.bad || r->sid == 0 || r->client.len == 0 || r->join.call_id.len == 0 || r->join.user_id.len == 0 ||
-	    r->join.session_id.len == 0)
+	if (b.bad || r->sid == 0 || r->client.len == 0 || r->join.call_id.len == 0 ||
+	    r->join.user_id.len == 0 || r->join.session_id.len == 0)
 		return -EBADMSG;
 	return 0;
 }
@@ -145,7 +145,8 @@ int persist_open(uint64_t cookie, uint32_t sid, struct str sealed, void *out)
 		goto out;
 	if (EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, in) == 1 &&
 	    EVP_DecryptUpdate(c, out, &n, in + NONCE_LEN, len) == 1 &&
-	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG_LEN, (void *)(uintptr_t)(in + NONCE_LEN + len)) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG_LEN,
+				(void *)(uintptr_t)(in + NONCE_LEN + len)) == 1 &&
 	    EVP_DecryptFinal_ex(c, (uint8_t *)out + n, &rest) == 1)
 		rc = n;
 out:
@@ -155,9 +156,11 @@ out:
 }
 
 // --- writing ---------------------------------------------------------------------------------------
-static int make_key(const struct persist *p, struct str client, struct str session_id, char out[STORE_KEY_MAX + 1])
+static int make_key(const struct persist *p, struct str client, struct str session_id,
+		    char out[STORE_KEY_MAX + 1])
 {
-	int n = snprintf(out, STORE_KEY_MAX + 1, "%s%.*s/%.*s", p->prefix, STR_ARG(client), STR_ARG(session_id));
+	int n = snprintf(out, STORE_KEY_MAX + 1, "%s%.*s/%.*s", p->prefix, STR_ARG(client),
+			 STR_ARG(session_id));
 
 	return n > STORE_KEY_MAX ? -E2BIG : n;
 }
@@ -204,10 +207,11 @@ static void write_session(struct persist *p, struct session *s)
 
 	s->is_dirty = false;
 	if (key_len < 0 || len < 0)
-		log_warn(SESSION_FMT ": not stored (%s)", SESSION_ARG(s), strerror(key_len < 0 ? -key_len : -len));
+		log_warn(SESSION_FMT ": not stored (%s)", SESSION_ARG(s),
+			 strerror(key_len < 0 ? -key_len : -len));
 	else
-		store_set(p->hub->store, (struct str){key, (size_t)key_len}, (struct str){(char *)record, (size_t)len},
-			  PERSIST_TTL_S, NULL, NULL);
+		store_set(p->hub->store, (struct str){key, (size_t)key_len},
+			  (struct str){(char *)record, (size_t)len}, PERSIST_TTL_S, NULL, NULL);
 	s->saved_version = negotiate_version(s->neg);
 	s->is_stored = true;
 	free(record);
@@ -298,7 +302,7 @@ void persist_each(struct persist *p, void (*fn)(void *arg, const struct persist_
 	struct persist_record r;
 	struct kept *k;
 
-	STAILQ_FOREACH(k, &p->records, next)
+	STAILQ_FOREACH (k, &p->records, next)
 		if (persist_decode((struct str){k->value, k->len}, &r) == 0)
 			fn(arg, &r);
 }

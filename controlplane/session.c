@@ -12,18 +12,12 @@
 const char *session_end_text(enum session_end end)
 {
 	static const char *const text[] = {
-		[END_LEAVE] = "leave",
-		[END_NO_OFFER] = "no_offer",
-		[END_BAD_OFFER] = "bad_offer",
-		[END_NO_CHANNEL] = "no_data_channel",
-		[END_NO_PATH] = "no_path",
-		[END_PATH_LOST] = "path_lost",
-		[END_DTLS] = "dtls_failed",
-		[END_PEER_CLOSED] = "peer_closed",
-		[END_DATAPLANE] = "dataplane",
-		[END_CLIENT_GONE] = "client_unregistered",
-		[END_SHUTDOWN] = "shutdown",
-		[END_ORPHAN] = "orphan",
+		[END_LEAVE] = "leave",         [END_NO_OFFER] = "no_offer",
+		[END_BAD_OFFER] = "bad_offer", [END_NO_CHANNEL] = "no_data_channel",
+		[END_NO_PATH] = "no_path",     [END_PATH_LOST] = "path_lost",
+		[END_DTLS] = "dtls_failed",    [END_PEER_CLOSED] = "peer_closed",
+		[END_DATAPLANE] = "dataplane", [END_CLIENT_GONE] = "client_unregistered",
+		[END_SHUTDOWN] = "shutdown",   [END_ORPHAN] = "orphan",
 	};
 	return end < ARRAY_LEN(text) ? text[end] : "unknown";
 }
@@ -147,8 +141,8 @@ struct session *session_new(struct hub *h, conn_id conn, struct str client, cons
 	return s;
 }
 
-struct session *session_restore(struct hub *h, const struct ipc_snap_session *snap, const struct persist_record *r,
-				const void *saved, size_t len)
+struct session *session_restore(struct hub *h, const struct ipc_snap_session *snap,
+				const struct persist_record *r, const void *saved, size_t len)
 {
 	struct session *s = pool_get_at(h->sessions, snap->sid);
 	struct negotiate_transport t;
@@ -210,7 +204,8 @@ static void count_leg(void *arg, const struct negotiate_leg *l)
 {
 	struct session *s = arg;
 
-	metric_add(s->hub->metrics, M_RTC_RTP_TRACKS, METRIC_LABELS(STR("out"), session_client(s), STR("audio/opus")), -1);
+	metric_add(s->hub->metrics, M_RTC_RTP_TRACKS,
+		   METRIC_LABELS(STR("out"), session_client(s), STR("audio/opus")), -1);
 }
 
 void session_close(struct session *s, enum session_end end)
@@ -262,7 +257,8 @@ static void on_offer(struct session *s, struct str text, bool by_dc)
 	if (rc == -EBUSY) {
 		session_drop(s, "offer_collision");
 	} else if (rc < 0) {
-		log_info(SESSION_FMT ": offer refused (%s)", SESSION_ARG(s), why && *why ? why : strerror(-rc));
+		log_info(SESSION_FMT ": offer refused (%s)", SESSION_ARG(s),
+			 why && *why ? why : strerror(-rc));
 		session_error(s, "signaling");
 		if (s->state == SESSION_JOINED)
 			session_close(s, END_BAD_OFFER);

@@ -16,10 +16,13 @@
 #include "lib/peer/dchan.h"
 
 enum session_limits {
-	SESSION_OFFERS_BURST = 30, SESSION_OFFERS_PER_S = 5,    // client offers (D17)
-	SESSION_DC_BURST = 200, SESSION_DC_PER_S = 60,          // data-channel messages (D17)
-	SESSION_PLUGIN_BURST = 200, SESSION_PLUGIN_PER_S = 50,  // other plugin messages
-	SESSION_MAP_ACK_MS = 400,   // an offer by WebSocket waits this long for its map to be acknowledged
+	SESSION_OFFERS_BURST = 30,
+	SESSION_OFFERS_PER_S = 5, // client offers (D17)
+	SESSION_DC_BURST = 200,
+	SESSION_DC_PER_S = 60, // data-channel messages (D17)
+	SESSION_PLUGIN_BURST = 200,
+	SESSION_PLUGIN_PER_S = 50,   // other plugin messages
+	SESSION_MAP_ACK_MS = 400,    // an offer by WebSocket waits this long for its map to be acknowledged
 	SESSION_RESTART_WAIT_S = 10, // after `reconnect`: silence of the path means a new network
 	SESSION_MAX_STREAM_ID = 128, // bytes of a msid stream id
 };
@@ -38,7 +41,7 @@ enum session_end {
 	END_DATAPLANE,   // the dataplane lost or refused it
 	END_CLIENT_GONE, // unregistered
 	END_SHUTDOWN,
-	END_ORPHAN,      // came back from the store or the dataplane without the other half
+	END_ORPHAN, // came back from the store or the dataplane without the other half
 };
 const char *session_end_text(enum session_end); // metric label
 
@@ -76,8 +79,8 @@ struct session {
 	bool is_dtls_client, wants_data, has_keys, in_dp, has_path;
 	bool has_dc, is_suspect, answers_by_dc;
 	bool wants_again; // the negotiation has room for what it refused
-	bool mic_on;   // last word of mute/unmute; on before any (D56)
-	bool voice_on; // the call was told that this one talks
+	bool mic_on;      // last word of mute/unmute; on before any (D56)
+	bool voice_on;    // the call was told that this one talks
 	uint16_t dc_stream;
 	uint32_t add_seq; // of CMD_SESSION_ADD
 	ns_t reconnected_at, restarted_at;
@@ -102,12 +105,13 @@ static inline struct str session_client(const struct session *s)
 
 // --- session.c -----------------------------------------------------------------------------------
 // A session for a join. NULL when refused; *result says why.
-struct session *session_new(struct hub *, conn_id, struct str client, const struct join_msg *, enum join_result *result);
+struct session *session_new(struct hub *, conn_id, struct str client, const struct join_msg *,
+			    enum join_result *result);
 // Take one up again that the dataplane still has: saved is negotiate_save's form. NULL when it cannot be.
 struct session *session_restore(struct hub *, const struct ipc_snap_session *, const struct persist_record *,
 				const void *saved, size_t len);
 void session_close(struct session *, enum session_end); // `close` to the plugin included; idempotent
-void session_free(struct session *); // for hub's reap
+void session_free(struct session *);                    // for hub's reap
 
 void session_on_rtc(struct session *, enum rtc_type, struct str data);
 void session_on_reconnect(struct session *, conn_id);
@@ -120,7 +124,7 @@ bool bucket_take(struct bucket *, ns_t now, double burst, double per_s);
 void session_arm_negotiation(struct session *); // after any call into s->neg
 // Hand a description of the client to the negotiation.
 void session_on_sdp(struct session *, struct str json, bool by_dc);
-void session_error(struct session *, const char *type); // rtcd_rtc_errors_total
+void session_error(struct session *, const char *type);  // rtcd_rtc_errors_total
 void session_drop(struct session *, const char *reason); // sluice_signaling_drops_total
 
 // --- session_media.c -----------------------------------------------------------------------------
@@ -131,9 +135,9 @@ void session_set_mic(struct session *, bool on);
 void session_screen_on(struct session *, struct str data);
 void session_screen_off(struct session *);
 void session_video_on(struct session *, struct str data);
-void session_want_all(struct session *);    // what the others of its call send
-void session_unwanted(struct session *);    // it leaves: nobody wants its tracks any more
-void session_sync_media(struct session *);  // tracks and legs to the dataplane
+void session_want_all(struct session *);   // what the others of its call send
+void session_unwanted(struct session *);   // it leaves: nobody wants its tracks any more
+void session_sync_media(struct session *); // tracks and legs to the dataplane
 // Number the tracks as the dataplane has them; then session_restore_track tells what it saw on each.
 void session_restore_numbers(struct session *, const struct ipc_snap_track *, unsigned n);
 void session_restore_track(struct session *, const struct ipc_snap_track *);

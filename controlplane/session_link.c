@@ -7,7 +7,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 
-#define MAX_MAP (64 * 1024)  // bytes of a media map: 192 lines of at most 120
+#define MAX_MAP (64 * 1024) // bytes of a media map: 192 lines of at most 120
 #define HELD_POLL (10 * NS_PER_MS)
 
 // --- the data channel ------------------------------------------------------------------------------
@@ -58,7 +58,8 @@ static void on_dc_sdp(struct session *s, struct str zipped)
 	int len = json ? dcmsg_inflate(zipped, json, DCMSG_MAX_JSON) : -ENOMEM;
 
 	if (len < 0) {
-		log_info(SESSION_FMT ": SDP on the data channel refused (%s)", SESSION_ARG(s), strerror(-len));
+		log_info(SESSION_FMT ": SDP on the data channel refused (%s)", SESSION_ARG(s),
+			 strerror(-len));
 		session_drop(s, len == -E2BIG ? "dc_sdp_too_big" : "dc_sdp_bad");
 	} else {
 		session_on_sdp(s, (struct str){json, (size_t)len}, true);
@@ -191,7 +192,7 @@ static void on_sctp_send(void *arg, const uint8_t *packet, size_t len)
 }
 
 static const struct dchan_ops dchan_ops = {on_sctp_send, on_association_up, on_open,
-					   on_message,	 on_channel_closed, on_association_down};
+					   on_message,   on_channel_closed, on_association_down};
 
 // --- DTLS ------------------------------------------------------------------------------------------
 static void arm_dtls(struct session *s)
@@ -297,7 +298,8 @@ static bool open_dtls(struct session *s)
 		return true;
 	if (s->has_keys || s->state == SESSION_JOINED || s->peer.len == 0)
 		return false; // taken back after a restart, or nothing agreed yet
-	s->dtls = dtls_new(s->hub->dtls, s->is_dtls_client ? DTLS_CLIENT : DTLS_SERVER, &s->peer, &dtls_ops, s);
+	s->dtls =
+		dtls_new(s->hub->dtls, s->is_dtls_client ? DTLS_CLIENT : DTLS_SERVER, &s->peer, &dtls_ops, s);
 	if (s->dtls == NULL) {
 		log_error(SESSION_FMT ": no DTLS (%s)", SESSION_ARG(s), strerror(errno));
 		return false;
@@ -345,7 +347,8 @@ static void send_map(struct session *s, const struct negotiate_sdp *sdp)
 	if (lines == NULL || msg == NULL)
 		goto out;
 	for (unsigned i = 0; i < sdp->n_map; i++)
-		lines[i] = (struct dcmsg_line){sdp->map[i].mid, str_of(sdp->map[i].type), sdp->map[i].sender_id};
+		lines[i] =
+			(struct dcmsg_line){sdp->map[i].mid, str_of(sdp->map[i].type), sdp->map[i].sender_id};
 	dcmsg_write_map(&w, lines, sdp->n_map);
 	if (!w.full)
 		send_dc(s, DCHAN_BINARY, msg, wbuf_len(&w));
@@ -356,8 +359,9 @@ out:
 
 static void send_by_ws(struct session *s, struct str json)
 {
-	plugins_send_rtc(s->hub->plugins, session_client(s), s->conn, DELIVER_ALL, RTC_SDP, str_of(s->member.user_id),
-			 str_of(s->member.session_id), str_of(s->member.call->id), json);
+	plugins_send_rtc(s->hub->plugins, session_client(s), s->conn, DELIVER_ALL, RTC_SDP,
+			 str_of(s->member.user_id), str_of(s->member.session_id), str_of(s->member.call->id),
+			 json);
 }
 
 static int send_by_dc(struct session *s, struct str json)
@@ -384,7 +388,8 @@ static void on_held_timer(struct timer *t, ns_t now)
 {
 	struct session *s = container_of(t, struct session, held_timer);
 
-	if (s->has_dc && !dchan_is_flushed(s->dchan) && now - s->held_since < SESSION_MAP_ACK_MS * NS_PER_MS) {
+	if (s->has_dc && !dchan_is_flushed(s->dchan) &&
+	    now - s->held_since < SESSION_MAP_ACK_MS * NS_PER_MS) {
 		loop_arm_in(s->hub->loop, t, HELD_POLL);
 		return;
 	}

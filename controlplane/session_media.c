@@ -56,8 +56,8 @@ static void want(struct session *receiver, struct session *sender, const struct 
 		return;
 	rc = negotiate_want(receiver->neg, &w, loop_now(receiver->hub->loop));
 	if (rc < 0 && rc != -ENOTSUP) {
-		log_warn(SESSION_FMT ": cannot receive a track of %s (%s)", SESSION_ARG(receiver), SESSION_ARG(sender),
-			 strerror(-rc));
+		log_warn(SESSION_FMT ": cannot receive a track of %s (%s)", SESSION_ARG(receiver),
+			 SESSION_ARG(sender), strerror(-rc));
 		session_error(receiver, "track");
 	}
 	session_arm_negotiation(receiver);
@@ -69,7 +69,7 @@ static void publish(struct session *s, const struct track *t)
 
 	if (s->member.call == NULL)
 		return;
-	LIST_FOREACH(m, &s->member.call->members, link)
+	LIST_FOREACH (m, &s->member.call->members, link)
 		want(session_of(m), s, t);
 }
 
@@ -79,11 +79,12 @@ static void unpublish(struct session *s, const struct track *t)
 
 	if (s->member.call == NULL)
 		return;
-	LIST_FOREACH(m, &s->member.call->members, link) {
+	LIST_FOREACH (m, &s->member.call->members, link) {
 		struct session *r = session_of(m);
 		if (r == s || r->neg == NULL)
 			continue;
-		negotiate_unwant(r->neg, (struct negotiate_key){s->member.sid, t->number}, loop_now(s->hub->loop));
+		negotiate_unwant(r->neg, (struct negotiate_key){s->member.sid, t->number},
+				 loop_now(s->hub->loop));
 		session_arm_negotiation(r);
 	}
 }
@@ -94,7 +95,7 @@ void session_want_all(struct session *s)
 
 	if (s->member.call == NULL)
 		return;
-	LIST_FOREACH(m, &s->member.call->members, link) {
+	LIST_FOREACH (m, &s->member.call->members, link) {
 		struct session *sender = session_of(m);
 		for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
 			if (sender->tracks[i].used && sender->tracks[i].live && !sender->tracks[i].withdrawn)
@@ -106,7 +107,7 @@ void session_unwanted(struct session *s)
 {
 	struct member *m;
 
-	LIST_FOREACH(m, &s->member.call->members, link) {
+	LIST_FOREACH (m, &s->member.call->members, link) {
 		struct session *r = session_of(m);
 		if (r == s || r->neg == NULL)
 			continue;
@@ -121,7 +122,8 @@ static void count_track(struct session *s, const char *direction, uint8_t codec,
 			  : codec == CODEC_VP8 ? STR("video/VP8")
 					       : STR("video/AV1");
 
-	metric_add(s->hub->metrics, M_RTC_RTP_TRACKS, METRIC_LABELS(str_of(direction), session_client(s), type), delta);
+	metric_add(s->hub->metrics, M_RTC_RTP_TRACKS,
+		   METRIC_LABELS(str_of(direction), session_client(s), type), delta);
 }
 
 // --- what the session sends ------------------------------------------------------------------------
@@ -199,7 +201,8 @@ static void on_upstream(void *arg, const struct negotiate_upstream *u)
 	if (t == NULL)
 		t = track_new(s, u->mid);
 	if (t == NULL) {
-		log_warn(SESSION_FMT ": sends more than %d tracks, one is ignored", SESSION_ARG(s), IPC_MAX_TRACKS);
+		log_warn(SESSION_FMT ": sends more than %d tracks, one is ignored", SESSION_ARG(s),
+			 IPC_MAX_TRACKS);
 		session_drop(s, "too_many_tracks");
 		return;
 	}
@@ -237,8 +240,9 @@ static void tell_voice(struct session *s, bool on)
 	if (s->voice_on == on || s->member.call == NULL)
 		return;
 	s->voice_on = on;
-	plugins_send_rtc(s->hub->plugins, session_client(s), s->conn, DELIVER_ONE, on ? RTC_VOICE_ON : RTC_VOICE_OFF,
-			 str_of(s->member.user_id), str_of(s->member.session_id), str_of(s->member.call->id), STR_NONE);
+	plugins_send_rtc(s->hub->plugins, session_client(s), s->conn, DELIVER_ONE,
+			 on ? RTC_VOICE_ON : RTC_VOICE_OFF, str_of(s->member.user_id),
+			 str_of(s->member.session_id), str_of(s->member.call->id), STR_NONE);
 }
 
 void session_on_voice(struct session *s, const struct ipc_voice *e)

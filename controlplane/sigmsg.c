@@ -73,7 +73,8 @@ static void write_escaped(struct wbuf *w, struct str s)
 
 void sigmsg_write_sdp(struct wbuf *w, enum sigmsg_type type, struct str sdp)
 {
-	const char *head = type == SIGMSG_OFFER ? "{\"type\":\"offer\",\"sdp\":\"" : "{\"type\":\"answer\",\"sdp\":\"";
+	const char *head =
+		type == SIGMSG_OFFER ? "{\"type\":\"offer\",\"sdp\":\"" : "{\"type\":\"answer\",\"sdp\":\"";
 
 	wbuf_bytes(w, head, strlen(head));
 	write_escaped(w, sdp);
@@ -90,8 +91,7 @@ int sigmsg_parse_id(struct str json, const char *key, char *out, size_t size)
 	if (root == NULL)
 		return -EBADMSG;
 	json_object_foreach(root, name, value) // rtcd reads a map of strings: one other value spoils it all
-		if (!json_is_string(value))
-			rc = -EBADMSG;
+		if (!json_is_string(value)) rc = -EBADMSG;
 	if (rc == 0 && !str_copy(string_of(json_object_get(root, key)), out, size))
 		rc = -EBADMSG;
 	json_decref(root);

@@ -69,7 +69,8 @@ static int on_output(void *addr, void *packet, size_t len, uint8_t tos, uint8_t 
 	return 0;
 }
 
-static void push(struct dchan *d, enum inbox_kind kind, uint16_t stream, uint32_t ppid, uint8_t *data, size_t len)
+static void push(struct dchan *d, enum inbox_kind kind, uint16_t stream, uint32_t ppid, uint8_t *data,
+		 size_t len)
 {
 	struct inbox *in = malloc(sizeof(*in));
 
@@ -139,8 +140,8 @@ static void on_piece(struct dchan *d, uint16_t stream, uint32_t ppid, uint8_t *d
 	d->part_len = 0;
 }
 
-static int on_receive(struct socket *sock, union sctp_sockstore from, void *data, size_t len, struct sctp_rcvinfo info,
-		      int flags, void *ulp)
+static int on_receive(struct socket *sock, union sctp_sockstore from, void *data, size_t len,
+		      struct sctp_rcvinfo info, int flags, void *ulp)
 {
 	struct dchan *d = find(ulp);
 
@@ -226,8 +227,10 @@ static bool set_options(struct socket *s)
 	struct sctp_rtoinfo rto = {.srto_initial = 500, .srto_min = 300, .srto_max = 3000};
 	// The path is watched by ICE consent, so SCTP itself never gives up first and sends no heartbeats.
 	struct sctp_assocparams assoc = {.sasoc_asocmaxrxt = 60, .sasoc_cookie_life = 60000};
-	struct sctp_assoc_value reset = {.assoc_id = SCTP_ALL_ASSOC, .assoc_value = SCTP_ENABLE_RESET_STREAM_REQ};
-	struct sctp_paddrparams path = {.spp_pathmtu = DCHAN_MAX_PACKET - 30, // it may exceed this by a chunk header
+	struct sctp_assoc_value reset = {.assoc_id = SCTP_ALL_ASSOC,
+					 .assoc_value = SCTP_ENABLE_RESET_STREAM_REQ};
+	struct sctp_paddrparams path = {.spp_pathmtu =
+						DCHAN_MAX_PACKET - 30, // it may exceed this by a chunk header
 					.spp_pathmaxrxt = 60,
 					.spp_flags = SPP_PMTUD_DISABLE | SPP_HB_DISABLE};
 	int on = 1, sndbuf = DCHAN_MAX_QUEUE, rcvbuf = RECV_WINDOW, interleave = 0;
@@ -243,7 +246,8 @@ static bool set_options(struct socket *s)
 	       usrsctp_setsockopt(s, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf)) == 0 &&
 	       usrsctp_setsockopt(s, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf)) == 0 &&
 	       usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on)) == 0 &&
-	       usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_FRAGMENT_INTERLEAVE, &interleave, sizeof(interleave)) == 0 &&
+	       usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_FRAGMENT_INTERLEAVE, &interleave,
+				  sizeof(interleave)) == 0 &&
 	       usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)) == 0 &&
 	       usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof(rto)) == 0 &&
 	       usrsctp_setsockopt(s, IPPROTO_SCTP, SCTP_ASSOCINFO, &assoc, sizeof(assoc)) == 0 &&
@@ -339,7 +343,8 @@ int dchan_send(struct dchan *d, uint16_t stream, enum dchan_kind kind, const voi
 	if (!has_channel(d, stream))
 		return -ENOTCONN;
 	if (len == 0) // RFC 8831 section 6.6: SCTP cannot carry an empty message
-		return send_ppid(d, stream, kind == DCHAN_TEXT ? PPID_TEXT_EMPTY : PPID_BINARY_EMPTY, &zero, 1);
+		return send_ppid(d, stream, kind == DCHAN_TEXT ? PPID_TEXT_EMPTY : PPID_BINARY_EMPTY, &zero,
+				 1);
 	return send_ppid(d, stream, kind == DCHAN_TEXT ? PPID_TEXT : PPID_BINARY, data, len);
 }
 
@@ -427,8 +432,9 @@ static void on_reset(struct dchan *d, uint16_t stream)
 
 	if (!has_channel(d, stream))
 		return;
-	*r = (struct sctp_reset_streams){
-		.srs_assoc_id = SCTP_ALL_ASSOC, .srs_flags = SCTP_STREAM_RESET_OUTGOING, .srs_number_streams = 1};
+	*r = (struct sctp_reset_streams){.srs_assoc_id = SCTP_ALL_ASSOC,
+					 .srs_flags = SCTP_STREAM_RESET_OUTGOING,
+					 .srs_number_streams = 1};
 	r->srs_stream_list[0] = stream;
 	usrsctp_setsockopt(d->sock, IPPROTO_SCTP, SCTP_RESET_STREAMS, r, sizeof(room));
 	d->open_ours &= ~(UINT64_C(1) << stream);

@@ -24,7 +24,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
 
-#define DCHAN_MAX_MSG (256 * 1024)   // bytes, announced as a=max-message-size
+#define DCHAN_MAX_MSG (256 * 1024) // bytes, announced as a=max-message-size
 #define DCHAN_MAX_STREAMS 64
 #define DCHAN_MAX_QUEUE (512 * 1024) // bytes accepted by dchan_send and not yet acknowledged
 #define DCHAN_MAX_PACKET 1150        // bytes of an SCTP packet, fits one DTLS datagram

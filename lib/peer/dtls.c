@@ -15,8 +15,8 @@
 
 #include "lib/base/err.h"
 
-#define CIPHERS                                                                                    \
-	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:"   \
+#define CIPHERS                                                                                      \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:" \
 	"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
 #define GROUPS "X25519:P-256:P-384"
 #define RETRANSMIT_FIRST_US 200000u
@@ -108,8 +108,8 @@ static BIO_METHOD *bio_method(void)
 
 	if (m == NULL)
 		return NULL;
-	if (!BIO_meth_set_write(m, bio_write) || !BIO_meth_set_read(m, bio_read) || !BIO_meth_set_ctrl(m, bio_ctrl) ||
-	    !BIO_meth_set_create(m, bio_create)) {
+	if (!BIO_meth_set_write(m, bio_write) || !BIO_meth_set_read(m, bio_read) ||
+	    !BIO_meth_set_ctrl(m, bio_ctrl) || !BIO_meth_set_create(m, bio_create)) {
 		BIO_meth_free(m);
 		return NULL;
 	}
@@ -159,7 +159,8 @@ static bool cert_matches(X509 *cert, const struct dtls_fingerprint *fp)
 	uint8_t got[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 
-	return fp->len != 0 && X509_digest(cert, md, got, &len) && len == fp->len && memcmp(got, fp->value, len) == 0;
+	return fp->len != 0 && X509_digest(cert, md, got, &len) && len == fp->len &&
+	       memcmp(got, fp->value, len) == 0;
 }
 
 // Replaces chain building: WebRTC certificates are self-signed, the fingerprint in SDP vouches for them.
@@ -192,7 +193,8 @@ static X509 *make_cert(EVP_PKEY *key)
 	    !X509_gmtime_adj(X509_getm_notBefore(cert), -CERT_DAYS * 86400L) ||
 	    !X509_gmtime_adj(X509_getm_notAfter(cert), CERT_DAYS * 86400L) ||
 	    !X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)"sluice", -1, -1, 0) ||
-	    !X509_set_issuer_name(cert, name) || !X509_set_pubkey(cert, key) || !X509_sign(cert, key, EVP_sha256()))
+	    !X509_set_issuer_name(cert, name) || !X509_set_pubkey(cert, key) ||
+	    !X509_sign(cert, key, EVP_sha256()))
 		goto err_cert;
 	return cert;
 
@@ -209,7 +211,8 @@ static int write_fingerprint(struct dtls_ctx *c)
 	if (!X509_digest(c->cert, EVP_sha256(), digest, &len) || len != 32)
 		return -EIO;
 	for (unsigned i = 0; i < len; i++)
-		snprintf(c->fingerprint + 3 * i, sizeof(c->fingerprint) - 3 * i, i + 1 < len ? "%02X:" : "%02X", digest[i]);
+		snprintf(c->fingerprint + 3 * i, sizeof(c->fingerprint) - 3 * i,
+			 i + 1 < len ? "%02X:" : "%02X", digest[i]);
 	return 0;
 }
 
@@ -247,8 +250,8 @@ static int ctx_configure(struct dtls_ctx *c)
 	    !SSL_CTX_set1_groups_list(s, GROUPS) || !SSL_CTX_use_certificate(s, c->cert) ||
 	    !SSL_CTX_use_PrivateKey(s, c->key) || dtls_ctx_set_profiles(c, profiles, ARRAY_LEN(profiles)) < 0)
 		return -EIO;
-	SSL_CTX_set_options(s, SSL_OP_NO_QUERY_MTU | SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-				       SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_options(s, SSL_OP_NO_QUERY_MTU | SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+				       SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(s, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(s, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
 	SSL_CTX_set_read_ahead(s, 1);
@@ -269,7 +272,8 @@ struct dtls_ctx *dtls_ctx_new(void)
 	c->bio = bio_method();
 	c->key = EVP_EC_gen("P-256");
 	c->cert = c->key ? make_cert(c->key) : NULL;
-	if (c->ssl == NULL || c->bio == NULL || c->cert == NULL || ctx_configure(c) < 0 || write_fingerprint(c) < 0) {
+	if (c->ssl == NULL || c->bio == NULL || c->cert == NULL || ctx_configure(c) < 0 ||
+	    write_fingerprint(c) < 0) {
 		dtls_ctx_free(c);
 		return err_null(EIO);
 	}
@@ -311,7 +315,8 @@ struct dtls *dtls_new(struct dtls_ctx *c, enum dtls_role role, const struct dtls
 
 	if (d == NULL)
 		return NULL;
-	*d = (struct dtls){.ctx = c, .ops = *ops, .arg = arg, .peer = *peer, .role = role, .deadline = NS_NEVER};
+	*d = (struct dtls){
+		.ctx = c, .ops = *ops, .arg = arg, .peer = *peer, .role = role, .deadline = NS_NEVER};
 	d->ssl = SSL_new(c->ssl);
 	bio = d->ssl ? BIO_new(c->bio) : NULL;
 	if (bio == NULL) {

@@ -22,10 +22,10 @@
 #include "lib/base/str.h"
 #include "lib/peer/keys.h"
 
-#define DTLS_MTU 1200             // bytes of a datagram we send, UDP payload
-#define DTLS_MAX_DATA 1150        // bytes of application data that surely fit one datagram
-#define DTLS_MAX_DATAGRAM 2048    // longer input is dropped
-#define DTLS_FINGERPRINT_LEN 95   // "AB:CD:..." of SHA-256
+#define DTLS_MTU 1200           // bytes of a datagram we send, UDP payload
+#define DTLS_MAX_DATA 1150      // bytes of application data that surely fit one datagram
+#define DTLS_MAX_DATAGRAM 2048  // longer input is dropped
+#define DTLS_FINGERPRINT_LEN 95 // "AB:CD:..." of SHA-256
 #define DTLS_HANDSHAKE_NS (30 * NS_PER_S)
 
 struct dtls_ctx;
@@ -55,7 +55,7 @@ struct dtls_ops {
 
 // The certificate the peer announced in SDP.
 struct dtls_fingerprint {
-	uint8_t len;       // bytes of value: 32 (SHA-256), 48 or 64
+	uint8_t len; // bytes of value: 32 (SHA-256), 48 or 64
 	uint8_t value[64];
 };
 
@@ -77,8 +77,8 @@ const char *dtls_ctx_fingerprint(const struct dtls_ctx *);
 void dtls_ctx_set_retransmit(struct dtls_ctx *, uint32_t first_us);
 
 // New association; peer and ops are copied, arg is borrowed and handed to each callback. NULL + errno.
-struct dtls *dtls_new(struct dtls_ctx *, enum dtls_role, const struct dtls_fingerprint *peer, const struct dtls_ops *ops,
-		      void *arg);
+struct dtls *dtls_new(struct dtls_ctx *, enum dtls_role, const struct dtls_fingerprint *peer,
+		      const struct dtls_ops *ops, void *arg);
 void dtls_free(struct dtls *); // NULL is allowed; sends nothing
 
 void dtls_start(struct dtls *, ns_t now);

@@ -32,6 +32,7 @@ size_t keys_export_len(uint16_t profile);
 // in:      is_server  our DTLS role: a server receives under the client's key
 // returns: 0, -ENOTSUP for an unknown profile, -EBADMSG when len is not what the profile needs
 // source:  RFC 5764 section 4.2
-[[nodiscard]] int keys_split(struct keys *, uint16_t profile, bool is_server, const uint8_t *material, size_t len);
+[[nodiscard]] int keys_split(struct keys *, uint16_t profile, bool is_server, const uint8_t *material,
+			     size_t len);
 
 void keys_wipe(struct keys *);

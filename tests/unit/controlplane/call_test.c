@@ -122,7 +122,8 @@ static void joins_are_paced(void)
 	for (; n < ARRAY_LEN(m); n++) {
 		snprintf(ids[n], sizeof(ids[n]), "s%u", n);
 		struct join_msg j = join_of("c", ids[n]);
-		enum join_result want = n < 2 * CALL_JOIN_BURST_S || n == ARRAY_LEN(m) - 1 ? JOIN_OK : JOIN_TOO_FAST;
+		enum join_result want =
+			n < 2 * CALL_JOIN_BURST_S || n == ARRAY_LEN(m) - 1 ? JOIN_OK : JOIN_TOO_FAST;
 		ns_t now = n == ARRAY_LEN(m) - 1 ? 2 * NS_PER_S : NS_PER_S;
 		CHECK_EQ(registry_join(&r, &m[n], STR("A"), &j, now), want);
 	}

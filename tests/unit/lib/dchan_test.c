@@ -299,8 +299,9 @@ static void skips_zero_checksum_parameter(void)
 {
 	static struct pair p;
 	// ports 5000, tag 0, INIT: tag 7, window 64 KiB, 64 streams both ways, TSN 9, then 0x8001
-	uint8_t init[12 + 20 + 8] = {0x13, 0x88, 0x13, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 28, 0, 0, 0, 7,
-				     0,    1,    0,    0,    0, 64, 0, 64, 0, 0, 0, 9, 0x80, 1, 0, 8, 0, 0, 0, 1};
+	uint8_t init[12 + 20 + 8] = {0x13, 0x88, 0x13, 0x88, 0,    0, 0, 0, 0, 0, 0, 0,  1, 0,
+				     0,    28,   0,    0,    0,    7, 0, 1, 0, 0, 0, 64, 0, 64,
+				     0,    0,    0,    9,    0x80, 1, 0, 8, 0, 0, 0, 1};
 	uint32_t crc = crc32c(init, sizeof(init));
 	bool has_init_ack = false;
 
@@ -344,7 +345,8 @@ static void garbage_is_ignored(void)
 
 CU_TestInfo dchan_tests[] = {
 	{"a channel opens by DCEP and carries text, binary and empty messages", opens_and_talks},
-	{"D17: the largest message arrives whole over a bad link, a larger one is refused", big_messages_survive_loss},
+	{"D17: the largest message arrives whole over a bad link, a larger one is refused",
+	 big_messages_survive_loss},
 	{"D17: what waits to be sent is bounded", refuses_oversized},
 	{"an outage delays messages and breaks nothing", path_outage},
 	{"a peer that aborts is reported once", peer_goes},

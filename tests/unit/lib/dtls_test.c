@@ -149,7 +149,8 @@ static void pair_run(struct pair *p)
 {
 	ns_t until = clock_now() + 5 * NS_PER_S;
 
-	while (clock_now() < until && p->end[0].n_down + p->end[1].n_down == 0 && !(p->end[0].n_up && p->end[1].n_up)) {
+	while (clock_now() < until && p->end[0].n_down + p->end[1].n_down == 0 &&
+	       !(p->end[0].n_up && p->end[1].n_up)) {
 		bool moved = pair_move(p, 1);
 		moved |= pair_move(p, 0);
 		if (moved)
@@ -244,7 +245,8 @@ static void survives_bad_link(void)
 	static const struct {
 		unsigned loss;
 		bool shuffle, duplicate;
-	} links[] = {{0, true, false}, {0, false, true}, {0, true, true}, {20, false, false}, {20, true, true}, {40, true, true}};
+	} links[] = {{0, true, false},   {0, false, true}, {0, true, true},
+		     {20, false, false}, {20, true, true}, {40, true, true}};
 
 	rand_seed(7);
 	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
@@ -458,7 +460,8 @@ static void splits_by_role(void)
 CU_TestInfo dtls_tests[] = {
 	{"both ends agree on SRTP keys and packets fit the MTU", agrees_on_keys},
 	{"the server's order of SRTP profiles wins", server_order_wins},
-	{"a certificate that SDP did not announce ends the handshake without keys", refuses_wrong_certificate},
+	{"a certificate that SDP did not announce ends the handshake without keys",
+	 refuses_wrong_certificate},
 	{"loss, reordering and duplicates delay the handshake only", survives_bad_link},
 	{"a ClientHello in reordered and repeated pieces is assembled", assembles_client_hello},
 	{"data flows both ways until close_notify", carries_data_and_closes},
