@@ -38,14 +38,14 @@ static bool is_ip(struct str s)
 	       (inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1);
 }
 
-bool check_ip(const char *text, char *why, size_t size)
+bool conf_check_ip(const char *text, char *why, size_t size)
 {
 	// rtcd wraps the text twice
 	return is_ip(str_of(text)) ||
 	       wrong(why, size, "invalid ICEAddress value: %s is not a valid IP address", text);
 }
 
-bool check_ip_prefix(const char *text, char *why, size_t size)
+bool conf_check_ip_prefix(const char *text, char *why, size_t size)
 {
 	struct str rest = str_of(text), ip = str_cut(&rest, '/');
 	uint64_t bits, max = memchr(ip.p, ':', ip.len) ? 128 : 32;
@@ -58,7 +58,7 @@ int conf_host_port(const char *text, char *host, size_t size, uint16_t *port)
 {
 	const char *colon = strrchr(text, ':');
 	struct str name;
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (colon == NULL || !str_u64(str_of(colon + 1), UINT16_MAX, &n))
 		return err_set(EINVAL);
@@ -76,7 +76,7 @@ int conf_host_port(const char *text, char *host, size_t size, uint16_t *port)
 	return 0;
 }
 
-bool check_listen(const char *text, char *why, size_t size)
+bool conf_check_listen(const char *text, char *why, size_t size)
 {
 	char host[256];
 	uint16_t port;
@@ -96,7 +96,7 @@ static bool is_host(struct str s)
 }
 
 // --- overrides ---------------------------------------------------------------------------------
-bool check_host_override(const char *text, char *why, size_t size)
+bool conf_check_host_override(const char *text, char *why, size_t size)
 {
 	struct str rest = str_of(text);
 
@@ -114,10 +114,10 @@ bool check_host_override(const char *text, char *why, size_t size)
 	return true;
 }
 
-bool check_port_override(const char *text, char *why, size_t size)
+bool conf_check_port_override(const char *text, char *why, size_t size)
 {
 	struct str rest = str_of(text), ip[MAX_PAIRS];
-	uint64_t port[MAX_PAIRS], n;
+	uint64_t port[MAX_PAIRS], n = 0;
 	unsigned n_pairs = 0;
 
 	if (*text == '\0')
@@ -152,7 +152,7 @@ bool check_port_override(const char *text, char *why, size_t size)
 uint16_t conf_port_override(const char *text, const char *local_ip)
 {
 	struct str rest = str_of(text);
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (str_u64(rest, UINT16_MAX, &n))
 		return (uint16_t)n;
@@ -169,9 +169,11 @@ uint16_t conf_port_override(const char *text, const char *local_ip)
 static bool is_authority(struct str s)
 {
 	struct str host, port;
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (s.len > 0 && s.p[0] == '[') {
+		if (memchr(s.p, ']', s.len) == NULL)
+			return false;
 		host = str_cut(&s, ']');
 		if (!is_ip(str_skip(host, 1)) || (s.len > 0 && s.p[0] != ':'))
 			return false;
@@ -187,7 +189,7 @@ static bool is_authority(struct str s)
 	return is_host(host);
 }
 
-bool check_ice_url(const char *text, char *why, size_t size)
+bool conf_check_ice_url(const char *text, char *why, size_t size)
 {
 	static const char *const schemes[] = {"stun:", "stuns:", "turn:", "turns:"};
 	struct str s = str_of(text);
@@ -216,29 +218,29 @@ static bool one_of(const char *text, const char *a, const char *b, const char *c
 		 : wrong(why, size, "%s is neither %s nor %s", text, a, b);
 }
 
-bool check_dtls_role(const char *text, char *why, size_t size)
+bool conf_check_dtls_role(const char *text, char *why, size_t size)
 {
 	return one_of(text, "passive", "active", NULL, why, size);
 }
 
-bool check_idle(const char *text, char *why, size_t size)
+bool conf_check_idle(const char *text, char *why, size_t size)
 {
 	return one_of(text, "auto", "poll", "sleep", why, size);
 }
 
-bool check_seal(const char *text, char *why, size_t size)
+bool conf_check_seal(const char *text, char *why, size_t size)
 {
 	return one_of(text, "ipsec-mb", "libsrtp2", NULL, why, size);
 }
 
-bool check_log_level(const char *text, char *why, size_t size)
+bool conf_check_log_level(const char *text, char *why, size_t size)
 {
 	enum log_level level;
 
 	return log_level_parse(text, &level) || wrong(why, size, "invalid ConsoleLevel value \"%s\"", text);
 }
 
-bool check_nack_size(const char *text, char *why, size_t size)
+bool conf_check_nack_size(const char *text, char *why, size_t size)
 {
 	unsigned long n = strtoul(text, NULL, 0);
 
@@ -252,14 +254,14 @@ bool check_nack_size(const char *text, char *why, size_t size)
 	       wrong(why, size, "must be a power of 2 (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)");
 }
 
-bool check_node_id(const char *text, char *why, size_t size)
+bool conf_check_node_id(const char *text, char *why, size_t size)
 {
 	return *text == '\0' || (is_host(str_of(text)) && strlen(text) <= NODE_ID_MAX) ||
 	       wrong(why, size, "should be at most %d letters, digits, '.', '_' and '-'", NODE_ID_MAX);
 }
 
 // --- dataplane ---------------------------------------------------------------------------------
-bool check_socket_path(const char *text, char *why, size_t size)
+bool conf_check_socket_path(const char *text, char *why, size_t size)
 {
 	size_t max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
@@ -270,7 +272,7 @@ bool check_socket_path(const char *text, char *why, size_t size)
 }
 
 // Devices are checked by DPDK when it opens them; here only that the text is an argument, not an option.
-bool check_port_spec(const char *text, char *why, size_t size)
+bool conf_check_port_spec(const char *text, char *why, size_t size)
 {
 	return (isalnum((unsigned char)*text) && strpbrk(text, " \t\n") == NULL) ||
 	       wrong(why, size, "\"%s\" is neither sockets nor a DPDK device", text);
@@ -304,7 +306,7 @@ int conf_cores(const char *text, uint16_t *core, unsigned max)
 	return (int)n;
 }
 
-bool check_cores(const char *text, char *why, size_t size)
+bool conf_check_cores(const char *text, char *why, size_t size)
 {
 	uint16_t core[CONF_MAX_CORES];
 
@@ -318,7 +320,7 @@ static bool is_redis_url(struct str s)
 {
 	const char *at = s.len ? memrchr(s.p, '@', s.len) : NULL;
 	struct str authority, path;
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (at)
 		s = str_skip(s, (size_t)(at - s.p) + 1);
@@ -327,7 +329,7 @@ static bool is_redis_url(struct str s)
 	return is_authority(authority) && (path.len == 0 || str_u64(path, 1023, &n));
 }
 
-bool check_store_url(const char *text, char *why, size_t size)
+bool conf_check_store_url(const char *text, char *why, size_t size)
 {
 	struct str s = str_of(text);
 

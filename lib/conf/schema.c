@@ -14,7 +14,7 @@
 
 const struct conf_key conf_schema[] = {
 	{"api.listen", CONF_STRING, AT(api.listen), .def = ":8045", .env = "RTCD_API_HTTP_LISTENADDRESS",
-	 .rtcd = "ListenAddress", .check = check_listen, .syntax = "`[address]:port`",
+	 .rtcd = "ListenAddress", .check = conf_check_listen, .syntax = "`[address]:port`",
 	 .help = "Where HTTP and WebSocket of the API are served. Without an address: on all of them."},
 	{"api.max_body_bytes", CONF_U32, AT(api.max_body_bytes), "bytes", 1024, 1048576, "16384",
 	 .help = "Largest body of an HTTP request; larger ones get 413."},
@@ -57,24 +57,24 @@ const struct conf_key conf_schema[] = {
 	{"rtc.ice_port_tcp", CONF_U16, AT(rtc.port_tcp), "port", PORT_MIN, PORT_MAX, "8443",
 	 "RTCD_RTC_ICEPORTTCP", "ICEPortTCP", .help = "TCP port of all media."},
 	{"rtc.ice_address_udp", CONF_LIST, AT(rtc.address_udp), .def = "[]", .env = "RTCD_RTC_ICEADDRESSUDP",
-	 .rtcd = "ICEAddressUDP", .check = check_ip, .syntax = "IP addresses",
+	 .rtcd = "ICEAddressUDP", .check = conf_check_ip, .syntax = "IP addresses",
 	 .help = "Local addresses that serve media over UDP. None: all of the machine."},
 	{"rtc.ice_address_tcp", CONF_LIST, AT(rtc.address_tcp), .def = "[]", .env = "RTCD_RTC_ICEADDRESSTCP",
-	 .rtcd = "ICEAddressTCP", .check = check_ip, .syntax = "IP addresses",
+	 .rtcd = "ICEAddressTCP", .check = conf_check_ip, .syntax = "IP addresses",
 	 .help = "Local addresses that serve media over TCP. None: all of the machine."},
 	{"rtc.ice_host_override", CONF_STRING, AT(rtc.host_override), .def = "",
-	 .env = "RTCD_RTC_ICEHOSTOVERRIDE", .rtcd = "ICEHostOverride", .check = check_host_override,
+	 .env = "RTCD_RTC_ICEHOSTOVERRIDE", .rtcd = "ICEHostOverride", .check = conf_check_host_override,
 	 .syntax = "host name, IP address, or `external/local,…`",
 	 .help = "Address that clients are told instead of the local one: behind NAT, the public one. Pairs "
 		 "give each "
 		 "local address its own."},
 	{"rtc.ice_host_port_override", CONF_STRING, AT(rtc.host_port_override), .def = "",
-	 .env = "RTCD_RTC_ICEHOSTPORTOVERRIDE", .rtcd = "ICEHostPortOverride", .check = check_port_override,
-	 .syntax = "port, or `localIP/port,…`",
+	 .env = "RTCD_RTC_ICEHOSTPORTOVERRIDE", .rtcd = "ICEHostPortOverride",
+	 .check = conf_check_port_override, .syntax = "port, or `localIP/port,…`",
 	 .help = "Port that clients are told instead of the local one, for all addresses or for the one "
 		 "named."},
 	{"rtc.ice_servers", CONF_LIST, AT(rtc.ice_servers), .def = "[]", .env = "RTCD_RTC_ICESERVERS",
-	 .rtcd = "ICEServers", .check = check_ice_url, .syntax = "`stun:host[:port]`",
+	 .rtcd = "ICEServers", .check = conf_check_ice_url, .syntax = "`stun:host[:port]`",
 	 .help = "STUN servers that tell this server its public address. rtcd's tables {urls, username, "
 		 "credential} "
 		 "and TURN URLs are accepted; only stun: URLs are used, since the server needs no relay."},
@@ -87,10 +87,10 @@ const struct conf_key conf_schema[] = {
 	{"rtc.enable_ipv6", CONF_BOOL, AT(rtc.enable_ipv6), .def = "false", .env = "RTCD_RTC_ENABLEIPV6",
 	 .help = "Serve and announce IPv6 addresses too."},
 	{"rtc.nack_buffer_size", CONF_U32, AT(rtc.nack_buffer_size), "packets", 0, 65535, "256",
-	 "RTCD_RTC_NACKBUFFERSIZE", "NACKBufferSize", .check = check_nack_size,
+	 "RTCD_RTC_NACKBUFFERSIZE", "NACKBufferSize", .check = conf_check_nack_size,
 	 .help = "Packets kept per video stream for retransmission: a power of 2 from 32 to 8192. 0 means "
 		 "256."},
-	{"rtc.dtls_role", CONF_STRING, AT(rtc.dtls_role), .def = "passive", .check = check_dtls_role,
+	{"rtc.dtls_role", CONF_STRING, AT(rtc.dtls_role), .def = "passive", .check = conf_check_dtls_role,
 	 .syntax = "`passive` or `active`",
 	 .help = "Side of the DTLS handshake. passive lets the server choose the cheapest cipher; active is "
 		 "what rtcd "
@@ -119,24 +119,24 @@ const struct conf_key conf_schema[] = {
 	 .help = "Voices that one receiver is sent at most, each on an SDP line of its own."},
 
 	{"dataplane.socket", CONF_STRING, AT(dataplane.socket), .def = "/run/sluice/dp.sock",
-	 .check = check_socket_path, .syntax = "path",
+	 .check = conf_check_socket_path, .syntax = "path",
 	 .help = "Unix socket between sluice-dp, which serves it, and sluice-cp."},
-	{"dataplane.ports", CONF_LIST, AT(dataplane.ports), .def = "[sockets]", .check = check_port_spec,
+	{"dataplane.ports", CONF_LIST, AT(dataplane.ports), .def = "[sockets]", .check = conf_check_port_spec,
 	 .syntax = "`sockets`, or DPDK devices",
 	 .help = "Where packets come from: the kernel's UDP sockets, or devices as DPDK names them, such as "
 		 "\"0000:3b:00.0\" or \"net_af_xdp0,iface=eth1\"."},
-	{"dataplane.addresses", CONF_LIST, AT(dataplane.addresses), .def = "[]", .check = check_ip_prefix,
-	 .syntax = "`address/prefix`",
+	{"dataplane.addresses", CONF_LIST, AT(dataplane.addresses), .def = "[]",
+	 .check = conf_check_ip_prefix, .syntax = "`address/prefix`",
 	 .help = "Our addresses on DPDK devices, such as \"192.0.2.5/24\". Needed when dataplane.ports names "
 		 "one."},
 	{"dataplane.eal", CONF_STRING, AT(dataplane.eal), .def = "", .syntax = "EAL options",
 	 .help = "Further arguments of DPDK's EAL, separated by spaces."},
-	{"dataplane.worker_cores", CONF_STRING, AT(dataplane.worker_cores), .def = "", .check = check_cores,
-	 .syntax = "core list, `2-5,7`",
+	{"dataplane.worker_cores", CONF_STRING, AT(dataplane.worker_cores), .def = "",
+	 .check = conf_check_cores, .syntax = "core list, `2-5,7`",
 	 .help = "Cores of the workers, one each. Empty: one worker that is not pinned."},
 	{"dataplane.main_core", CONF_I32, AT(dataplane.main_core), "core", -1, 1023, "-1",
 	 .help = "Core of the thread that serves commands. -1: not pinned."},
-	{"dataplane.idle", CONF_STRING, AT(dataplane.idle), .def = "auto", .check = check_idle,
+	{"dataplane.idle", CONF_STRING, AT(dataplane.idle), .def = "auto", .check = conf_check_idle,
 	 .syntax = "`auto`, `poll` or `sleep`",
 	 .help = "What a worker without packets does. poll: look again at once, for cores of its own; sleep: "
 		 "wait in the "
@@ -149,7 +149,7 @@ const struct conf_key conf_schema[] = {
 	 .help = "Memory for packets and tables."},
 	{"dataplane.hugepages", CONF_BOOL, AT(dataplane.hugepages), .def = "false",
 	 .help = "Take that memory from hugepages. Needed by most NIC drivers."},
-	{"dataplane.seal", CONF_STRING, AT(dataplane.seal), .def = "ipsec-mb", .check = check_seal,
+	{"dataplane.seal", CONF_STRING, AT(dataplane.seal), .def = "ipsec-mb", .check = conf_check_seal,
 	 .syntax = "`ipsec-mb` or `libsrtp2`",
 	 .help = "SRTP implementation. libsrtp2 is many times slower; for CPUs "
 		 "without AES instructions, and for comparison."},
@@ -158,15 +158,15 @@ const struct conf_key conf_schema[] = {
 
 	{"store.url", CONF_STRING, AT(store.url), .def = "lmdb:/var/lib/sluice/store",
 	 .env = "RTCD_STORE_DATASOURCE", .rtcd = "DataSource", .flags = CONF_SECRET_IN_URL,
-	 .check = check_store_url, .syntax = "`lmdb:PATH` or `redis://[:password@]host[:port][/db]`",
+	 .check = conf_check_store_url, .syntax = "`lmdb:PATH` or `redis://[:password@]host[:port][/db]`",
 	 .help = "Where credentials and calls are kept. LMDB: a directory of this node; Redis: shared by "
 		 "several nodes."},
-	{"store.node_id", CONF_STRING, AT(store.node_id), .def = "", .check = check_node_id,
+	{"store.node_id", CONF_STRING, AT(store.node_id), .def = "", .check = conf_check_node_id,
 	 .syntax = "letters, digits, `.`, `_`, `-`",
 	 .help = "Name of this node in a shared store. Empty: the host name."},
 
 	{"log.level", CONF_STRING, AT(log.level), .def = "info", .env = "RTCD_LOGGER_CONSOLELEVEL",
-	 .rtcd = "ConsoleLevel", .check = check_log_level,
+	 .rtcd = "ConsoleLevel", .check = conf_check_log_level,
 	 .syntax = "`error`, `warn`, `notice`, `info` or `debug`",
 	 .help = "Least important messages that are logged. rtcd's names panic, fatal, trace and stdlog are "
 		 "accepted."},

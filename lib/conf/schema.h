@@ -46,19 +46,19 @@ const char *conf_key_nearest(const char *path);
 bool conf_is_section(const char *path); // "api", "api.tls", ...
 
 // --- checks (check.c) --------------------------------------------------------------------------
-bool check_listen(const char *text, char *why, size_t size);
-bool check_ip(const char *text, char *why, size_t size);
-bool check_ip_prefix(const char *text, char *why, size_t size);
-bool check_host_override(const char *text, char *why, size_t size);
-bool check_port_override(const char *text, char *why, size_t size);
-bool check_ice_url(const char *text, char *why, size_t size);
-bool check_dtls_role(const char *text, char *why, size_t size);
-bool check_socket_path(const char *text, char *why, size_t size);
-bool check_port_spec(const char *text, char *why, size_t size);
-bool check_cores(const char *text, char *why, size_t size);
-bool check_idle(const char *text, char *why, size_t size);
-bool check_seal(const char *text, char *why, size_t size);
-bool check_store_url(const char *text, char *why, size_t size);
-bool check_node_id(const char *text, char *why, size_t size);
-bool check_log_level(const char *text, char *why, size_t size);
-bool check_nack_size(const char *text, char *why, size_t size); // numbers: the text of the number
+bool conf_check_listen(const char *text, char *why, size_t size);
+bool conf_check_ip(const char *text, char *why, size_t size);
+bool conf_check_ip_prefix(const char *text, char *why, size_t size);
+bool conf_check_host_override(const char *text, char *why, size_t size);
+bool conf_check_port_override(const char *text, char *why, size_t size);
+bool conf_check_ice_url(const char *text, char *why, size_t size);
+bool conf_check_dtls_role(const char *text, char *why, size_t size);
+bool conf_check_socket_path(const char *text, char *why, size_t size);
+bool conf_check_port_spec(const char *text, char *why, size_t size);
+bool conf_check_cores(const char *text, char *why, size_t size);
+bool conf_check_idle(const char *text, char *why, size_t size);
+bool conf_check_seal(const char *text, char *why, size_t size);
+bool conf_check_store_url(const char *text, char *why, size_t size);
+bool conf_check_node_id(const char *text, char *why, size_t size);
+bool conf_check_log_level(const char *text, char *why, size_t size);
+bool conf_check_nack_size(const char *text, char *why, size_t size); // numbers: the text of the number
