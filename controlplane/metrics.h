@@ -14,36 +14,52 @@
 #define METRIC_MAX_CHILDREN 4096
 
 // id, name, type, labels in byte order, buckets, help
-#define METRICS_FAMILIES(X)                                                                                    \
-	X(M_RTC_CLIENT_JITTER, "rtcd_rtc_client_jitter", HISTOGRAM, "groupID", L, "client-side jitter, seconds")   \
-	X(M_RTC_CLIENT_LOSS_RATE, "rtcd_rtc_client_loss_rate", HISTOGRAM, "groupID", R, "client-side loss, 0 to 1") \
-	X(M_RTC_CLIENT_RTT, "rtcd_rtc_client_rtt", HISTOGRAM, "groupID", L, "client-side round trip, seconds")     \
-	X(M_RTC_CONN_STATES, "rtcd_rtc_conn_states_total", COUNTER, "type", N, "transitions of peer connections")  \
-	X(M_RTC_CONNECTION_TIME, "rtcd_rtc_connection_time", HISTOGRAM, "groupID", D, "join to connected, seconds") \
-	X(M_RTC_DC_OPEN_TIME, "rtcd_rtc_dc_open_time", HISTOGRAM, "groupID", D, "first answer to open data channel, seconds") \
-	X(M_RTC_ERRORS, "rtcd_rtc_errors_total", COUNTER, "groupID,type", N, "RTC errors")                         \
-	X(M_RTC_RTP_TRACKS, "rtcd_rtc_rtp_tracks_total", GAUGE, "direction,groupID,type", N, "active RTP tracks")  \
-	X(M_RTC_RTP_WRITES, "rtcd_rtc_rtp_tracks_writes_time", HISTOGRAM, "groupID,type", L, "time to hand on one packet, seconds") \
-	X(M_RTC_SESSIONS, "rtcd_rtc_sessions_total", GAUGE, "groupID", N, "active sessions")                       \
-	X(M_RTC_LOCK_GRAB, "rtcd_rtc_signaling_lock_grab_time", HISTOGRAM, "groupID", D, "wait for the signaling lock, seconds") \
-	X(M_RTC_LOCK_HELD, "rtcd_rtc_signaling_lock_locked_time", HISTOGRAM, "groupID", D, "hold of the signaling lock, seconds") \
-	X(M_WS_CONNECTIONS, "rtcd_ws_connections_total", GAUGE, "clientID", N, "open plugin WebSockets")           \
-	X(M_WS_MESSAGES, "rtcd_ws_messages_total", COUNTER, "clientID,direction,type", N, "messages on plugin WebSockets") \
-	X(M_AUTH, "sluice_auth_total", COUNTER, "result", N, "authentications by result")                          \
-	X(M_DRAINING, "sluice_draining", GAUGE, "", N, "1 while draining")                                         \
-	X(M_HTTP_REQUESTS, "sluice_http_requests_total", COUNTER, "code,route", N, "HTTP requests by route and status") \
-	X(M_HTTP_CONNS, "sluice_http_connections", GAUGE, "", N, "open TCP connections of the API")                \
-	X(M_HTTP_REFUSED, "sluice_http_refused_total", COUNTER, "reason", N, "connections and requests refused or cut") \
-	X(M_JOINS_REFUSED, "sluice_joins_refused_total", COUNTER, "reason", N, "joins refused by reason")          \
-	X(M_SESSIONS_CLOSED, "sluice_sessions_closed_total", COUNTER, "reason", N, "sessions ended by reason")     \
-	X(M_SIGNALING_DROPS, "sluice_signaling_drops_total", COUNTER, "reason", N, "plugin, data-channel and SDP input dropped") \
-	X(M_WS_DROPS, "sluice_ws_drops_total", COUNTER, "reason", N, "plugin messages dropped or connections cut")
+#define METRICS_FAMILIES(X)                                                                               \
+	X(M_RTC_CLIENT_JITTER, "rtcd_rtc_client_jitter", HISTOGRAM, "groupID", L,                         \
+	  "client-side jitter, seconds")                                                                  \
+	X(M_RTC_CLIENT_LOSS_RATE, "rtcd_rtc_client_loss_rate", HISTOGRAM, "groupID", R,                   \
+	  "client-side loss, 0 to 1")                                                                     \
+	X(M_RTC_CLIENT_RTT, "rtcd_rtc_client_rtt", HISTOGRAM, "groupID", L,                               \
+	  "client-side round trip, seconds")                                                              \
+	X(M_RTC_CONN_STATES, "rtcd_rtc_conn_states_total", COUNTER, "type", N,                            \
+	  "transitions of peer connections")                                                              \
+	X(M_RTC_CONNECTION_TIME, "rtcd_rtc_connection_time", HISTOGRAM, "groupID", D,                     \
+	  "join to connected, seconds")                                                                   \
+	X(M_RTC_DC_OPEN_TIME, "rtcd_rtc_dc_open_time", HISTOGRAM, "groupID", D,                           \
+	  "first answer to open data channel, seconds")                                                   \
+	X(M_RTC_ERRORS, "rtcd_rtc_errors_total", COUNTER, "groupID,type", N, "RTC errors")                \
+	X(M_RTC_RTP_TRACKS, "rtcd_rtc_rtp_tracks_total", GAUGE, "direction,groupID,type", N,              \
+	  "active RTP tracks")                                                                            \
+	X(M_RTC_RTP_WRITES, "rtcd_rtc_rtp_tracks_writes_time", HISTOGRAM, "groupID,type", L,              \
+	  "time to hand on one packet, seconds")                                                          \
+	X(M_RTC_SESSIONS, "rtcd_rtc_sessions_total", GAUGE, "groupID", N, "active sessions")              \
+	X(M_RTC_LOCK_GRAB, "rtcd_rtc_signaling_lock_grab_time", HISTOGRAM, "groupID", D,                  \
+	  "wait for the signaling lock, seconds")                                                         \
+	X(M_RTC_LOCK_HELD, "rtcd_rtc_signaling_lock_locked_time", HISTOGRAM, "groupID", D,                \
+	  "hold of the signaling lock, seconds")                                                          \
+	X(M_WS_CONNECTIONS, "rtcd_ws_connections_total", GAUGE, "clientID", N, "open plugin WebSockets")  \
+	X(M_WS_MESSAGES, "rtcd_ws_messages_total", COUNTER, "clientID,direction,type", N,                 \
+	  "messages on plugin WebSockets")                                                                \
+	X(M_AUTH, "sluice_auth_total", COUNTER, "result", N, "authentications by result")                 \
+	X(M_DRAINING, "sluice_draining", GAUGE, "", N, "1 while draining")                                \
+	X(M_HTTP_REQUESTS, "sluice_http_requests_total", COUNTER, "code,route", N,                        \
+	  "HTTP requests by route and status")                                                            \
+	X(M_HTTP_CONNS, "sluice_http_connections", GAUGE, "", N, "open TCP connections of the API")       \
+	X(M_HTTP_REFUSED, "sluice_http_refused_total", COUNTER, "reason", N,                              \
+	  "connections and requests refused or cut")                                                      \
+	X(M_JOINS_REFUSED, "sluice_joins_refused_total", COUNTER, "reason", N, "joins refused by reason") \
+	X(M_SESSIONS_CLOSED, "sluice_sessions_closed_total", COUNTER, "reason", N,                        \
+	  "sessions ended by reason")                                                                     \
+	X(M_SIGNALING_DROPS, "sluice_signaling_drops_total", COUNTER, "reason", N,                        \
+	  "plugin, data-channel and SDP input dropped")                                                   \
+	X(M_WS_DROPS, "sluice_ws_drops_total", COUNTER, "reason", N,                                      \
+	  "plugin messages dropped or connections cut")
 
 enum metric {
 #define METRIC_ID(id, ...) id,
 	METRICS_FAMILIES(METRIC_ID)
 #undef METRIC_ID
-	N_METRICS
+		N_METRICS
 };
 
 struct metrics;
