@@ -1,0 +1,598 @@
+// Store keys: sluice:cred:<client>, sluice:token:<hash>, sluice:bearer:<client> (docs/store.md).
+#include "controlplane/creds.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "controlplane/json.h"
+#include "lib/base/err.h"
+#include "lib/base/hash.h"
+#include "lib/base/log.h"
+
+#define CRED_PREFIX "sluice:cred:"
+#define TOKEN_PREFIX "sluice:token:"
+#define BEARER_PREFIX "sluice:bearer:"
+
+struct token {
+	char *client; // owned
+	int64_t expires;
+	char hash[CREDS_TOKEN_HASH_LEN + 1];
+};
+
+struct call { // one operation on the store that somebody waits for
+	struct creds *creds;
+	char *client; // owned
+	char hash[64];
+	creds_done_fn done;
+	void (*token_done)(void *arg, int rc, struct str client);
+	void *arg;
+	struct call *next, **pprev;
+};
+
+struct creds {
+	struct loop *loop;   // borrowed
+	struct store *store; // borrowed
+	struct store_watcher *watcher;
+	const char *node; // borrowed
+	void (*gone)(void *arg, struct str client);
+	void *gone_arg;
+	struct map *clients; // id -> struct cred, owned
+	struct map *tokens;  // hash -> struct token, owned
+	struct map *bearers; // id -> struct token, borrowed
+	uint32_t generation;
+	bool is_loaded, is_scanning;
+	struct timer resync;
+	struct call *calls; // owned
+};
+
+static struct str make_key(char *buf, size_t size, const char *prefix, const char *name)
+{
+	int n = snprintf(buf, size, "%s%s", prefix, name);
+
+	return (struct str){buf, n < 0 || (size_t)n >= size ? 0 : (size_t)n};
+}
+
+// --- memory ------------------------------------------------------------------------------------------
+struct cred *creds_find(struct creds *c, const char *client)
+{
+	return map_find(c->clients, str_of(client));
+}
+
+size_t creds_count(const struct creds *c)
+{
+	return map_count(c->clients);
+}
+
+// Add or refresh. NULL when out of memory.
+static struct cred *remember(struct creds *c, struct str client, struct str hash, int64_t created)
+{
+	struct cred *cred = map_find(c->clients, client);
+
+	if (hash.len == 0 || hash.len >= sizeof(cred->hash))
+		return NULL;
+	if (cred == NULL) {
+		cred = calloc(1, sizeof(*cred));
+		if (cred == NULL || map_put(c->clients, client, cred) < 0) {
+			free(cred);
+			return NULL;
+		}
+	}
+	if (!str_eq(str_of(cred->hash), hash)) {
+		str_copy(hash, cred->hash, sizeof(cred->hash));
+		cred->verified_until = 0;
+	}
+	cred->created = created;
+	cred->generation = c->generation;
+	return cred;
+}
+
+static void forget_token(struct creds *c, struct token *t)
+{
+	map_del(c->tokens, str_of(t->hash));
+	if (map_find(c->bearers, str_of(t->client)) == t)
+		map_del(c->bearers, str_of(t->client));
+	free(t->client);
+	free(t);
+}
+
+static void forget(struct creds *c, struct str client)
+{
+	struct cred *cred = map_del(c->clients, client);
+	struct token *t = map_find(c->bearers, client);
+
+	if (t != NULL)
+		forget_token(c, t);
+	if (cred == NULL)
+		return;
+	explicit_bzero(cred, sizeof(*cred));
+	free(cred);
+}
+
+static int remember_token(struct creds *c, struct str client, const char *hash, int64_t expires)
+{
+	struct token *old = map_find(c->bearers, client), *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return -ENOMEM;
+	t->client = strndup(client.p, client.len);
+	t->expires = expires;
+	str_copy(str_of(hash), t->hash, sizeof(t->hash));
+	if (old != NULL)
+		forget_token(c, old);
+	if (t->client == NULL || map_put(c->tokens, str_of(t->hash), t) < 0) {
+		free(t->client);
+		free(t);
+		return -ENOMEM;
+	}
+	if (map_put(c->bearers, client, t) < 0) {
+		forget_token(c, t);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+// --- values ------------------------------------------------------------------------------------------
+static void write_cred(struct wbuf *w, const struct creds *c, const struct cred *cred)
+{
+	wbuf_printf(w, "{\"hash\":");
+	json_write_str(w, str_of(cred->hash));
+	wbuf_printf(w, ",\"created\":%lld,\"node\":", (long long)cred->created);
+	json_write_str(w, str_of(c->node ? c->node : ""));
+	wbuf_printf(w, "}");
+}
+
+static bool read_cred(struct str value, struct json_doc **doc, struct str *hash, int64_t *created)
+{
+	*doc = json_doc_parse(value);
+	if (*doc != NULL && json_doc_str(*doc, "hash", hash) && hash->len == 60 && hash->p[0] == '$' &&
+	    json_doc_int(*doc, "created", created))
+		return true;
+	json_doc_free(*doc);
+	return false;
+}
+
+static bool is_token_hash(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
+			return false;
+	return s.len == CREDS_TOKEN_HASH_LEN;
+}
+
+// --- the store ---------------------------------------------------------------------------------------
+static void write_token(struct creds *c, const struct token *t)
+{
+	char key[512], value[768];
+	struct wbuf w = wbuf_of(value, sizeof(value));
+	int64_t left = t->expires - time(NULL);
+
+	if (left <= 0)
+		return;
+	wbuf_printf(&w, "{\"client\":");
+	json_write_str(&w, str_of(t->client));
+	wbuf_printf(&w, ",\"expires\":%lld}", (long long)t->expires);
+	if (w.full)
+		return;
+	store_set(c->store, make_key(key, sizeof(key), TOKEN_PREFIX, t->hash),
+		  (struct str){value, wbuf_len(&w)}, (uint32_t)left, NULL, NULL);
+	w = wbuf_of(value, sizeof(value));
+	wbuf_printf(&w, "{\"token\":\"%s\"}", t->hash);
+	store_set(c->store, make_key(key, sizeof(key), BEARER_PREFIX, t->client),
+		  (struct str){value, wbuf_len(&w)}, (uint32_t)left, NULL, NULL);
+}
+
+static void delete_token(struct creds *c, const char *client, const char *hash)
+{
+	char key[512];
+
+	store_del(c->store, make_key(key, sizeof(key), TOKEN_PREFIX, hash), NULL, NULL);
+	store_del(c->store, make_key(key, sizeof(key), BEARER_PREFIX, client), NULL, NULL);
+}
+
+// A client vanished: here (unregister) or elsewhere (resync).
+static void lose(struct creds *c, struct str client)
+{
+	char name[256];
+
+	if (!str_copy(client, name, sizeof(name)))
+		return;
+	forget(c, client);
+	c->gone(c->gone_arg, str_of(name));
+}
+
+static void on_cred(void *arg, struct str key, struct str value)
+{
+	struct creds *c = arg;
+	struct str client = str_skip(key, sizeof(CRED_PREFIX) - 1), hash;
+	struct json_doc *doc;
+	int64_t created;
+
+	if (client.len == 0 || client.len > 250)
+		return;
+	if (!read_cred(value, &doc, &hash, &created)) {
+		log_warn("store: %.*s: not a credential, ignored", STR_ARG(key));
+		return;
+	}
+	remember(c, client, hash, created);
+	json_doc_free(doc);
+}
+
+static void on_token_found(void *arg, struct str key, struct str value)
+{
+	struct creds *c = arg;
+	struct str hash = str_skip(key, sizeof(TOKEN_PREFIX) - 1), client;
+	char text[CREDS_TOKEN_HASH_LEN + 1];
+	struct json_doc *doc = json_doc_parse(value);
+	int64_t expires;
+
+	if (doc != NULL && is_token_hash(hash) && json_doc_str(doc, "client", &client) && client.len > 0 &&
+	    client.len <= 250 && json_doc_int(doc, "expires", &expires) && expires > time(NULL) &&
+	    map_find(c->clients, client) && str_copy(hash, text, sizeof(text)) && !map_find(c->tokens, hash))
+		(void)!remember_token(c, client, text, expires);
+	json_doc_free(doc);
+}
+
+static void on_tokens_scanned(void *arg, int rc, struct str)
+{
+	struct creds *c = arg;
+
+	c->is_scanning = false;
+	c->is_loaded |= rc == 0;
+}
+
+// What the store does not show any more is gone, when others may have removed it.
+static void drop_missing(struct creds *c)
+{
+	struct cred *cred;
+	struct str client;
+	size_t cursor = 0;
+
+	while ((cred = map_next(c->clients, &cursor, &client)) != NULL)
+		if (cred->generation != c->generation) {
+			log_notice("client %.*s was unregistered elsewhere", STR_ARG(client));
+			lose(c, client);
+			cursor = 0;
+		}
+}
+
+static void on_scanned(void *arg, int rc, struct str)
+{
+	struct creds *c = arg;
+
+	if (rc < 0) {
+		c->is_scanning = false;
+		return;
+	}
+	if (store_is_shared(c->store))
+		drop_missing(c);
+	store_scan(c->store, STR(TOKEN_PREFIX), on_token_found, on_tokens_scanned, c);
+}
+
+static void scan(struct creds *c)
+{
+	if (c->is_scanning)
+		return;
+	c->is_scanning = true;
+	c->generation++;
+	store_scan(c->store, STR(CRED_PREFIX), on_cred, on_scanned, c);
+}
+
+static void write_all(struct creds *c)
+{
+	struct cred *cred;
+	struct token *t;
+	struct str client;
+	char key[512], name[256];
+
+	for (size_t cursor = 0; (cred = map_next(c->clients, &cursor, &client)) != NULL;) {
+		char value[512];
+		struct wbuf w = wbuf_of(value, sizeof(value));
+
+		write_cred(&w, c, cred);
+		if (!w.full && str_copy(client, name, sizeof(name)))
+			store_put(c->store, make_key(key, sizeof(key), CRED_PREFIX, name),
+				  (struct str){value, wbuf_len(&w)}, 0, NULL, NULL);
+	}
+	for (size_t cursor = 0; (t = map_next(c->tokens, &cursor, NULL)) != NULL;)
+		write_token(c, t);
+}
+
+static void on_store(void *arg, enum store_state state)
+{
+	struct creds *c = arg;
+
+	if (state == STORE_DOWN)
+		return;
+	if (state == STORE_EMPTY && creds_count(c) > 0) {
+		log_notice("store: lost what it held; %zu credentials are written again", creds_count(c));
+		write_all(c);
+	}
+	scan(c); // after the writes: the store keeps order
+}
+
+static void on_resync(struct timer *t, ns_t)
+{
+	struct creds *c = container_of(t, struct creds, resync);
+
+	if (store_is_up(c->store))
+		scan(c);
+	loop_arm_in(c->loop, t, CREDS_RESYNC_NS);
+}
+
+// --- calls -------------------------------------------------------------------------------------------
+static struct call *call_new(struct creds *c, const char *client, creds_done_fn done, void *arg)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (call == NULL)
+		return NULL;
+	call->client = strdup(client);
+	if (call->client == NULL) {
+		free(call);
+		return NULL;
+	}
+	call->creds = c;
+	call->done = done;
+	call->arg = arg;
+	call->next = c->calls;
+	call->pprev = &c->calls;
+	if (c->calls)
+		c->calls->pprev = &call->next;
+	c->calls = call;
+	return call;
+}
+
+static void call_free(struct call *call)
+{
+	*call->pprev = call->next;
+	if (call->next)
+		call->next->pprev = call->pprev;
+	free(call->client);
+	free(call);
+}
+
+static void call_done(struct call *call, int rc)
+{
+	creds_done_fn done = call->done;
+	void *arg = call->arg;
+
+	call_free(call);
+	done(arg, rc);
+}
+
+static void on_got(void *arg, int rc, struct str value)
+{
+	struct call *call = arg;
+	struct json_doc *doc;
+	struct str hash;
+	int64_t created;
+
+	if (rc == 0) {
+		if (!read_cred(value, &doc, &hash, &created)) {
+			log_warn("store: credential of %s is not readable", call->client);
+			call_done(call, -EIO);
+			return;
+		}
+		remember(call->creds, str_of(call->client), hash, created);
+		json_doc_free(doc);
+	}
+	call_done(call, rc);
+}
+
+void creds_look_up(struct creds *c, const char *client, creds_done_fn done, void *arg)
+{
+	struct call *call;
+	char key[512];
+
+	if (creds_find(c, client) != NULL) {
+		done(arg, 0);
+		return;
+	}
+	if (c->is_loaded && !store_is_shared(c->store)) {
+		done(arg, -ENOENT);
+		return;
+	}
+	call = call_new(c, client, done, arg);
+	if (call == NULL)
+		done(arg, -ENOBUFS);
+	else
+		store_get(c->store, make_key(key, sizeof(key), CRED_PREFIX, client), on_got, call);
+}
+
+static void on_put(void *arg, int rc, struct str)
+{
+	struct call *call = arg;
+
+	if (rc == 0 && remember(call->creds, str_of(call->client), str_of(call->hash), time(NULL)) == NULL)
+		rc = -ENOBUFS;
+	call_done(call, rc);
+}
+
+void creds_put(struct creds *c, const char *client, const char *hash, creds_done_fn done, void *arg)
+{
+	struct cred cred = {.created = time(NULL)};
+	char key[512], value[512];
+	struct wbuf w = wbuf_of(value, sizeof(value));
+	struct call *call = call_new(c, client, done, arg);
+
+	if (call == NULL || !str_copy(str_of(hash), cred.hash, sizeof(cred.hash))) {
+		done(arg, -ENOBUFS);
+		return;
+	}
+	memcpy(call->hash, cred.hash, sizeof(call->hash));
+	write_cred(&w, c, &cred);
+	store_put(c->store, make_key(key, sizeof(key), CRED_PREFIX, client),
+		  (struct str){value, wbuf_len(&w)}, 0, on_put, call);
+}
+
+static void on_del(void *arg, int rc, struct str)
+{
+	struct call *call = arg;
+	struct creds *c = call->creds;
+	const struct token *t = map_find(c->bearers, str_of(call->client));
+
+	if (rc == 0 || rc == -ENOENT) {
+		if (t != NULL)
+			delete_token(c, t->client, t->hash);
+		if (rc == 0 || creds_find(c, call->client))
+			lose(c, str_of(call->client));
+	}
+	call_done(call, rc);
+}
+
+void creds_remove(struct creds *c, const char *client, creds_done_fn done, void *arg)
+{
+	struct call *call = call_new(c, client, done, arg);
+	char key[512];
+
+	if (call == NULL)
+		done(arg, -ENOBUFS);
+	else
+		store_del(c->store, make_key(key, sizeof(key), CRED_PREFIX, client), on_del, call);
+}
+
+// --- tokens ------------------------------------------------------------------------------------------
+// Another node may have given the client a token that we never saw: it ends with the new login too.
+static void on_old_bearer(void *arg, int rc, struct str value)
+{
+	struct call *call = arg;
+	struct json_doc *doc = rc == 0 ? json_doc_parse(value) : NULL;
+	char key[512], old[CREDS_TOKEN_HASH_LEN + 1];
+	struct token *t = map_find(call->creds->bearers, str_of(call->client));
+	struct str hash;
+
+	if (doc != NULL && json_doc_str(doc, "token", &hash) && is_token_hash(hash) &&
+	    str_copy(hash, old, sizeof(old)) && (t == NULL || strcmp(old, t->hash) != 0))
+		store_del(call->creds->store, make_key(key, sizeof(key), TOKEN_PREFIX, old), NULL, NULL);
+	json_doc_free(doc);
+	if (t != NULL)
+		write_token(call->creds, t);
+	call_free(call);
+}
+
+int creds_put_token(struct creds *c, const char *client, const char *hash, int64_t expires)
+{
+	struct token *old = map_find(c->bearers, str_of(client));
+	struct call *call = call_new(c, client, NULL, NULL);
+	char key[512];
+
+	if (call == NULL)
+		return -ENOMEM;
+	if (old != NULL)
+		store_del(c->store, make_key(key, sizeof(key), TOKEN_PREFIX, old->hash), NULL, NULL);
+	if (remember_token(c, str_of(client), hash, expires) < 0) {
+		call_free(call);
+		return -ENOMEM;
+	}
+	store_get(c->store, make_key(key, sizeof(key), BEARER_PREFIX, client), on_old_bearer, call);
+	return 0;
+}
+
+static void answer_from_memory(struct creds *c, const char *hash,
+			       void (*done)(void *arg, int rc, struct str client), void *arg)
+{
+	struct token *t = map_find(c->tokens, str_of(hash));
+
+	if (t == NULL) {
+		done(arg, -ENOENT, STR_NONE);
+	} else if (t->expires <= time(NULL)) {
+		delete_token(c, t->client, t->hash);
+		forget_token(c, t);
+		done(arg, -ESTALE, STR_NONE);
+	} else {
+		done(arg, 0, str_of(t->client));
+	}
+}
+
+static void on_got_token(void *arg, int rc, struct str value)
+{
+	struct call *call = arg;
+	struct creds *c = call->creds;
+	void (*done)(void *arg, int rc, struct str client) = call->token_done;
+	void *done_arg = call->arg;
+	struct json_doc *doc = rc == 0 ? json_doc_parse(value) : NULL;
+	struct str client = STR_NONE;
+	int64_t expires = 0;
+
+	if (rc == 0 && (!json_doc_str(doc, "client", &client) || !json_doc_int(doc, "expires", &expires)))
+		rc = -ENOENT;
+	if (rc == 0 && expires <= time(NULL))
+		rc = -ESTALE;
+	if (rc == 0 || rc == -ESTALE || rc == -ENOENT)
+		done(done_arg, rc, client);
+	else // away: what we know is better than nothing
+		answer_from_memory(c, call->client, done, done_arg);
+	json_doc_free(doc);
+	call_free(call);
+}
+
+void creds_find_token(struct creds *c, const char *hash, void (*done)(void *arg, int rc, struct str client),
+		      void *arg)
+{
+	struct call *call;
+	char key[512];
+
+	if (!store_is_shared(c->store) || !store_is_up(c->store)) {
+		answer_from_memory(c, hash, done, arg);
+		return;
+	}
+	call = call_new(c, hash, NULL, arg);
+	if (call == NULL) {
+		done(arg, -ENOBUFS, STR_NONE);
+		return;
+	}
+	call->token_done = done;
+	store_get(c->store, make_key(key, sizeof(key), TOKEN_PREFIX, hash), on_got_token, call);
+}
+
+// --- life --------------------------------------------------------------------------------------------
+struct creds *creds_new(struct loop *loop, struct store *store, const char *node,
+			void (*gone)(void *arg, struct str client), void *arg)
+{
+	struct creds *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	*c = (struct creds){.loop = loop, .store = store, .node = node, .gone = gone, .gone_arg = arg};
+	c->resync.on_due = on_resync;
+	c->clients = map_new();
+	c->tokens = map_new();
+	c->bearers = map_new();
+	c->watcher = store_watch(store, on_store, c);
+	if (!c->clients || !c->tokens || !c->bearers || !c->watcher) {
+		creds_free(c);
+		return err_null(ENOMEM);
+	}
+	if (store_is_shared(store))
+		loop_arm_in(loop, &c->resync, CREDS_RESYNC_NS);
+	return c;
+}
+
+void creds_free(struct creds *c)
+{
+	struct token *t;
+	struct cred *cred;
+
+	if (c == NULL)
+		return;
+	store_unwatch(c->store, c->watcher);
+	store_cancel(c->store, c);
+	while (c->calls) {
+		store_cancel(c->store, c->calls);
+		call_free(c->calls);
+	}
+	loop_cancel(c->loop, &c->resync);
+	for (size_t cursor = 0; c->tokens && (t = map_next(c->tokens, &cursor, NULL)) != NULL;) {
+		free(t->client);
+		free(t);
+	}
+	for (size_t cursor = 0; c->clients && (cred = map_next(c->clients, &cursor, NULL)) != NULL;) {
+		explicit_bzero(cred, sizeof(*cred));
+		free(cred);
+	}
+	map_free(c->clients);
+	map_free(c->tokens);
+	map_free(c->bearers);
+	free(c);
+}
