@@ -291,6 +291,11 @@ void hub_load(const struct hub *h, struct hub_load *out)
 				 .restoring = h->restoring};
 }
 
+struct dp *hub_dp(struct hub *h)
+{
+	return h->dp;
+}
+
 // --- draining ------------------------------------------------------------------------------------------
 static void tell_drained(struct deferred *d)
 {

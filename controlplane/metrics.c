@@ -139,7 +139,9 @@ static char *labels_text(const char *names, const struct str *values)
 	struct text t = {};
 
 	for (unsigned i = 0; rest.len > 0; i++) {
-		text_add(&t, "%s%.*s=\"", i ? "," : "", STR_ARG(str_cut(&rest, ',')));
+		struct str name = str_cut(&rest, ',');
+
+		text_add(&t, "%s%.*s=\"", i ? "," : "", STR_ARG(name));
 		text_label_value(&t, values[i]);
 		text_add(&t, "\"");
 	}

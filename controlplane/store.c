@@ -27,6 +27,9 @@ struct store {
 	char *name; // owned
 	enum store_state state;
 	bool is_closing;
+	bool is_starting;         // the first connection has neither come nor failed: operations wait for it
+	struct store_ops early;   // they
+	struct timer start_limit; // not longer than this
 	struct store_ops pending; // with the backend, oldest first
 	struct store_ops refused; // answered by the deferred call
 	struct map *waiting;      // key -> struct store_op, the last write of each, owned
@@ -117,6 +120,8 @@ static void submit(struct store *s, struct store_op *op)
 		refuse(s, op, -E2BIG);
 	else if (s->is_closing)
 		refuse(s, op, -ENOTCONN);
+	else if (s->is_starting)
+		TAILQ_INSERT_TAIL(&s->early, op, link);
 	else if (s->state == STORE_DOWN && op->must_last)
 		keep_waiting(s, op);
 	else if (s->state == STORE_DOWN)
@@ -282,9 +287,30 @@ static void on_later(struct deferred *d)
 		tell(s, true);
 }
 
+// The first connection has come or failed: what waited for it goes on, or is answered.
+static void end_start(struct store *s)
+{
+	struct store_op *op;
+
+	s->is_starting = false;
+	loop_cancel(s->loop, &s->start_limit);
+	while ((op = TAILQ_FIRST(&s->early)) != NULL) {
+		TAILQ_REMOVE(&s->early, op, link);
+		s->stats.ops--; // counted again
+		submit(s, op);
+	}
+}
+
+static void on_start_limit(struct timer *t, ns_t)
+{
+	end_start(container_of(t, struct store, start_limit));
+}
+
 static void become(struct store *s, enum store_state state)
 {
 	s->state = state;
+	if (s->is_starting)
+		end_start(s);
 	if (state != STORE_DOWN)
 		flush_waiting(s);
 	tell(s, false);
@@ -342,7 +368,11 @@ void store_on_connected(struct store *s)
 
 void store_on_disconnected(struct store *s)
 {
-	if (s->state == STORE_DOWN || s->is_closing)
+	if (s->is_closing)
+		return;
+	if (s->is_starting)
+		end_start(s);
+	if (s->state == STORE_DOWN)
 		return;
 	s->stats.reconnects++;
 	log_warn("store: %s is away; going on from memory", s->name);
@@ -445,7 +475,9 @@ struct store *store_open(struct loop *loop, const char *url, char *why, size_t s
 	s->later.fn = on_later;
 	TAILQ_INIT(&s->pending);
 	TAILQ_INIT(&s->refused);
+	TAILQ_INIT(&s->early);
 	TAILQ_INIT(&s->watchers);
+	s->start_limit.on_due = on_start_limit;
 	s->name = masked(url);
 	s->waiting = map_new();
 	if (s->name && s->waiting)
@@ -453,6 +485,12 @@ struct store *store_open(struct loop *loop, const char *url, char *why, size_t s
 	if (rc < 0) {
 		destroy(s);
 		return err_null(-rc);
+	}
+	if (s->backend.is_shared) {
+		s->is_starting = true;
+		loop_arm_in(loop, &s->start_limit, STORE_OP_NS);
+	} else {
+		s->state = STORE_UP; // never away
 	}
 	return s;
 }
@@ -462,6 +500,7 @@ void store_close(struct store *s)
 	if (s == NULL)
 		return;
 	s->is_closing = true;
+	end_start(s);
 	s->backend.close(s->backend.self);
 	MUST(TAILQ_EMPTY(&s->pending));
 	destroy(s);

@@ -38,6 +38,7 @@ struct store_backend {
 
 // The backend answers: op is no longer its own. value: GET.
 void store_op_done(struct store *, struct store_op *, int rc, struct str value);
+// Only a shared backend comes and goes; each failed try counts as going.
 void store_on_connected(struct store *);
 void store_on_disconnected(struct store *);
 struct loop *store_loop(struct store *);

@@ -248,15 +248,6 @@ static void on_later(struct deferred *d)
 	start(container_of(d, struct lmdb, later));
 }
 
-static void on_open(struct deferred *d)
-{
-	struct lmdb *l = container_of(d, struct lmdb, later);
-
-	d->fn = on_later;
-	store_on_connected(l->store);
-	start(l);
-}
-
 static void submit(void *self, struct store_op *op)
 {
 	struct lmdb *l = self;
@@ -269,8 +260,7 @@ static void close_env(void *self)
 {
 	struct lmdb *l = self;
 
-	if (l->later.fn == on_later) // what was accepted is written before the end
-		start(l);
+	start(l); // what was accepted is written before the end
 	while (l->is_busy || !TAILQ_EMPTY(&l->running))
 		loop_turn(store_loop(l->store), 20 * NS_PER_MS);
 	loop_defer_cancel(store_loop(l->store), &l->later);
@@ -307,7 +297,7 @@ int store_lmdb_open(struct store *s, const char *path, struct store_backend *b, 
 		return -ENOMEM;
 	l->store = s;
 	l->work = (struct work){run, on_done, NULL};
-	l->later.fn = on_open;
+	l->later.fn = on_later;
 	TAILQ_INIT(&l->todo);
 	TAILQ_INIT(&l->running);
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -323,6 +313,5 @@ int store_lmdb_open(struct store *s, const char *path, struct store_backend *b, 
 		return rc > 0 ? -rc : -EIO;
 	}
 	*b = (struct store_backend){.submit = submit, .close = close_env, .self = l};
-	loop_defer(store_loop(s), &l->later);
 	return 0;
 }

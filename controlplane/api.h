@@ -1,0 +1,28 @@
+// The HTTP API: routes, bodies and statuses as rtcd's clients expect them. thread: loop.
+#pragma once
+
+#include "controlplane/auth.h"
+#include "controlplane/http.h"
+#include "controlplane/hub.h"
+#include "controlplane/metrics.h"
+#include "controlplane/sysload.h"
+#include "controlplane/wsconn.h"
+#include "lib/conf/conf.h"
+
+struct api_parts { // all borrowed until api_free
+	const struct conf *conf;
+	struct http *http;
+	struct auth *auth;
+	struct plugins *plugins;
+	struct hub *hub; // NULL: /calls answers 503
+	struct metrics *metrics;
+	struct sysload *sysload;
+};
+
+struct api;
+struct api *api_new(void);                             // NULL + errno
+void api_bind(struct api *, const struct api_parts *); // before the first request; again when a part goes
+void api_free(struct api *);                           // after http_free and auth_free; NULL is allowed
+
+// http_handler_fn; arg: struct api.
+void api_on_request(void *arg, const struct http_request *);
