@@ -2,16 +2,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/err.h"
 #include "lib/ipc/ipc.h"
 #include "lib/ipc/pktring.h"
+#include "lib/ipc/statseg.h"
 
 #define SID (1u << 24 | 5)
 #define QUEUE 4096
@@ -419,6 +422,122 @@ static void test_listening(void)
 	rmdir(dir);
 }
 
+// --- two processes -----------------------------------------------------------------------------
+static bool is_ready(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	return poll(&pfd, 1, 5000) == 1;
+}
+
+// The other process: take the hello, then echo frames until one says "bye". Its exit status says what failed.
+static int echo_peer(const char *path)
+{
+	struct ipc_chan *c = ipc_chan_new(ipc_connect(path), IPC_FROM_CP, QUEUE);
+	int fds[IPC_N_HELLO_FDS], n;
+	struct pktring_mem mem;
+	struct pktring_rx rx;
+	struct pktring_tx tx;
+	struct statseg *stats;
+	union ipc_msg m;
+	unsigned n_fds;
+	char frame[64] = "";
+
+	if (!is_ready(ipc_chan_fd(c)) || ipc_chan_recv(c, &m, fds, &n_fds, NULL) <= 0 ||
+	    n_fds != IPC_N_HELLO_FDS)
+		return 1;
+	stats = statseg_open(fds[3]);
+	if (pktring_map(&mem, fds[0], m.hello.punt_size, N_PUNT_RINGS) < 0 || stats == NULL)
+		return 2;
+	if (statseg_sum(stats, DROP_MUTED) != 42)
+		return 3;
+	pktring_rx_init(&rx, &mem, PUNT_RING_TO_CP, fds[1]);
+	pktring_tx_init(&tx, &mem, PUNT_RING_TO_DP, fds[2]);
+	while (strncmp(frame, "bye", 3) != 0) {
+		n = pktring_pop(&rx, frame, sizeof(frame));
+		if (n > 0 && pktring_push(&tx, frame, (size_t)n, NULL, 0) < 0)
+			return 4;
+		pktring_kick(&tx);
+		if (n == -EAGAIN && pktring_sleep(&rx)) {
+			if (!is_ready(fds[1]))
+				return 5;
+			pktring_wake(&rx);
+		} else if (n < 0 && n != -EAGAIN) {
+			return 6;
+		}
+	}
+	return 0;
+}
+
+static int greet(struct ipc_chan *peer, int memfd, int to_cp, int to_dp, struct statseg *stats)
+{
+	union ipc_msg m;
+
+	fill(&m, EVT_HELLO);
+	return ipc_chan_send_fds(peer, &m, (int[]){memfd, to_cp, to_dp, statseg_fd(stats)}, IPC_N_HELLO_FDS);
+}
+
+// Send one frame and wait for its echo.
+static bool echoes(struct pktring_tx *tx, struct pktring_rx *rx, const char *frame)
+{
+	char out[64] = "";
+	int n;
+
+	if (pktring_push(tx, frame, 3, frame + 3, strlen(frame) - 3) < 0)
+		return false;
+	pktring_kick(tx);
+	while ((n = pktring_pop(rx, out, sizeof(out))) == -EAGAIN) {
+		if (pktring_sleep(rx) && !is_ready(rx->doorbell))
+			return false;
+		pktring_wake(rx);
+	}
+	return n == (int)strlen(frame) && memcmp(out, frame, strlen(frame)) == 0;
+}
+
+static void test_a_process_gets_rings_and_statistics(void)
+{
+	char dir[] = "/tmp/ipc-test-XXXXXX", path[64], frame[32];
+	int memfd = pktring_create(PKTRING_MIN_SIZE, N_PUNT_RINGS), to_cp = pktring_doorbell(),
+	    to_dp = pktring_doorbell(), listener, status = -1;
+	struct statseg *stats = statseg_create(1, 1);
+	struct pktring_mem mem;
+	struct pktring_tx tx;
+	struct pktring_rx rx;
+	struct ipc_chan *peer;
+	pid_t pid;
+
+	CHECK_OR_RETURN(mkdtemp(dir) != NULL && stats != NULL);
+	snprintf(path, sizeof(path), "%s/dp.sock", dir);
+	listener = ipc_listen(path);
+	CHECK_EQ(pktring_map(&mem, memfd, PKTRING_MIN_SIZE, N_PUNT_RINGS), 0);
+	pktring_tx_init(&tx, &mem, PUNT_RING_TO_CP, to_cp);
+	pktring_rx_init(&rx, &mem, PUNT_RING_TO_DP, to_dp);
+	statseg_add(statseg_block(stats, 0), DROP_MUTED, 42);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(echo_peer(path));
+	CHECK_OR_RETURN(pid > 0 && is_ready(listener));
+	peer = ipc_chan_new(ipc_accept(listener), IPC_FROM_DP, QUEUE);
+	CHECK_EQ(greet(peer, memfd, to_cp, to_dp, stats), 0);
+	for (int i = 0; i < 500; i++) {
+		snprintf(frame, sizeof(frame), "frame %d", i);
+		CHECK_OR_RETURN(echoes(&tx, &rx, frame));
+	}
+	CHECK(echoes(&tx, &rx, "bye"));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	ipc_chan_free(peer);
+	pktring_unmap(&mem);
+	statseg_close(stats);
+	close(listener);
+	close(memfd);
+	close(to_cp);
+	close(to_dp);
+	unlink(path);
+	rmdir(dir);
+}
+
 CU_TestInfo ipc_tests[] = {
 	{"every type has a name, a size and a valid smallest message", test_every_type_is_known},
 	{"length, direction and session id are checked for every type",
@@ -431,6 +550,8 @@ CU_TestInfo ipc_tests[] = {
 	{"raw garbage is refused, a bad command can be answered", test_raw_garbage_is_refused},
 	{"what the socket does not take waits in order and bounded",
 	 test_what_the_socket_does_not_take_waits_in_order},
+	{"another process gets rings, doorbells and statistics by the hello",
+	 test_a_process_gets_rings_and_statistics},
 	{"a stale socket is replaced, a live one and other files are not", test_listening},
 	CU_TEST_INFO_NULL,
 };
