@@ -1,6 +1,6 @@
 // The calls between fakes: plugin connections, addresses, metrics and store are functions here, the
 // dataplane is the other end of a real ipc link on the same loop, clients are real DTLS and SCTP peers.
-// Included by one test file of the binary.
+// Every test file of the binary includes this; the fakes are weak, so that one copy of each serves all.
 #pragma once
 
 #include <stdio.h>
@@ -95,7 +95,10 @@ struct world {
 	char last_close[64];
 };
 
-static struct world *world; // for the fakes, which get no argument of ours
+#define FAKE __attribute__((weak))
+#pragma GCC diagnostic ignored "-Wunused-function"
+
+FAKE struct world *world; // for the fakes, which get no argument of ours
 
 static struct client *client_by_id(struct str id)
 {
@@ -133,9 +136,9 @@ static void client_on_sdp(struct client *c, struct str json, bool by_dc)
 	sigmsg_free(&m);
 }
 
-void plugins_send_rtc(struct plugins *p, struct str client, conn_id preferred, enum deliver deliver,
-		      enum rtc_type type, struct str user_id, struct str session_id, struct str call_id,
-		      struct str data)
+FAKE void plugins_send_rtc(struct plugins *p, struct str client, conn_id preferred, enum deliver deliver,
+			   enum rtc_type type, struct str user_id, struct str session_id, struct str call_id,
+			   struct str data)
 {
 	struct client *c = client_by_id(session_id);
 
@@ -150,7 +153,7 @@ void plugins_send_rtc(struct plugins *p, struct str client, conn_id preferred, e
 	CHECK(type == RTC_SDP ? deliver == DELIVER_ALL : deliver == DELIVER_ONE);
 }
 
-void plugins_send_close(struct plugins *p, struct str client, conn_id preferred, struct str session_id)
+FAKE void plugins_send_close(struct plugins *p, struct str client, conn_id preferred, struct str session_id)
 {
 	struct client *c = client_by_id(session_id);
 
@@ -166,15 +169,15 @@ struct nat {
 	int unused;
 };
 
-struct nat *nat_new(struct loop *l, const struct conf *c)
+FAKE struct nat *nat_new(struct loop *l, const struct conf *c)
 {
 	return calloc(1, sizeof(struct nat));
 }
-void nat_free(struct nat *n)
+FAKE void nat_free(struct nat *n)
 {
 	free(n);
 }
-unsigned nat_candidates(struct nat *n, struct nat_candidate out[NAT_MAX_CANDIDATES])
+FAKE unsigned nat_candidates(struct nat *n, struct nat_candidate out[NAT_MAX_CANDIDATES])
 {
 	out[0] = (struct nat_candidate){
 		.addr = "127.0.0.1", .base = "127.0.0.1", .port = 8443, .priority = 2130706431};
@@ -192,7 +195,7 @@ static double *drop_count(const char *label)
 	return &world->drops[world->n_drops++].n;
 }
 
-void metric_add(struct metrics *m, enum metric id, const struct str *labels, double delta)
+FAKE void metric_add(struct metrics *m, enum metric id, const struct str *labels, double delta)
 {
 	char label[32];
 
@@ -202,10 +205,10 @@ void metric_add(struct metrics *m, enum metric id, const struct str *labels, dou
 	CHECK(str_copy(labels[0], label, sizeof(label)));
 	*drop_count(label) += delta;
 }
-void metric_set(struct metrics *m, enum metric id, const struct str *labels, double value)
+FAKE void metric_set(struct metrics *m, enum metric id, const struct str *labels, double value)
 {
 }
-void metric_observe(struct metrics *m, enum metric id, const struct str *labels, double value)
+FAKE void metric_observe(struct metrics *m, enum metric id, const struct str *labels, double value)
 {
 	CHECK(value >= 0);
 	world->sums[id] += 1;
@@ -227,7 +230,7 @@ static void record_clear(struct fake_record *r)
 	*r = world->records[--world->n_records];
 }
 
-void store_del(struct store *s, struct str key, store_done_fn done, void *arg)
+FAKE void store_del(struct store *s, struct str key, store_done_fn done, void *arg)
 {
 	struct fake_record *r = record_find(key);
 
@@ -236,8 +239,8 @@ void store_del(struct store *s, struct str key, store_done_fn done, void *arg)
 		record_clear(r);
 }
 
-void store_set(struct store *s, struct str key, struct str value, uint32_t ttl_s, store_done_fn done,
-	       void *arg)
+FAKE void store_set(struct store *s, struct str key, struct str value, uint32_t ttl_s, store_done_fn done,
+		    void *arg)
 {
 	MUST(done == NULL && ttl_s > 0 && key.len <= STORE_KEY_MAX && value.len <= STORE_VALUE_MAX);
 	store_del(s, key, NULL, NULL);
@@ -264,7 +267,7 @@ static void on_scan(struct deferred *d)
 	scan.done(scan.arg, 0, STR_NONE);
 }
 
-void store_scan(struct store *s, struct str prefix, store_each_fn each, store_done_fn done, void *arg)
+FAKE void store_scan(struct store *s, struct str prefix, store_each_fn each, store_done_fn done, void *arg)
 {
 	scan.d.fn = on_scan;
 	scan.each = each;
@@ -274,7 +277,7 @@ void store_scan(struct store *s, struct str prefix, store_each_fn each, store_do
 		loop_defer(world->loop, &scan.d);
 }
 
-void store_cancel(struct store *s, const void *arg)
+FAKE void store_cancel(struct store *s, const void *arg)
 {
 	loop_defer_cancel(world->loop, &scan.d);
 }

@@ -1,0 +1,315 @@
+// What survives when one of the two processes, or the link between them, goes away.
+#include "controlplane/persist.h"
+#include "tests/unit/calls/world.h"
+
+// Alice talks, Bob hears her; both are in the store.
+static void world_with_call(struct client *c[2], bool dc_signaling)
+{
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	c[0] = client_connect("alice", "call1", 1111, dc_signaling);
+	c[1] = client_connect("bob", "call1", 0, dc_signaling);
+	dp_live(c[0]);
+	CHECK(world_until(c[1]->n_offers == 1, 2));
+	client_answer(c[1]);
+	CHECK(world_until(c[1]->n_legs_up == 1, 2));
+	world_for(0.4);
+	CHECK_EQ(world->n_records, 2);
+}
+
+// kill -9: nobody hears anything, the store keeps what it had.
+static void hub_killed(void)
+{
+	static struct fake_record kept[MAX_RECORDS];
+	unsigned n = world->n_records, closes[MAX_CLIENTS];
+
+	memcpy(kept, world->records, sizeof(kept));
+	world->n_records = 0;
+	for (unsigned i = 0; i < world->n_clients; i++)
+		closes[i] = world->clients[i]->n_closes;
+	dp_hang_up();
+	for (unsigned i = 0; i < world->n_clients; i++)
+		client_gone(world->clients[i]); // data channels are lost with the control plane's SCTP
+	hub_free(world->hub);
+	world->hub = NULL;
+	memcpy(world->records, kept, sizeof(kept));
+	world->n_records = n;
+	for (unsigned i = 0; i < world->n_clients; i++) {
+		struct client *c = world->clients[i];
+		c->n_closes = closes[i];
+		c->n_legs_up = c->n_legs_down = c->n_tracks = c->n_gates = 0;
+	}
+	world->n_dels = 0;
+}
+
+static void taken_back(void)
+{
+	struct client *c[2], *late;
+
+	world_with_call(c, true);
+	hub_killed();
+	world_hub();
+	CHECK(world_until(world_serves(), 2));
+	CHECK_EQ(world_sessions(), 2);
+	CHECK_EQ(c[0]->n_closes + c[1]->n_closes, 0);
+	CHECK_EQ(world->n_dels, 0);
+	world_for(0.1);
+	CHECK_EQ(c[1]->n_legs_down, 0); // Bob goes on hearing
+	CHECK_EQ(c[1]->last_leg.src_sid, c[0]->sid);
+	unsigned number = c[0]->last_track.track;
+	client_rtc(c[0], RTC_MUTE, "");
+	CHECK(world_until(c[0]->n_gates == 1 && !c[0]->last_gate, 2));
+	CHECK_EQ(c[0]->last_track.track, number);
+	// a late joiner hears Alice
+	late = client_connect("carol", "call1", 0, true);
+	CHECK(world_until(late->n_offers == 1, 2));
+	client_answer(late);
+	CHECK(world_until(late->n_legs_up == 1, 2));
+	CHECK_EQ(late->last_leg.src_sid, c[0]->sid);
+	hub_leave(world->hub, 1, STR("clientA"), STR("alice"));
+	CHECK_EQ(c[0]->n_closes, 1);
+	CHECK(world_until(c[1]->n_legs_down == 1 && late->n_legs_down == 1, 2));
+	world_for(0.3);
+	CHECK_EQ(world->n_records, 2);
+	world_fini();
+}
+
+static void speaks_by_websocket(void)
+{
+	struct client *c[2], *late;
+
+	world_with_call(c, true);
+	hub_killed();
+	world_hub();
+	CHECK(world_until(world_serves(), 2));
+	late = client_connect("carol", "call1", 3333, true);
+	dp_live(late);
+	unsigned before = c[1]->n_offers;
+	CHECK(world_until(c[1]->n_offers > before, 3));
+	CHECK(!c[1]->offer_by_dc);
+	client_answer(c[1]);
+	CHECK(world_until(c[1]->n_legs_up >= 2, 2)); // the one it had, told again, and Carol's
+	CHECK_EQ(c[1]->last_leg.src_sid, late->sid);
+	world_fini();
+}
+
+static void mute_survives(void)
+{
+	struct client *c[2];
+
+	world_with_call(c, true);
+	client_rtc(c[0], RTC_MUTE, "");
+	world_for(0.4);
+	hub_killed();
+	world_hub();
+	CHECK(world_until(world_serves(), 2));
+	CHECK(world_until(c[0]->n_tracks > 0, 2));
+	CHECK(!c[0]->track_enabled);
+	world_fini();
+}
+
+static void halves_end(void)
+{
+	struct client *c[2];
+
+	world_with_call(c, true);
+	hub_killed();
+	c[0]->is_deleted = true; // the dataplane has lost Alice
+	struct fake_record *bob = NULL;
+	for (unsigned i = 0; i < world->n_records; i++)
+		if (strstr(world->records[i].key, "bob"))
+			bob = &world->records[i];
+	CHECK_OR_RETURN(bob != NULL);
+	record_clear(bob); // the store has lost Bob
+	world_hub();
+	CHECK(world_until(world_serves(), 2));
+	CHECK_EQ(world_sessions(), 0);
+	CHECK_EQ(c[0]->n_closes, 1);
+	CHECK(world_until(c[1]->is_deleted, 2));
+	CHECK_EQ(world->n_records, 0);
+	world_fini();
+}
+
+static void foreign_records(void)
+{
+	struct client *c[2];
+
+	world_with_call(c, true);
+	hub_killed();
+	for (unsigned i = 0; i < world->n_records; i++)
+		world->records[i].value[world->records[i].value_len - 1] ^= 1; // the seal does not hold
+	static char name[300];
+	snprintf(name, sizeof(name), "%s-junk", world->records[0].key);
+	store_set(NULL, str_of(name), STR("\x01 not a record"), 1, NULL, NULL);
+	world_hub();
+	CHECK(world_until(world_serves(), 2));
+	CHECK_EQ(world_sessions(), 0);
+	CHECK_EQ(c[0]->n_closes + c[1]->n_closes, 2);
+	CHECK(world_until(c[0]->is_deleted && c[1]->is_deleted, 2));
+	CHECK_EQ(world->n_records, 0);
+	world_fini();
+}
+
+static void messages_wait(void)
+{
+	struct client *c[2], *d;
+	struct hub_load l;
+
+	world_with_call(c, true);
+	hub_killed();
+	world_hub();
+	hub_load(world->hub, &l);
+	CHECK(l.restoring);
+	d = client_new("dave");
+	client_join(d, "call1", true);
+	client_offer(d, 0, false);
+	client_join(c[0], "call1", true); // lives on: nothing happens
+	hub_leave(world->hub, 1, STR("clientA"), STR("bob"));
+	CHECK_EQ(d->n_answers, 0);
+	CHECK(world_until(d->n_answers == 1, 2));
+	CHECK_EQ(c[0]->n_closes, 0);
+	CHECK_EQ(c[1]->n_closes, 1);
+	CHECK_EQ(world_sessions(), 2);
+	world_fini();
+}
+
+static void dataplane_restarts(void)
+{
+	struct client *c[2], *d;
+
+	world_with_call(c, true);
+	dp_die();
+	world->boot_id++;
+	c[0]->is_deleted = c[1]->is_deleted = true;
+	dp_listen();
+	CHECK(world_until(c[0]->n_closes == 1 && c[1]->n_closes == 1, 3));
+	CHECK_EQ(world_sessions(), 0);
+	client_gone(c[0]);
+	client_gone(c[1]);
+	d = client_connect("dave", "call1", 1, true);
+	CHECK_EQ(d->n_closes, 0);
+	world_fini();
+}
+
+static void dataplane_stays_away(void)
+{
+	struct client *c[2];
+
+	world_with_call(c, true);
+	dp_die();
+	CHECK(!world_until(c[0]->n_closes > 0, 2.5));
+	CHECK(world_until(c[0]->n_closes == 1 && c[1]->n_closes == 1, 2));
+	world_fini();
+}
+
+static void link_breaks(void)
+{
+	struct client *c[2], *fresh;
+
+	world_with_call(c, true);
+	fresh = client_new("fresh");
+	dp_die();
+	client_join(fresh, "call1", true); // made while the link is down
+	hub_leave(world->hub, 1, STR("clientA"), STR("bob"));
+	dp_listen();
+	CHECK(world_until(fresh->sid != 0, 3));
+	CHECK(world_until(c[1]->is_deleted, 2)); // left meanwhile
+	CHECK_EQ(c[0]->n_closes + fresh->n_closes, 0);
+	client_dc(c[0], "\x01", 1, DCHAN_BINARY);
+	CHECK(world_until(c[0]->n_pongs == 1, 3));
+	CHECK_EQ(world_sessions(), 2);
+	world_fini();
+}
+
+static void nothing_to_read(void)
+{
+	struct client *c;
+
+	world_init();
+	hub_free(world->hub);
+	world->store_is_away = true;
+	world_hub();
+	c = client_new("a");
+	client_join(c, "call1", true);
+	CHECK(!world_until(world_serves(), 4));
+	CHECK(world_until(world_serves(), 2));
+	CHECK(world_until(c->sid != 0, 2));
+	world_fini();
+}
+
+static void records_are_strict(void)
+{
+	struct persist_record in = {.sid = 0x01000007,
+				    .client = STR("client"),
+				    .join = {.call_id = STR("c"),
+					     .user_id = STR("u"),
+					     .session_id = STR("s"),
+					     .channel_id = STR("ch"),
+					     .has_channel = true,
+					     .has_av1 = true,
+					     .dc_signaling = true},
+				    .screen_id = STR("scr"),
+				    .sealed = STR("0123456789")},
+			      out;
+	uint8_t buf[256];
+	int n = persist_encode(&in, buf, sizeof(buf));
+
+	CHECK(n > 0);
+	CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)n}, &out), 0);
+	CHECK_EQ(out.sid, in.sid);
+	CHECK(str_eq(out.client, in.client) && str_eq(out.join.channel_id, in.join.channel_id));
+	CHECK(str_eq(out.screen_id, in.screen_id) && str_eq(out.sealed, in.sealed));
+	CHECK(out.join.has_channel && out.join.has_av1 && out.join.dc_signaling);
+	CHECK(!out.join.av1_support && !out.join.has_dc && !out.mic_on);
+	for (int len = 0; len < n; len++)
+		CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)len}, &out), -EBADMSG);
+	buf[0]++;
+	CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)n}, &out), -ENOTSUP);
+	CHECK_EQ(persist_encode(&in, buf, 20), -ENOSPC);
+}
+
+static void seal_holds(void)
+{
+	static const char secret[] = "a=ice-pwd:do-not-show-me-anywhere";
+	char sealed[sizeof(secret) + PERSIST_SEAL_EXTRA], plain[sizeof(sealed)];
+	int n = persist_seal(0x1122334455667788, 9, secret, sizeof(secret), sealed);
+
+	CHECK_EQ(n, sizeof(sealed));
+	CHECK(memmem(sealed, sizeof(sealed), "ice-pwd", 7) == NULL);
+	CHECK_EQ(persist_open(0x1122334455667788, 9, (struct str){sealed, (size_t)n}, plain), sizeof(secret));
+	CHECK_STR(plain, secret);
+	CHECK_EQ(persist_open(0x1122334455667789, 9, (struct str){sealed, (size_t)n}, plain), -EBADMSG);
+	CHECK_EQ(persist_open(0x1122334455667788, 8, (struct str){sealed, (size_t)n}, plain), -EBADMSG);
+	CHECK_EQ(persist_open(0x1122334455667788, 9, (struct str){sealed, 27}, plain), -EBADMSG);
+	sealed[20] ^= 1;
+	CHECK_EQ(persist_open(0x1122334455667788, 9, (struct str){sealed, (size_t)n}, plain), -EBADMSG);
+}
+
+static void store_shows_no_secret(void)
+{
+	struct client *c[2];
+
+	world_with_call(c, true);
+	for (unsigned i = 0; i < world->n_records; i++)
+		for (int k = 0; k < 2; k++)
+			CHECK(memmem(world->records[i].value, world->records[i].value_len, c[k]->add.pwd,
+				     IPC_PWD_LEN) == NULL);
+	world_fini();
+}
+
+CU_TestInfo restart_tests[] = {
+	{"a killed control plane takes its calls back; nobody stops hearing", taken_back},
+	{"without its data channel a session is offered tracks by WebSocket", speaks_by_websocket},
+	{"D56: a muted microphone stays muted over a restart", mute_survives},
+	{"a session that one side has lost ends, with close", halves_end},
+	{"records that cannot be opened are deleted and their sessions closed", foreign_records},
+	{"plugin messages wait in order while state is read back", messages_wait},
+	{"a restarted dataplane ends its sessions with close and serves new ones", dataplane_restarts},
+	{"a dataplane that stays away ends its sessions", dataplane_stays_away},
+	{"a broken link alone ends nothing", link_breaks},
+	{"a store that is away delays the start by no more than its limit", nothing_to_read},
+	{"records are decoded strictly", records_are_strict},
+	{"a sealed state opens only with its cookie", seal_holds},
+	{"no ICE password is in the store", store_shows_no_secret},
+	CU_TEST_INFO_NULL,
+};
