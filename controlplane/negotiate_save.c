@@ -336,7 +336,7 @@ struct negotiate *negotiate_load(const struct negotiate_conf *conf, const struct
 	struct negotiate *n;
 	int err = 0;
 
-	if (!magic || n_lines > NEGOTIATE_MAX_LINES)
+	if (r.bad || !magic || n_lines > NEGOTIATE_MAX_LINES)
 		return err_null(EBADMSG);
 	if (version != SAVE_VERSION)
 		return err_null(ENOTSUP);
