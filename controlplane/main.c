@@ -57,7 +57,7 @@ static int cp_args(struct cp *cp, int argc, char **argv)
 		{},
 	};
 	struct conf_error error;
-	int rc = args_parse(argc, argv, opts, "sluice-cp [options]", "sluice-cp " SLUICE_VERSION);
+	int rc = args_parse(argc, argv, opts, "sluice-cp [options]", SLUICE_VERSION);
 
 	if (rc != 0)
 		return rc > 0 ? EXIT_OK : EXIT_USAGE;

@@ -22,8 +22,10 @@ static void print_option(FILE *out, const char *name, const char *value, const c
 
 static void print_usage(FILE *out, const char *program, const struct arg_opt *opts, const char *synopsis)
 {
-	fprintf(out, "usage: %s [options]%s%s\n\n", program, synopsis && *synopsis ? "\n" : "",
-		synopsis ? synopsis : "");
+	if (synopsis && *synopsis)
+		fprintf(out, "usage: %s\n\n", synopsis);
+	else
+		fprintf(out, "usage: %s [options]\n\n", program);
 	for (const struct arg_opt *o = opts; o->name; o++)
 		print_option(out, o->name, o->value, o->help);
 	print_option(out, "bash-completion", NULL, "print a completion script for bash and exit");

@@ -12,8 +12,11 @@ struct arg_opt {
 	bool *flag;          // set true when given, or NULL
 };
 
-// Parse argv against opts (terminated by a row with name NULL). --help and --version are built in.
+// Parse argv against opts (terminated by a row with name NULL). --help, --version and --bash-completion
+// are built in.
 //
+// in:      synopsis  after "usage: " in --help; "" or NULL: "PROGRAM [options]"
+//          version   without the program's name
 // returns: 0 go on; 1 help or version was printed, exit with 0; -EINVAL after printing usage to stderr,
 //          exit with 64
 [[nodiscard]] int args_parse(int argc, char **argv, const struct arg_opt *opts, const char *synopsis,
