@@ -43,8 +43,8 @@ export class Relay {
 		this.closed = []; // sessionIDs that the server closed on its own
 		this.oddities = [];
 		this.http = createServer((request, response) => this.serve(request, response));
-		this.sockets = new WebSocketServer({ server: this.http, path: '/ws', maxPayload: MAX_PAGE_MESSAGE_BYTES });
-		this.sockets.on('connection', (socket) => this.accept(socket));
+		this.sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAGE_MESSAGE_BYTES });
+		this.http.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
 		bridge.on('signal', (sessionID, json) => this.to(sessionID, { type: 'signal', data: json }));
 		bridge.on('voice', (event) => this.voice(event));
 		bridge.on('close', (sessionID) => this.serverClosed(sessionID));
@@ -56,7 +56,10 @@ export class Relay {
 	listen(port, host = '127.0.0.1') {
 		return new Promise((resolve, reject) => {
 			this.http.once('error', reject);
-			this.http.listen(port, host, () => resolve(this.http.address().port));
+			this.http.listen(port, host, () => {
+				this.http.off('error', reject);
+				resolve(this.http.address().port);
+			});
 		});
 	}
 
@@ -83,6 +86,15 @@ export class Relay {
 		}
 		response.writeHead(404, { 'Content-Type': 'text/plain' });
 		return response.end('no such file\n');
+	}
+
+	// Only our own page: any site that the browser shows could reach 127.0.0.1.
+	upgrade(request, socket, head) {
+		const { origin, host } = request.headers;
+		if (request.url !== '/ws' || origin !== `http://${host}`) {
+			return socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
+		}
+		return this.sockets.handleUpgrade(request, socket, head, (accepted) => this.accept(accepted));
 	}
 
 	accept(socket) {

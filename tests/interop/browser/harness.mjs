@@ -12,6 +12,20 @@ import { Relay } from '../../../tools/demo/relay.mjs';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const TEST_MS = 60000;
 
+export const FLAGS = [
+	'--no-sandbox',
+	'--use-fake-ui-for-media-stream',
+	'--use-fake-device-for-media-stream',
+	'--autoplay-policy=no-user-gesture-required',
+	'--disable-background-networking',
+	'--disable-component-update',
+	'--disable-sync',
+	'--no-first-run',
+	'--disable-dev-shm-usage',
+	'--disable-gpu',
+	'--disable-quic',
+];
+
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Ask until the answer is truthy. what: text, or a function that gives it at the end.
@@ -109,20 +123,7 @@ export class Lab {
 		lab.browser = await chromium.launch({
 			executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
 			ignoreDefaultArgs: ['--mute-audio'],
-			args: [
-				'--no-sandbox',
-				'--use-fake-ui-for-media-stream',
-				'--use-fake-device-for-media-stream',
-				`--use-file-for-fake-audio-capture=${join(lab.folder, 'mic.wav')}`,
-				'--autoplay-policy=no-user-gesture-required',
-				'--disable-background-networking',
-				'--disable-component-update',
-				'--disable-sync',
-				'--no-first-run',
-				'--disable-dev-shm-usage',
-				'--disable-gpu',
-				'--disable-quic',
-			],
+			args: [...FLAGS, `--use-file-for-fake-audio-capture=${join(lab.folder, 'mic.wav')}`],
 		});
 		lab.page = await lab.browser.newPage();
 		lab.page.on('pageerror', (error) => console.error(`page: ${error.message}`));

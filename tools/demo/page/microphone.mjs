@@ -1,5 +1,8 @@
 // The chosen microphone, or a test tone for machines without one, with a level for the meters.
 const TONE = 'tone';
+const NOTES = 12; // a phrase
+const NOTE_S = 0.25;
+const PENTATONIC = [0, 2, 4, 7, 9]; // semitones
 
 export class Microphone {
 	constructor() {
@@ -31,21 +34,27 @@ export class Microphone {
 		return this.audio;
 	}
 
-	// A soft pulse, at a pitch of its own so that tabs can be told apart.
+	// Short notes in phrases with pauses, as people talk, so that voice activity has something to find. Each tab has a
+	// pitch of its own.
 	tone() {
 		const audio = this.context();
 		const out = new MediaStreamAudioDestinationNode(audio, { channelCount: 1 });
 		const gain = new GainNode(audio, { gain: 0 });
-		const oscillator = new OscillatorNode(audio, { frequency: 330 + Math.round(Math.random() * 440) });
+		const oscillator = new OscillatorNode(audio, { frequency: 0 });
 		oscillator.connect(gain).connect(out);
 		oscillator.start();
-		const pulse = () => {
-			const now = audio.currentTime;
-			gain.gain.setTargetAtTime(0.25, now, 0.02);
-			gain.gain.setTargetAtTime(0, now + 1.6, 0.1);
+		const root = 220 * 2 ** Math.random();
+		const phrase = () => {
+			for (let note = 0; note < NOTES; note++) {
+				const at = audio.currentTime + note * NOTE_S;
+				const pitch = PENTATONIC[Math.floor(Math.random() * PENTATONIC.length)];
+				oscillator.frequency.setValueAtTime(root * 2 ** (pitch / 12), at);
+				gain.gain.setTargetAtTime(0.3, at, 0.01);
+				gain.gain.setTargetAtTime(0, at + NOTE_S * 0.55, 0.015);
+			}
+			this.next = setTimeout(phrase, (NOTES * NOTE_S + 2.5 + 2 * Math.random()) * 1000);
 		};
-		pulse();
-		this.pulse = setInterval(pulse, 3200);
+		phrase();
 		return out.stream;
 	}
 
@@ -59,7 +68,7 @@ export class Microphone {
 	}
 
 	close() {
-		clearInterval(this.pulse);
+		clearTimeout(this.next);
 		this.source?.disconnect();
 		for (const track of this.stream?.getTracks() ?? []) track.stop();
 		this.stream = null;
