@@ -269,7 +269,7 @@ int hub_sessions(struct hub *h, struct str client, struct str call_id, struct st
 		*what = registry_group(&h->reg, client) ? "call" : "group";
 		return -ENOENT;
 	}
-	if (session_id.p == NULL) {
+	if (session_id.len == 0) {
 		LIST_FOREACH (m, &c->members, link)
 			emit_one(m, emit, arg);
 		return 0;
