@@ -434,24 +434,36 @@ static int line_find(const struct negotiate *n, const struct leg *l)
 	return -1;
 }
 
-// The next mid of ours: one more than the highest number in use.
+static bool mid_is_used(const struct negotiate *n, const char *mid)
+{
+	for (unsigned i = 0; i < n->n_lines; i++)
+		if (strcmp(n->lines[i].mid, mid) == 0)
+			return true;
+	return false;
+}
+
+// A mid of ours is one more than the highest number in use (rtcd-api.md 6.3). A peer that counts in
+// billions is passed over.
 static void line_name(const struct negotiate *n, struct line *l)
 {
 	uint64_t next = 0, v;
 
 	for (unsigned i = 0; i < n->n_lines; i++)
-		if (str_u64(str_of(n->lines[i].mid), 999999999, &v) && v >= next)
+		if (str_u64(str_of(n->lines[i].mid), 99999, &v) && v >= next)
 			next = v + 1;
-	snprintf(l->mid, sizeof(l->mid), "%u", (unsigned)next);
+	do
+		snprintf(l->mid, sizeof(l->mid), "%u", (unsigned)next++);
+	while (mid_is_used(n, l->mid));
 }
 
 static int line_make(struct negotiate *n, const struct leg *leg)
 {
-	struct line *l;
+	struct line named = {}, *l;
 
+	line_name(n, &named);
 	if (n->n_lines >= NEGOTIATE_MAX_LINES || line_add(n, &l) < 0)
 		return -1;
-	line_name(n, l);
+	*l = named;
 	l->kind = codec_kind(leg->codec);
 	l->proposed = true;
 	l->exts = 1u << EXT_MID | 1u << EXT_TWCC;
