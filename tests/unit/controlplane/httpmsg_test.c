@@ -16,7 +16,10 @@ static void reads_a_request(void)
 {
 	struct http_head h;
 
-	CHECK_EQ(parse("POST /login?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: foo, Close\r\n\r\n", &h), 0);
+	CHECK_EQ(parse("POST /login?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: foo, "
+		       "Close\r\n\r\n",
+		       &h),
+		 0);
 	CHECK(str_eq(h.method, STR("POST")) && str_eq(h.path, STR("/login")) && str_eq(h.query, STR("a=b")));
 	CHECK_EQ(h.content_length, 5);
 	CHECK(!h.keep_alive && !h.is_chunked);
@@ -44,15 +47,16 @@ static void refuses(void)
 	} rows[] = {
 		{"GET /\r\n\r\n", -EBADMSG},
 		{"GET / HTTP/2.0\r\nHost: x\r\n\r\n", -ENOTSUP},
-		{"GET / HTTP/1.1\r\n\r\n", -EBADMSG},                         // no Host
+		{"GET / HTTP/1.1\r\n\r\n", -EBADMSG}, // no Host
 		{"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", -EBADMSG},
-		{"GET / HTTP/1.1\r\nHost : x\r\n\r\n", -EBADMSG},             // blank before the colon
+		{"GET / HTTP/1.1\r\nHost : x\r\n\r\n", -EBADMSG}, // blank before the colon
 		{"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", -EBADMSG},
 		{"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", -EBADMSG},
 		{"GET / HTTP/1.1\r\nHost: x\x01\r\n\r\n", -EBADMSG},
 		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", -EBADMSG},
 		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", -EBADMSG},
-		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", -EBADMSG},
+		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+		 -EBADMSG},
 		{"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", -ENOSYS},
 		{"G\x7fT / HTTP/1.1\r\nHost: x\r\n\r\n", -EBADMSG},
 		{"GET version HTTP/1.1\r\nHost: x\r\n\r\n", -EBADMSG},
@@ -99,8 +103,13 @@ static void bad_chunks(void)
 
 static void cleans_paths(void)
 {
-	static const char *const rows[][2] = {{"//system", "/system"}, {"/a/../version", "/version"}, {"/./ws", "/ws"},
-					      {"/a//b/", "/a/b/"}, {"/..", "/"}, {"/%2e%2e/x", "/x"}, {"/a/b/..", "/a"}};
+	static const char *const rows[][2] = {{"//system", "/system"},
+					      {"/a/../version", "/version"},
+					      {"/./ws", "/ws"},
+					      {"/a//b/", "/a/b/"},
+					      {"/..", "/"},
+					      {"/%2e%2e/x", "/x"},
+					      {"/a/b/..", "/a"}};
 	char out[64];
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -109,7 +118,8 @@ static void cleans_paths(void)
 		CHECK_STR(out, rows[i][1]);
 		CHECK(http_path_is_clean(str_of(out)));
 	}
-	CHECK(http_path_is_clean(STR("/")) && http_path_is_clean(STR("/version")) && http_path_is_clean(STR("/version/")));
+	CHECK(http_path_is_clean(STR("/")) && http_path_is_clean(STR("/version")) &&
+	      http_path_is_clean(STR("/version/")));
 }
 
 static void unescapes(void)

@@ -103,7 +103,9 @@ static void protocol_errors(void)
 	uint8_t buf[300];
 	char long_ping[126] = {};
 
-	expect_error("\x82\x03" "abc", 5, 1002); // unmasked
+	expect_error("\x82\x03"
+		     "abc",
+		     5, 1002);                             // unmasked
 	expect_error(buf, frame(buf, 0xc2, "x", 1), 1002); // RSV1
 	expect_error(buf, frame(buf, 0x83, "x", 1), 1002); // opcode 3
 	expect_error(buf, frame(buf, 0x8b, "x", 1), 1002); // opcode 11
@@ -111,7 +113,7 @@ static void protocol_errors(void)
 	expect_error(buf, frame(buf, 0x89, long_ping, 126), 1002);
 	expect_error(buf, frame(buf, 0x80, "x", 1), 1002); // continuation of nothing
 	expect_error(buf, frame(buf, 0x88, "\x03", 1), 1002);
-	expect_error(buf, frame(buf, 0x88, "\x03\xed", 2), 1002); // 1005 may not be sent
+	expect_error(buf, frame(buf, 0x88, "\x03\xed", 2), 1002);     // 1005 may not be sent
 	expect_error(buf, frame(buf, 0x88, "\x03\xe8\xff", 3), 1002); // reason is not UTF-8
 }
 
@@ -144,7 +146,9 @@ static void too_large(void)
 	CHECK_EQ(ev.code, 1009);
 	wsframe_fini(&r);
 	// a declared length near 2^64 is refused before anything is reserved
-	expect_error("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff" "mask", 14, 1009);
+	expect_error("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+		     "mask",
+		     14, 1009);
 }
 
 static void close_codes(void)
@@ -154,7 +158,12 @@ static void close_codes(void)
 
 	CHECK_EQ(ev.what, WSFRAME_CLOSE);
 	CHECK_EQ(ev.code, 1005);
-	ev = read_one(buf, frame(buf, 0x88, "\x03\xe8" "bye", 5), 10);
+	ev = read_one(buf,
+		      frame(buf, 0x88,
+			    "\x03\xe8"
+			    "bye",
+			    5),
+		      10);
 	CHECK_EQ(ev.what, WSFRAME_CLOSE);
 	CHECK_EQ(ev.code, 1000);
 }
@@ -174,10 +183,10 @@ static void headers_we_write(void)
 static void utf8(void)
 {
 	CHECK(utf8_is_valid(STR("a\xc3\xa4\xe2\x82\xac\xf0\x9f\x8e\xa4")));
-	CHECK(!utf8_is_valid(STR("\xc0\xaf"))); // overlong
-	CHECK(!utf8_is_valid(STR("\xed\xa0\x80"))); // surrogate
+	CHECK(!utf8_is_valid(STR("\xc0\xaf")));         // overlong
+	CHECK(!utf8_is_valid(STR("\xed\xa0\x80")));     // surrogate
 	CHECK(!utf8_is_valid(STR("\xf4\x90\x80\x80"))); // above U+10FFFF
-	CHECK(!utf8_is_valid(STR("\xe2\x82"))); // cut off
+	CHECK(!utf8_is_valid(STR("\xe2\x82")));         // cut off
 	CHECK(!utf8_is_valid(STR("\x80")));
 }
 

@@ -6,7 +6,8 @@
 #include "tests/unit/check.h"
 
 #define SESSION_ID "sessionID\xa2s1"
-static const char empty_rtc_ids[] = "\xa8group_id\xa0\xa7user_id\xa0\xaasession_id\xa2s1\xa7" "call_id\xa0";
+static const char empty_rtc_ids[] = "\xa8group_id\xa0\xa7user_id\xa0\xaasession_id\xa2s1\xa7"
+				    "call_id\xa0";
 
 static struct wsmsg decode_ok(const void *p, size_t len)
 {
@@ -35,7 +36,10 @@ static void check_str(struct str got, const char *want)
 
 static void writes_hello(void)
 {
-	static const char want[] = "\xa5hello\x82\xa8" "clientID\xa7" "clientA\xa6" "connID\xbaybndrfg8ejkmcpqxot1uwisza3";
+	static const char want[] = "\xa5hello\x82\xa8"
+				   "clientID\xa7"
+				   "clientA\xa6"
+				   "connID\xbaybndrfg8ejkmcpqxot1uwisza3";
 	uint8_t buf[128];
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 
@@ -51,14 +55,21 @@ static void writes_close(void)
 
 	wsmsg_write_close(&w, STR("s1"));
 	CHECK_EQ(wbuf_len(&w), 20);
-	CHECK_MEM(buf, "\xa5" "close\x81\xa9" SESSION_ID, 20);
+	CHECK_MEM(buf,
+		  "\xa5"
+		  "close\x81\xa9" SESSION_ID,
+		  20);
 }
 
 static void writes_answer(void)
 {
 	static const char data[] = "{\"type\":\"answer\",\"sdp\":\"v=0\\r\\n\"}";
-	static const char want[] = "\xa3rtc\x86\xa8group_id\xa7" "clientA\xa7user_id\xa2u1\xaasession_id\xa2s1\xa7" "call_id\xa2" "c1"
-				   "\xa4type\x02\xa4" "data\xc4\x21{\"type\":\"answer\",\"sdp\":\"v=0\\r\\n\"}";
+	static const char want[] = "\xa3rtc\x86\xa8group_id\xa7"
+				   "clientA\xa7user_id\xa2u1\xaasession_id\xa2s1\xa7"
+				   "call_id\xa2"
+				   "c1"
+				   "\xa4type\x02\xa4"
+				   "data\xc4\x21{\"type\":\"answer\",\"sdp\":\"v=0\\r\\n\"}";
 	struct wsmsg_rtc m = {STR("clientA"), STR("u1"), STR("s1"), STR("c1"), RTC_SDP, str_of(data)};
 	uint8_t buf[256];
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
@@ -71,12 +82,16 @@ static void writes_answer(void)
 
 static void writes_vad(void)
 {
-	static const char want[] = "\xa3vad\x85\xa8group_id\xa7" "clientA\xa7user_id\xa2u1\xaasession_id\xa2s1\xa7" "call_id\xa2" "c1"
+	static const char want[] = "\xa3vad\x85\xa8group_id\xa7"
+				   "clientA\xa7user_id\xa2u1\xaasession_id\xa2s1\xa7"
+				   "call_id\xa2"
+				   "c1"
 				   "\xa4type\x07";
 	uint8_t buf[128];
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 
-	wsmsg_write_rtc(&w, &(struct wsmsg_rtc){STR("clientA"), STR("u1"), STR("s1"), STR("c1"), RTC_VOICE_ON, STR_NONE});
+	wsmsg_write_rtc(&w, &(struct wsmsg_rtc){STR("clientA"), STR("u1"), STR("s1"), STR("c1"), RTC_VOICE_ON,
+						STR_NONE});
 	CHECK_EQ(wbuf_len(&w), 64);
 	CHECK_MEM(buf, want, 64);
 }
@@ -108,8 +123,14 @@ static void size_is_enough_for_any_ids(void)
 
 static void reads_join(void)
 {
-	static const char join[] = "\xa4join\x86\xa6" "callID\xa2" "c1\xa6userID\xa2u1\xa9" SESSION_ID "\xa9" "channelID\xa3" "ch1"
-				   "\xaa" "av1Support\xc3\xab" "dcSignaling\xc2";
+	static const char join[] = "\xa4join\x86\xa6"
+				   "callID\xa2"
+				   "c1\xa6userID\xa2u1\xa9" SESSION_ID "\xa9"
+				   "channelID\xa3"
+				   "ch1"
+				   "\xaa"
+				   "av1Support\xc3\xab"
+				   "dcSignaling\xc2";
 	struct wsmsg m = OK(join);
 
 	CHECK_EQ(sizeof(join) - 1, 78);
@@ -118,14 +139,21 @@ static void reads_join(void)
 	check_str(m.join.user_id, "u1");
 	check_str(m.join.session_id, "s1");
 	check_str(m.join.channel_id, "ch1");
-	CHECK(m.join.has_channel && m.join.has_av1 && m.join.av1_support && m.join.has_dc && !m.join.dc_signaling);
+	CHECK(m.join.has_channel && m.join.has_av1 && m.join.av1_support && m.join.has_dc &&
+	      !m.join.dc_signaling);
 }
 
 static void join_is_lenient(void)
 {
 	// map16, bin keys, unknown key with nested value, groupID, wrong types read as absent, last duplicate wins
-	struct wsmsg m = OK("\xa4join\xde\x00\x09\xc4\x06" "callID\xa2" "c0\xa6" "callID\xa2" "c1\xa6userID\xa2u1\xa9" SESSION_ID
-			    "\xa9" "channelID\x05\xaa" "av1Support\x01\xab" "dcSignaling\xc3\xa7groupID\xa5other\xa1x\x92\x01\x81\xa1y\xc0");
+	struct wsmsg m = OK("\xa4join\xde\x00\x09\xc4\x06"
+			    "callID\xa2"
+			    "c0\xa6"
+			    "callID\xa2"
+			    "c1\xa6userID\xa2u1\xa9" SESSION_ID "\xa9"
+			    "channelID\x05\xaa"
+			    "av1Support\x01\xab"
+			    "dcSignaling\xc3\xa7groupID\xa5other\xa1x\x92\x01\x81\xa1y\xc0");
 
 	check_str(m.join.call_id, "c1");
 	CHECK(!m.join.has_channel && !m.join.has_av1 && !m.join.av1_support && m.join.dc_signaling);
@@ -136,9 +164,17 @@ static void join_is_refused(void)
 	CHECK_EQ(RC("\xa4join\xc0"), -EINVAL);
 	CHECK_EQ(RC("\xa4join\x80"), -EINVAL);
 	CHECK_EQ(RC("\xa4join"), -EINVAL);
-	CHECK_EQ(RC("\xa4join\x82\xa6" "callID\xa2" "c1\xa6userID\xa2u1"), -EINVAL);
-	CHECK_EQ(RC("\xa4join\x83\xa6" "callID\xc4\x02" "c1\xa6userID\xa2u1\xa9" SESSION_ID), -EINVAL); // bin is no string here
-	CHECK_EQ(RC("\xa4join\x81\xc0\xa2" "c1"), -EINVAL);
+	CHECK_EQ(RC("\xa4join\x82\xa6"
+		    "callID\xa2"
+		    "c1\xa6userID\xa2u1"),
+		 -EINVAL);
+	CHECK_EQ(RC("\xa4join\x83\xa6"
+		    "callID\xc4\x02"
+		    "c1\xa6userID\xa2u1\xa9" SESSION_ID),
+		 -EINVAL); // bin is no string here
+	CHECK_EQ(RC("\xa4join\x81\xc0\xa2"
+		    "c1"),
+		 -EINVAL);
 }
 
 static void reads_leave_and_reconnect(void)
@@ -180,7 +216,10 @@ static void reads_rtc(void)
 	n = 5;
 	memcpy(buf + n, empty_rtc_ids, sizeof(empty_rtc_ids) - 1);
 	n += sizeof(empty_rtc_ids) - 1;
-	memcpy(buf + n, "\xa4type\x02\xa4" "data\xc4\x20{\"type\":\"offer\",\"sdp\":\"v=0\\r\\n\"}", 45);
+	memcpy(buf + n,
+	       "\xa4type\x02\xa4"
+	       "data\xc4\x20{\"type\":\"offer\",\"sdp\":\"v=0\\r\\n\"}",
+	       45);
 	n += 45;
 	CHECK_EQ(n, 92);
 	m = decode_ok(buf, n);
@@ -199,9 +238,15 @@ static void rtc_is_lenient(void)
 	static const struct {
 		const char *bytes;
 		size_t len;
-	} types[] = {{"\x04", 1}, {"\xcc\x04", 2}, {"\xcd\x00\x04", 3}, {"\xce\x00\x00\x00\x04", 5},
-		     {"\xcf\x00\x00\x00\x00\x00\x00\x00\x04", 9}, {"\xd0\x04", 2}, {"\xd1\x00\x04", 3},
-		     {"\xd2\x00\x00\x00\x04", 5}, {"\xd3\x00\x00\x00\x00\x00\x00\x00\x04", 9}};
+	} types[] = {{"\x04", 1},
+		     {"\xcc\x04", 2},
+		     {"\xcd\x00\x04", 3},
+		     {"\xce\x00\x00\x00\x04", 5},
+		     {"\xcf\x00\x00\x00\x00\x00\x00\x00\x04", 9},
+		     {"\xd0\x04", 2},
+		     {"\xd1\x00\x04", 3},
+		     {"\xd2\x00\x00\x00\x04", 5},
+		     {"\xd3\x00\x00\x00\x00\x00\x00\x00\x04", 9}};
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		char buf[64];
 		size_t n = sizeof("\xa3rtc\x82\xaasession_id\xa2s1\xa4type") - 1;
@@ -211,7 +256,8 @@ static void rtc_is_lenient(void)
 		m = decode_ok(buf, n + types[i].len);
 		CHECK_EQ(m.rtc, RTC_UNMUTE);
 	}
-	m = OK("\xa3rtc\x84\xaasession_id\xc4\x02s1\xc4\x04type\x05\xa1?\x93\xc0\xc0\xc0\xa4" "data\xd9\x02{}"); // str data
+	m = OK("\xa3rtc\x84\xaasession_id\xc4\x02s1\xc4\x04type\x05\xa1?\x93\xc0\xc0\xc0\xa4"
+	       "data\xd9\x02{}"); // str data
 	check_str(m.data, "{}");
 	m = OK("\xa3rtc\x83\xaasession_id\xa2s0\xaasession_id\xa2s1\xa4type\x06"); // last wins
 	check_str(m.session_id, "s1");
@@ -225,7 +271,7 @@ static void rtc_is_refused(void)
 	CHECK_EQ(RC("\xa3rtc\x82\xaasession_id\xa2s1\xa4type\x00"), -EINVAL);
 	CHECK_EQ(RC("\xa3rtc\x82\xaasession_id\xa2s1\xa4type\xc0"), -EINVAL);
 	CHECK_EQ(RC("\xa3rtc\x82\xaasession_id\xa2s1\xa4type\x07"), -EINVAL); // voice on is ours to send
-	CHECK_EQ(RC("\xa3rtc\x82\xaasession_id\xa2s1\xa4type\xcd\x01\x02"), -EINVAL); // 258 is not 2
+	CHECK_EQ(RC("\xa3rtc\x82\xaasession_id\xa2s1\xa4type\xcd\x01\x02"), -EINVAL);         // 258 is not 2
 	CHECK_EQ(RC("\xa3rtc\x82\xaasession_id\xa2s1\xa4type\xca\x40\x00\x00\x00"), -EINVAL); // a float
 	CHECK_EQ(RC("\xa3rtc\x81\xa4type\x02"), -EINVAL);
 	CHECK_EQ(RC("\xa3rtc\x81\xc0\x02"), -EINVAL);
@@ -233,7 +279,9 @@ static void rtc_is_refused(void)
 
 static void declared_lengths_are_checked(void)
 {
-	CHECK_EQ(RC("\xa3rtc\x83\xaasession_id\xa2s1\xa4type\x02\xa4" "data\xc6\xff\xff\xff\xff{}"), -EINVAL);
+	CHECK_EQ(RC("\xa3rtc\x83\xaasession_id\xa2s1\xa4type\x02\xa4"
+		    "data\xc6\xff\xff\xff\xff{}"),
+		 -EINVAL);
 	CHECK_EQ(RC("\xdb\xff\xff\xff\xffrtc"), -EBADMSG);
 	CHECK_EQ(RC("\xa4join\xdf\xff\xff\xff\xff"), -EINVAL);
 	CHECK_EQ(RC("\xa4join\x81\xa1x\xdd\x00\xff\xff\xff"), -EINVAL);
