@@ -3,6 +3,8 @@
 # status is the one of docs/operations.md.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/interop/server.sh
+. tests/interop/server.sh
 build=${BUILD:-build/release}
 dir=$(mktemp -d) n=0 failed=0
 trap 'rm -rf "$dir"' EXIT
@@ -64,7 +66,7 @@ expect "the dataplane tests its cipher" 0 'self-test passed' "$build/sluice-dp" 
 : >"$dir/taken"
 file "dataplane: {socket: $dir/taken}\n"
 expect "a socket path that is another file is left alone" 71 'dataplane.socket' \
-	env SLUICE_RTC_ICE_ADDRESS_UDP=127.0.0.1 SLUICE_RTC_ICE_PORT_UDP="$((20000 + RANDOM % 10000))" \
+	env SLUICE_RTC_ICE_ADDRESS_UDP=127.0.0.1 SLUICE_RTC_ICE_PORT_UDP="$(free_port udp)" \
 	"$build/sluice-dp" --config "$dir/f.yaml"
 echo "1..$n"
 exit $failed
