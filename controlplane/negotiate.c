@@ -77,6 +77,7 @@ struct negotiate *negotiate_new(const struct negotiate_conf *conf, const struct 
 	n->ops = ops;
 	n->arg = arg;
 	n->local = *local;
+	n->fingerprint = conf->fingerprint;
 	n->data_line = -1;
 	TAILQ_INIT(&n->legs);
 	n->origin_id = rand_u64() >> 1;

@@ -80,6 +80,9 @@ struct negotiate {
 	uint64_t numbers[IPC_MAX_LEGS / 64]; // bit per leg number in use
 
 	struct negotiate_ice local;
+	// Of our certificate when the peer shook hands. It stays after a restart of ours with another certificate: a
+	// peer that sees another one drops the running association, and its media with it.
+	struct sdp_fingerprint fingerprint;
 	uint64_t origin_id, origin_version;
 	uint64_t ssrc_key;
 	uint32_t ssrc_count;

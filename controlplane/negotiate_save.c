@@ -9,7 +9,7 @@
 
 enum {
 	SAVE_MAGIC = 0x534c4e47, // "SLNG"
-	SAVE_VERSION = 1,
+	SAVE_VERSION = 2,
 	// SSRCs that the dead process may have drawn after its last save are skipped.
 	SSRC_SKIP = 4096,
 };
@@ -93,6 +93,12 @@ static void put_line(struct wbuf *w, const struct line *l)
 		put_upstream(w, l->up);
 }
 
+static void put_fingerprint(struct wbuf *w, const struct sdp_fingerprint *f)
+{
+	wbuf_u8(w, f->len);
+	wbuf_bytes(w, f->hash, f->len);
+}
+
 static void put_session(struct wbuf *w, const struct negotiate *n)
 {
 	wbuf_u8(w, (uint8_t)((n->established ? SESSION_ESTABLISHED : 0) |
@@ -106,8 +112,8 @@ static void put_session(struct wbuf *w, const struct negotiate *n)
 	wbuf_u32(w, n->ssrc_count);
 	put_text(w, str_of(n->peer_ufrag));
 	put_text(w, str_of(n->peer_pwd));
-	wbuf_u8(w, n->peer_fingerprint.len);
-	wbuf_bytes(w, n->peer_fingerprint.hash, n->peer_fingerprint.len);
+	put_fingerprint(w, &n->fingerprint);
+	put_fingerprint(w, &n->peer_fingerprint);
 	wbuf_u32(w, n->peer_max_message);
 	wbuf_bytes(w, n->ext_id, IPC_N_EXTS);
 	wbuf_u16(w, n->peer_ids);
@@ -291,6 +297,12 @@ static int get_line(struct rbuf *r, struct negotiate *n)
 	return 0;
 }
 
+static void get_fingerprint(struct rbuf *r, struct sdp_fingerprint *f)
+{
+	f->len = (uint8_t)get_count(r, sizeof(f->hash));
+	get_bytes(r, f->hash, f->len);
+}
+
 static void get_session(struct rbuf *r, struct negotiate *n)
 {
 	uint8_t flags = rbuf_u8(r), pt[5] = {};
@@ -307,11 +319,8 @@ static void get_session(struct rbuf *r, struct negotiate *n)
 	n->ssrc_count = rbuf_u32(r) + SSRC_SKIP;
 	get_text(r, n->peer_ufrag, SDP_MAX_UFRAG);
 	get_text(r, n->peer_pwd, SDP_MAX_PWD);
-	n->peer_fingerprint.len = rbuf_u8(r);
-	if (n->peer_fingerprint.len > sizeof(n->peer_fingerprint.hash))
-		r->bad = true;
-	else
-		get_bytes(r, n->peer_fingerprint.hash, n->peer_fingerprint.len);
+	get_fingerprint(r, &n->fingerprint);
+	get_fingerprint(r, &n->peer_fingerprint);
 	n->peer_max_message = rbuf_u32(r);
 	get_bytes(r, n->ext_id, IPC_N_EXTS);
 	for (unsigned e = 0; e < IPC_N_EXTS; e++)

@@ -162,7 +162,7 @@ static int text_begin(struct negotiate *n, struct text *t, bool group, bool mixe
 			mids[n_mids++] = str_of(n->lines[i].mid);
 	sdp_write_session(&t->w, &(struct sdp_session_out){.origin_id = n->origin_id,
 							   .origin_version = ++n->origin_version,
-							   .fingerprint = &n->conf->fingerprint,
+							   .fingerprint = &n->fingerprint,
 							   .bundle = mids,
 							   .n_bundle = n_mids,
 							   .ice_lite = true,
