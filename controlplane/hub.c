@@ -180,6 +180,13 @@ void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_
 	log_info(SESSION_FMT ": joined call %s", SESSION_ARG(s), s->member.call->id);
 }
 
+void hub_join_invalid(struct hub *h, conn_id conn, struct str client, struct str session_id)
+{
+	metric_add(h->metrics, M_JOINS_REFUSED, METRIC_LABELS(STR("invalid")), 1);
+	if (find(h, client, session_id) == NULL)
+		plugins_send_close(h->plugins, client, conn, session_id);
+}
+
 static void unknown(struct hub *h, struct str session_id, const char *what)
 {
 	log_debug("session %.*s: %s for a session that is not here", STR_ARG(session_id), what);

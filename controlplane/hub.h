@@ -49,6 +49,8 @@ void hub_free(struct hub *); // ends all sessions with their `close`; NULL is al
 void hub_drain(struct hub *, void (*drained)(void *arg), void *arg);
 
 void hub_join(struct hub *, conn_id, struct str client, const struct join_msg *);
+// A join that could not be decoded but names its session: told by `close`, unless the session lives (D53).
+void hub_join_invalid(struct hub *, conn_id, struct str client, struct str session_id);
 void hub_leave(struct hub *, conn_id, struct str client, struct str session_id);
 void hub_reconnect(struct hub *, conn_id, struct str client, struct str session_id);
 void hub_rtc(struct hub *, conn_id, struct str client, struct str session_id, enum rtc_type, struct str data);

@@ -159,6 +159,9 @@ static void on_message(void *arg, bool is_text, struct str payload)
 		log_info("ws: %.*s: %s message refused: %s", STR_ARG(c->client->id), wsmsg_type_name(m.type),
 			 m.error);
 		count_drop(p, "malformed");
+		if (p->hub != NULL && m.type == WSMSG_JOIN && m.join.session_id.len > 0 &&
+		    m.join.session_id.len <= WSMSG_MAX_ID)
+			hub_join_invalid(p->hub, c->id, c->client->id, m.join.session_id);
 	} else if (p->hub != NULL) {
 		dispatch(c, &m);
 	}

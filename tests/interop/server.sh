@@ -1,6 +1,6 @@
 # Sourced by stories: both daemons on free ports of 127.0.0.1 through run-both.
 # server_start sets and exports SLUICE_API, MEDIA_PORT, DP_PID, CP_PID, SERVER_LOG; server_stop ends them and says when they
-# did not end well. SERVER_CONF, when set, is appended to the generated configuration.
+# did not end well. EXTRA_CONFIG names a file that is appended to the generated configuration.
 # shellcheck shell=bash
 
 free_port() { # TYPE (tcp or udp): a port that is free now
@@ -11,6 +11,8 @@ while not 1024<=s.getsockname()[1]<=49151:
     s=socket.socket(socket.AF_INET,socket.SOCK_STREAM if sys.argv[1]=="tcp" else socket.SOCK_DGRAM); s.bind(("127.0.0.1",0))
 print(s.getsockname()[1])' "$1"
 }
+
+export SLUICE_API_SECURITY_REGISTER_PER_MIN=100000
 
 server_start() {
 	local line
