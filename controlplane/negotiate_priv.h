@@ -112,19 +112,22 @@ struct negotiate {
 // --- negotiate.c ---------------------------------------------------------------------------------
 ns_t negotiate_coalesce(const struct negotiate *); // settings, defaults applied
 ns_t negotiate_lock_lease(const struct negotiate *);
+void offer_settle(struct negotiate *, ns_t now); // after an answer or a rollback: free the lock, look again
+void offer_soon(struct negotiate *, ns_t now);   // something changed
+void transport_view(const struct negotiate *, struct negotiate_transport *out);
+
+// --- negotiate_lines.c ---------------------------------------------------------------------------
 uint8_t codec_kind(uint8_t codec);                           // enum sdp_kind of an enum ipc_codec
+void extmap_fill(struct negotiate *, uint8_t exts);          // choose ids for extensions that have none
 int line_add(struct negotiate *, struct line **out);         // a zeroed line at the end; 0 or -ENOMEM
 void line_stop_upstream(struct negotiate *, unsigned index); // forget it and tell
 void leg_drop(struct negotiate *, struct leg *);             // down and off its line; stays wanted
 void leg_start(struct negotiate *, struct leg *);            // number it and tell
 void leg_refuse(struct negotiate *, struct leg *);           // drop, and count against it
+void legs_place(struct negotiate *);                         // put wanted legs on lines, as far as they go
+bool offer_needed(const struct negotiate *);                 // wanted and agreed differ
 void leg_view(const struct negotiate *, const struct leg *, struct negotiate_leg *out);
 void upstream_view(const struct line *, struct negotiate_upstream *out);
-void transport_view(const struct negotiate *, struct negotiate_transport *out);
-void extmap_fill(struct negotiate *, uint8_t exts); // choose ids for extensions that have none
-void offer_settle(struct negotiate *, ns_t now); // after an answer or a rollback: free the lock, look again
-void offer_soon(struct negotiate *, ns_t now);   // something changed
-bool offer_needed(const struct negotiate *);
 
 static inline struct str leg_id(const struct leg *l)
 {
@@ -134,3 +137,32 @@ static inline struct str leg_id(const struct leg *l)
 // --- negotiate_text.c ----------------------------------------------------------------------------
 int answer_send(struct negotiate *, const struct sdp *offer); // 0 or -ENOMEM
 int offer_send(struct negotiate *);                           // 0 or -ENOMEM
+
+// --- negotiate_plan.c ----------------------------------------------------------------------------
+// One section of a remote description, judged.
+struct judged {
+	struct codec codec[IPC_TRACK_CODECS]; // common codecs, in the peer's order
+	struct upstream *up;                  // owned until applied: what it sends; NULL: nothing
+	uint8_t n_codecs;
+	uint8_t exts; // bit per enum ipc_ext
+	bool accepted;
+	bool simulcast;
+};
+
+struct plan {
+	struct sdp sdp;
+	struct sdp_media *media;    // owned
+	struct judged *section;     // owned, one per m-line
+	unsigned transport;         // index of the section that carries the transport
+	int data;                   // index of the accepted data section, -1: none
+	uint8_t ext_id[IPC_N_EXTS]; // as the peer numbers them here; 0: not in this description
+	uint32_t ids_used;          // bit per id 1..14 it uses for anything
+	const char *why;
+};
+
+int plan_refuse(struct plan *, int err, const char *why); // note the reason, return err
+int plan_parse(struct plan *, struct str text);           // 0 or a negative errno; plan_free in any case
+void plan_free(struct plan *);
+int judge_sections(struct negotiate *, struct plan *); // codecs, extensions, what the peer sends
+int judge_transport(const struct negotiate *, struct plan *);
+int judge_setup(const struct negotiate *, struct plan *, bool *dtls_client); // offers only
