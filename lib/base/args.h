@@ -5,11 +5,11 @@
 #include <stddef.h>
 
 struct arg_opt {
-	const char *name;    // without dashes
-	const char *value;   // placeholder shown in --help, NULL for a flag
-	const char *help;    // one line
-	const char **text;   // where the value goes (borrowed from argv), or NULL
-	bool *flag;          // set true when given, or NULL
+	const char *name;  // without dashes
+	const char *value; // placeholder shown in --help, NULL for a flag
+	const char *help;  // one line
+	const char **text; // where the value goes (borrowed from argv), or NULL
+	bool *flag;        // set true when given, or NULL
 };
 
 // Parse argv against opts (terminated by a row with name NULL). --help, --version and --bash-completion

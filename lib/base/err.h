@@ -32,22 +32,22 @@ enum exit_status {
 };
 
 // Print "sluice: <message>" to stderr and exit with status. Only before a daemon serves.
-#define die(status, ...)                                                                           \
-	do {                                                                                       \
-		fputs("sluice: ", stderr);                                                         \
-		fprintf(stderr, __VA_ARGS__);                                                      \
-		fputc('\n', stderr);                                                               \
-		exit(status);                                                                      \
+#define die(status, ...)                      \
+	do {                                  \
+		fputs("sluice: ", stderr);    \
+		fprintf(stderr, __VA_ARGS__); \
+		fputc('\n', stderr);          \
+		exit(status);                 \
 	} while (0)
 
 // A broken invariant: print where and abort. Kept in release builds; never for input from outside.
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (__builtin_expect(!(cond), 0)) {                                                \
+#define MUST(cond)                                                                                   \
+	do {                                                                                         \
+		if (__builtin_expect(!(cond), 0)) {                                                  \
 			fprintf(stderr, "%s:%d: broken invariant: %s\n", __FILE__, __LINE__, #cond); \
-			abort();                                                                   \
-		}                                                                                  \
+			abort();                                                                     \
+		}                                                                                    \
 	} while (0)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

@@ -14,11 +14,11 @@ uint64_t hash_sip13(const uint64_t key[2], const void *data, size_t len);
 // randomly at init. thread: owner only.
 struct map;
 
-struct map *map_new(void); // NULL + errno when out of memory
+struct map *map_new(void);   // NULL + errno when out of memory
 void map_free(struct map *); // values are the caller's; NULL is allowed
 [[nodiscard]] int map_put(struct map *, struct str key, void *value); // 0, -EEXIST, -ENOMEM
-void *map_find(const struct map *, struct str key); // NULL when absent
-void *map_del(struct map *, struct str key);        // the value that was there, or NULL
+void *map_find(const struct map *, struct str key);                   // NULL when absent
+void *map_del(struct map *, struct str key);                          // the value that was there, or NULL
 size_t map_count(const struct map *);
 
 // Iterate: start with *cursor = 0; NULL at the end. Deleting the entry just returned is allowed,

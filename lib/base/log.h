@@ -23,7 +23,7 @@ void log_set_level(enum log_level level);
 // "error" .. "debug", case-insensitive; false when unknown.
 [[nodiscard]] bool log_level_parse(const char *name, enum log_level *level);
 
-struct log_site { // static per call site
+struct log_site {              // static per call site
 	long long window_ns;   // when n_in_window was last brought up to date
 	unsigned n_in_window;  // lines of the burst that are used up
 	unsigned n_suppressed; // since the last line that was printed
@@ -54,7 +54,7 @@ bool log_enabled(enum log_level level);
 	do {                                                                                       \
 		static struct log_site log_site_;                                                  \
 		if (log_enabled(level))                                                            \
-			log_write(&log_site_, level, __FILE__ ":" LOG_STR(__LINE__), __VA_ARGS__);   \
+			log_write(&log_site_, level, __FILE__ ":" LOG_STR(__LINE__), __VA_ARGS__); \
 	} while (0)
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...) log_at(LOG_WARN, __VA_ARGS__)

@@ -8,8 +8,8 @@
 #include "lib/base/clock.h"
 
 struct timer {
-	struct timer *next, **pprev; // wheel's
-	ns_t due;                    // wheel's; valid while armed
+	struct timer *next, **pprev;              // wheel's
+	ns_t due;                                 // wheel's; valid while armed
 	void (*on_due)(struct timer *, ns_t now); // owner sets before arming; may re-arm or free the timer
 };
 
@@ -22,8 +22,8 @@ struct wheel {
 	uint64_t passed; // ticks that have passed by the latest now; >= tick
 	ns_t start;
 	uint32_t n_armed;
-	struct timer *expired; // due, to fire at the next advance
-	struct timer *moving;  // being fired or cascaded right now
+	struct timer *expired;                             // due, to fire at the next advance
+	struct timer *moving;                              // being fired or cascaded right now
 	uint64_t occupied[WHEEL_LEVELS][WHEEL_SLOTS / 64]; // bit set: the slot has timers
 	struct timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
