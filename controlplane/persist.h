@@ -28,7 +28,9 @@ struct persist_record {
 	struct str client;
 	struct join_msg join;
 	bool mic_on;
-	struct str screen_id, sealed;
+	struct str screen_id;
+	struct str fingerprint; // SHA-256 of the certificate the client knows us by
+	struct str sealed;
 };
 
 // returns: bytes, -ENOSPC

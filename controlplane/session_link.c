@@ -435,6 +435,8 @@ void session_send_sdp(struct session *s, const struct negotiate_sdp *sdp)
 
 	if (json == NULL)
 		return;
+	log_debug(SESSION_FMT ": %s sent, %u lines in the map", SESSION_ARG(s),
+		  sdp->is_offer ? "offer" : "answer", sdp->n_map);
 	sigmsg_write_sdp(&w, sdp->is_offer ? SIGMSG_OFFER : SIGMSG_ANSWER, sdp->text);
 	if (w.full)
 		log_error(SESSION_FMT ": description too long", SESSION_ARG(s));

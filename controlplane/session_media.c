@@ -338,6 +338,8 @@ static void on_leg_up(void *arg, const struct negotiate_leg *l)
 {
 	struct session *s = arg;
 
+	log_debug(SESSION_FMT ": leg %u up, mid %.*s, SSRC %08x", SESSION_ARG(s), l->leg, STR_ARG(l->mid),
+		  l->ssrc);
 	send_leg(s, l);
 	count_track(s, "out", l->codec, 1);
 }
@@ -347,6 +349,7 @@ static void on_leg_down(void *arg, struct negotiate_key key, uint16_t leg)
 	struct session *s = arg;
 	struct ipc_leg_ref m;
 
+	log_debug(SESSION_FMT ": leg %u down", SESSION_ARG(s), leg);
 	ipc_begin(&m, CMD_LEG_DEL);
 	m.sid = s->member.sid;
 	m.leg = leg;

@@ -87,6 +87,11 @@ static void speaks_by_websocket(void)
 	unsigned before = c[1]->n_offers;
 	CHECK(world_until(c[1]->n_offers > before, 3));
 	CHECK(!c[1]->offer_by_dc);
+	// the certificate it shook hands with, not this process's own
+	CHECK(strncmp(strstr(c[1]->offer, "a=fingerprint:"), strstr(c[1]->answer, "a=fingerprint:"), 117) ==
+	      0);
+	CHECK(strncmp(strstr(late->answer, "a=fingerprint:"), strstr(c[1]->answer, "a=fingerprint:"), 117) !=
+	      0);
 	client_answer(c[1]);
 	CHECK(world_until(c[1]->n_legs_up >= 2, 2)); // the one it had, told again, and Carol's
 	CHECK_EQ(c[1]->last_leg.src_sid, late->sid);
@@ -249,6 +254,7 @@ static void records_are_strict(void)
 					     .has_av1 = true,
 					     .dc_signaling = true},
 				    .screen_id = STR("scr"),
+				    .fingerprint = STR("print"),
 				    .sealed = STR("0123456789")},
 			      out;
 	uint8_t buf[256];
@@ -258,7 +264,8 @@ static void records_are_strict(void)
 	CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)n}, &out), 0);
 	CHECK_EQ(out.sid, in.sid);
 	CHECK(str_eq(out.client, in.client) && str_eq(out.join.channel_id, in.join.channel_id));
-	CHECK(str_eq(out.screen_id, in.screen_id) && str_eq(out.sealed, in.sealed));
+	CHECK(str_eq(out.screen_id, in.screen_id) && str_eq(out.fingerprint, in.fingerprint) &&
+	      str_eq(out.sealed, in.sealed));
 	CHECK(out.join.has_channel && out.join.has_av1 && out.join.dc_signaling);
 	CHECK(!out.join.av1_support && !out.join.has_dc && !out.mic_on);
 	for (int len = 0; len < n; len++)
