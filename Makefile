@@ -49,6 +49,9 @@ CP_SRC := $(call src,controlplane)
 BPF_OBJ := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard dataplane/xdp/*.bpf.c))
 UNIT_PARTS := lib dataplane controlplane calls
 PERF := $(patsubst tests/perf/%.c,%,$(wildcard tests/perf/*.c))
+# tests/mock: NAME_story.c are programs that play the control plane and clients around sluice-dp, the rest is theirs.
+MOCK := $(patsubst tests/mock/%_story.c,%,$(wildcard tests/mock/*_story.c))
+MOCK_SRC := $(filter-out %_story.c,$(wildcard tests/mock/*.c))
 FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 T ?=
 
@@ -138,7 +141,7 @@ fuzz: $(addprefix build/fuzz/,$(FUZZ)) ## fuzz each parser for SECONDS_EACH (20)
 	@tools/devtools/tap fuzz tools/devtools/fuzz run $(SECONDS_EACH) $(if $(T),$(T),$(FUZZ))
 
 .PHONY: flow interop test asan tsan debug
-flow: all ## stories in network namespaces and on loopback, real daemons (T=pattern)
+flow: all $(addprefix $(B)/mock-,$(MOCK)) ## stories in network namespaces and on loopback, real daemons (T=pattern)
 	@tools/devtools/stories tests/flow '$(T)'
 interop: all ## Chromium with the official client, the plugin's Go client, Pion (T=pattern)
 	@tools/devtools/stories tests/interop '$(T)'
@@ -160,6 +163,10 @@ test: ## install what is missing, build, run every test that CI runs
 	@$(MAKE) --no-print-directory -k -j$$(nproc) build-tests >build/build.log 2>&1 || tail -40 build/build.log
 	@$(MAKE) --no-print-directory -k all check asan tsan fuzz flow interop; \
 		status=$$?; tools/devtools/tap-sum || exit 1; exit $$status
+
+$(B)/mock-%: $(B)/tests/mock/%_story.o $(call obj,$(MOCK_SRC)) $(B)/libseal.a $(B)/libsluice.a
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SEAL_LIBS) $(BASE_LIBS)
 
 # --- use ---------------------------------------------------------------------------------------
 API_PORT ?= 8045

@@ -40,6 +40,12 @@ struct ctl {
 	bool greeted;          // CMD_HELLO came
 	bool snapshotting;
 	uint32_t snap_slot, snap_seq;
+	struct {
+		uint32_t seq;
+		int32_t err;
+		uint16_t cmd;
+	} pending[CMD_BATCH]; // acks of this round
+	unsigned n_pending;
 	bool reclaiming, stop;
 	ns_t housekeeping_due, port_tick_due, last_watch;
 	bool warned[PORT_MAX_WORKERS];
@@ -68,6 +74,7 @@ static void drop_peer(struct ctl *c, const char *why)
 	punt_close(&c->punt);
 	c->peer = NULL;
 	c->greeted = c->snapshotting = false;
+	c->n_pending = 0;
 }
 
 // Send or queue; a peer that lets too much pile up is dropped, its successor gets a snapshot.
@@ -83,16 +90,27 @@ static int tell(void *ctl, const void *msg)
 	return err;
 }
 
+// Acks wait until the fan-out lists of their commands are published: acknowledged means in force.
 static void ack(struct ctl *c, const struct ipc_hdr *cmd, int err)
+{
+	c->pending[c->n_pending].seq = cmd->seq;
+	c->pending[c->n_pending].cmd = cmd->type;
+	c->pending[c->n_pending++].err = err;
+	statseg_add(stats(c), err < 0 ? CTR_COMMANDS_REFUSED : CTR_COMMANDS, 1);
+}
+
+static void send_acks(struct ctl *c)
 {
 	struct ipc_ack msg;
 
-	ipc_begin(&msg, EVT_ACK);
-	msg.hdr.seq = cmd->seq;
-	msg.cmd = cmd->type;
-	msg.err = err;
-	statseg_add(stats(c), err < 0 ? CTR_COMMANDS_REFUSED : CTR_COMMANDS, 1);
-	tell(c, &msg);
+	for (unsigned i = 0; i < c->n_pending; i++) {
+		ipc_begin(&msg, EVT_ACK);
+		msg.hdr.seq = c->pending[i].seq;
+		msg.cmd = c->pending[i].cmd;
+		msg.err = c->pending[i].err;
+		tell(c, &msg);
+	}
+	c->n_pending = 0;
 }
 
 static int greet(struct ctl *c)
@@ -363,8 +381,9 @@ int ctl_run(struct ctl *c)
 		if (more)
 			on_punt(c);
 		on_notes(c);
-		go_on_with_snapshot(c);
 		c->reclaiming = model_flush(c->model);
+		send_acks(c);
+		go_on_with_snapshot(c);
 		if (c->peer)
 			watch(c, ipc_chan_fd(c->peer), WATCH_PEER,
 			      EPOLLIN | (ipc_chan_wants_write(c->peer) ? EPOLLOUT : 0), EPOLL_CTL_MOD);

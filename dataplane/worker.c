@@ -163,6 +163,8 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	struct rte_mbuf *rtp[BURST];
 	unsigned n_rtp = 0;
 
+	if (n > 0)
+		mail_drain(w); // a client may answer a command before the round of its mail
 	for (unsigned i = 0; i < n; i++) {
 		struct pkt *pkt = pkt_of(pkts[i]);
 		struct session *s = session_find(w, pkt->sid);
