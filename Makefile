@@ -189,9 +189,10 @@ bench: all $(addprefix $(B)/perf-,$(PERF)) ## cycles per packet and CPU per deli
 .PHONY: format docs size clean help
 format: ## clang-format 14 over all C
 	clang-format-14 -i $$(git ls-files '*.c' '*.h')
-docs: $(B)/sluice-cp ## regenerate docs/config.md and conf/sluice.yaml from the schema
+docs: $(B)/sluice-cp ## regenerate docs/config.md, conf/sluice.yaml and docs/metrics.md
 	$(B)/sluice-cp --print-config-docs > docs/config.md
 	$(B)/sluice-cp --print-config-sample > conf/sluice.yaml
+	tools/devtools/metrics-docs > docs/metrics.md
 size: all ## size by module
 	size -t $(B)/*.a | sort -n
 clean: ## remove build/

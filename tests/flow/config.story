@@ -68,5 +68,9 @@ file "dataplane: {socket: $dir/taken}\n"
 expect "a socket path that is another file is left alone" 71 'dataplane.socket' \
 	env SLUICE_RTC_ICE_ADDRESS_UDP=127.0.0.1 SLUICE_RTC_ICE_PORT_UDP="$(free_port udp)" \
 	"$build/sluice-dp" --config "$dir/f.yaml"
+# shellcheck disable=SC2317 # by export -f
+up_to_date() { tools/devtools/metrics-docs | diff -u docs/metrics.md - && echo same; }
+export -f up_to_date
+expect "docs/metrics.md is what the tables say (else: make docs)" 0 '^same$' bash -c up_to_date
 echo "1..$n"
 exit $failed

@@ -46,6 +46,11 @@ repeated=$(sed -n 's/^# TYPE \([^ ]*\) .*/\1/p' "$dir/metrics" | sort | uniq -d)
 [ -z "$repeated" ] && [ -s "$dir/metrics" ]
 ok $? "no family of /metrics is there twice"
 missing=0
+while read -r name; do
+	grep -qF "| \`$name\` |" docs/metrics.md || { echo "# not in docs/metrics.md: $name"; missing=1; }
+done < <(sed -n 's/^# TYPE \([^ ]*\) .*/\1/p' "$dir/metrics" | grep -v '^sluice_dp_drops_total$')
+ok $missing "docs/metrics.md explains every family"
+missing=0
 while read -r reason; do
 	grep -q "^sluice_dp_drops_total{.*reason=\"$reason\"" "$dir/metrics" || { echo "# no reason $reason"; missing=1; }
 done < <(sed -n 's/^DROP([A-Z0-9_]*, "\([a-z0-9_]*\)".*/\1/p' lib/ipc/counters.def)
