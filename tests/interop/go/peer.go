@@ -299,6 +299,9 @@ func (peer *Peer) Unmute() error {
 	if peer.sender, err = peer.PC.AddTrack(track); err != nil {
 		return err
 	}
+	for len(peer.answered) > 0 { // of earlier offers
+		<-peer.answered
+	}
 	if err := peer.offer(); err != nil {
 		return err
 	}
