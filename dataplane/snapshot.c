@@ -19,11 +19,12 @@ static size_t on_path(struct m_session *s, const struct note *note, struct ipc_p
 {
 	s->has_path = note->path.key.family != 0;
 	s->path = note->path.key;
+	if (!s->has_path)
+		return 0; // its loss is told by EVT_LIVENESS
 	ipc_begin(ev, EVT_PATH);
 	ev->sid = s->sid;
 	ev->nominated = note->path.nominated;
-	if (s->has_path)
-		addr_of_key(&ev->remote, &ev->local, &s->path);
+	addr_of_key(&ev->remote, &ev->local, &s->path);
 	return sizeof(*ev);
 }
 

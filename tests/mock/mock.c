@@ -44,7 +44,8 @@ void mock_counters(struct mock_dp *d)
 {
 	for (unsigned i = 1; i < N_COUNTERS; i++)
 		if (statseg_sum(d->stats, i))
-			printf("# %s %llu\n", counter_info(i)->name, (unsigned long long)statseg_sum(d->stats, i));
+			printf("# %s %llu\n", counter_info(i)->name,
+			       (unsigned long long)statseg_sum(d->stats, i));
 	fflush(stdout);
 }
 

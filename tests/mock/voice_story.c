@@ -163,8 +163,8 @@ static void test_mute(struct call *c)
 	mock_ok(mock_hear(&c->peer[1], 1, 1000) == 1 && s->top == top + 1,
 		"R11: after unmute the sequence goes on");
 	mock_ok(s->last_marker == 1 && s->last_ts == c->peer[0].ts - 960,
-		"with the marker and the time that passed (marker %u, %d ticks off)",
-		s->last_marker, (int)(s->last_ts - (c->peer[0].ts - 960)));
+		"with the marker and the time that passed (marker %u, %d ticks off)", s->last_marker,
+		(int)(s->last_ts - (c->peer[0].ts - 960)));
 	for (unsigned i = 2; i < N_PEERS; i++)
 		mock_hear(&c->peer[i], 1, 1000);
 }
