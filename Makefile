@@ -34,7 +34,7 @@ XDP_LIBS = -lbpf -lxdp
 CP_LIBS = -lwebsockets -luv -lhiredis -llmdb -ljansson -lcrypt -lz -lseccomp $(PEER_LIBS)
 
 # Extra flags by folder.
-flags_dataplane = $(DPDK_CFLAGS)
+flags_dataplane = $(DPDK_CFLAGS) -DBPF_OBJECT='"$(B)/dataplane/xdp/media_filter.bpf.o"'
 flags_controlplane =
 flags_tests/unit/dataplane = $(DPDK_CFLAGS)
 flags_tests/perf = $(DPDK_CFLAGS)
@@ -76,7 +76,8 @@ $(B)/%.bpf.o: %.bpf.c
 	$(call say,BPF)
 	$(Q)$(CLANG) -O2 -g -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
 
-$(B)/sluice-dp: $(call obj,dataplane/main.c) $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a | $(BPF_OBJ)
+$(B)/dataplane/xdp_filter.o: $(BPF_OBJ)
+$(B)/sluice-dp: $(call obj,dataplane/main.c) $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
 $(B)/sluice-cp: $(call obj,controlplane/main.c) $(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a

@@ -24,8 +24,6 @@
 #define POOL_CACHE 256
 #define MIN_STREAMS 1024
 
-#pragma weak port_ethdev_open // a build without it serves kernel sockets only
-
 static_assert(RTE_PKTMBUF_HEADROOM >= PORT_HEADROOM);
 
 static bool is_socket_port(const char *spec)
