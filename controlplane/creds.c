@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "controlplane/json.h"
+#include "controlplane/credval.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
@@ -132,54 +132,20 @@ static int remember_token(struct creds *c, struct str client, const char *hash, 
 	return 0;
 }
 
-// --- values ------------------------------------------------------------------------------------------
-static void write_cred(struct wbuf *w, const struct creds *c, const struct cred *cred)
-{
-	wbuf_printf(w, "{\"hash\":");
-	json_write_str(w, str_of(cred->hash));
-	wbuf_printf(w, ",\"created\":%lld,\"node\":", (long long)cred->created);
-	json_write_str(w, str_of(c->node ? c->node : ""));
-	wbuf_printf(w, "}");
-}
-
-static bool read_cred(struct str value, struct json_doc **doc, struct str *hash, int64_t *created)
-{
-	*doc = json_doc_parse(value);
-	if (*doc != NULL && json_doc_str(*doc, "hash", hash) && hash->len == 60 && hash->p[0] == '$' &&
-	    json_doc_int(*doc, "created", created))
-		return true;
-	json_doc_free(*doc);
-	return false;
-}
-
-static bool is_token_hash(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
-			return false;
-	return s.len == CREDS_TOKEN_HASH_LEN;
-}
-
 // --- the store ---------------------------------------------------------------------------------------
 static void write_token(struct creds *c, const struct token *t)
 {
-	char key[512], value[768];
-	struct wbuf w = wbuf_of(value, sizeof(value));
+	char key[512], value[CREDVAL_MAX];
 	int64_t left = t->expires - time(NULL);
+	size_t len = credval_write_token(value, str_of(t->client), t->expires);
 
-	if (left <= 0)
+	if (left <= 0 || len == 0)
 		return;
-	wbuf_printf(&w, "{\"client\":");
-	json_write_str(&w, str_of(t->client));
-	wbuf_printf(&w, ",\"expires\":%lld}", (long long)t->expires);
-	if (w.full)
-		return;
-	store_set(c->store, make_key(key, sizeof(key), TOKEN_PREFIX, t->hash),
-		  (struct str){value, wbuf_len(&w)}, (uint32_t)left, NULL, NULL);
-	w = wbuf_of(value, sizeof(value));
-	wbuf_printf(&w, "{\"token\":\"%s\"}", t->hash);
-	store_set(c->store, make_key(key, sizeof(key), BEARER_PREFIX, t->client),
-		  (struct str){value, wbuf_len(&w)}, (uint32_t)left, NULL, NULL);
+	store_set(c->store, make_key(key, sizeof(key), TOKEN_PREFIX, t->hash), (struct str){value, len},
+		  (uint32_t)left, NULL, NULL);
+	len = credval_write_bearer(value, t->hash);
+	store_set(c->store, make_key(key, sizeof(key), BEARER_PREFIX, t->client), (struct str){value, len},
+		  (uint32_t)left, NULL, NULL);
 }
 
 static void delete_token(struct creds *c, const char *client, const char *hash)
@@ -204,33 +170,28 @@ static void lose(struct creds *c, struct str client)
 static void on_cred(void *arg, struct str key, struct str value)
 {
 	struct creds *c = arg;
-	struct str client = str_skip(key, sizeof(CRED_PREFIX) - 1), hash;
-	struct json_doc *doc;
-	int64_t created;
+	struct str client = str_skip(key, sizeof(CRED_PREFIX) - 1);
+	struct credval v;
 
-	if (client.len == 0 || client.len > 250)
+	if (client.len == 0 || client.len > CREDVAL_MAX_CLIENT)
 		return;
-	if (!read_cred(value, &doc, &hash, &created)) {
+	if (credval_read(value, &v))
+		remember(c, client, str_of(v.hash), v.created);
+	else
 		log_warn("store: %.*s: not a credential, ignored", STR_ARG(key));
-		return;
-	}
-	remember(c, client, hash, created);
-	json_doc_free(doc);
 }
 
 static void on_token_found(void *arg, struct str key, struct str value)
 {
 	struct creds *c = arg;
-	struct str hash = str_skip(key, sizeof(TOKEN_PREFIX) - 1), client;
+	struct str hash = str_skip(key, sizeof(TOKEN_PREFIX) - 1);
+	struct credval_token t;
 	char text[CREDS_TOKEN_HASH_LEN + 1];
-	struct json_doc *doc = json_doc_parse(value);
-	int64_t expires;
 
-	if (doc != NULL && is_token_hash(hash) && json_doc_str(doc, "client", &client) && client.len > 0 &&
-	    client.len <= 250 && json_doc_int(doc, "expires", &expires) && expires > time(NULL) &&
-	    map_find(c->clients, client) && str_copy(hash, text, sizeof(text)) && !map_find(c->tokens, hash))
-		(void)!remember_token(c, client, text, expires);
-	json_doc_free(doc);
+	if (credval_is_token_hash(hash) && str_copy(hash, text, sizeof(text)) &&
+	    credval_read_token(value, &t) && t.expires > time(NULL) &&
+	    map_find(c->clients, str_of(t.client)) && !map_find(c->tokens, hash))
+		(void)!remember_token(c, str_of(t.client), text, t.expires);
 }
 
 static void on_tokens_scanned(void *arg, int rc, struct str)
@@ -286,13 +247,12 @@ static void write_all(struct creds *c)
 	char key[512], name[256];
 
 	for (size_t cursor = 0; (cred = map_next(c->clients, &cursor, &client)) != NULL;) {
-		char value[512];
-		struct wbuf w = wbuf_of(value, sizeof(value));
+		char value[CREDVAL_MAX];
+		size_t len = credval_write(value, cred->hash, cred->created, c->node);
 
-		write_cred(&w, c, cred);
-		if (!w.full && str_copy(client, name, sizeof(name)))
+		if (len > 0 && str_copy(client, name, sizeof(name)))
 			store_put(c->store, make_key(key, sizeof(key), CRED_PREFIX, name),
-				  (struct str){value, wbuf_len(&w)}, 0, NULL, NULL);
+				  (struct str){value, len}, 0, NULL, NULL);
 	}
 	for (size_t cursor = 0; (t = map_next(c->tokens, &cursor, NULL)) != NULL;)
 		write_token(c, t);
@@ -364,18 +324,13 @@ static void call_done(struct call *call, int rc)
 static void on_got(void *arg, int rc, struct str value)
 {
 	struct call *call = arg;
-	struct json_doc *doc;
-	struct str hash;
-	int64_t created;
+	struct credval v;
 
-	if (rc == 0) {
-		if (!read_cred(value, &doc, &hash, &created)) {
-			log_warn("store: credential of %s is not readable", call->client);
-			call_done(call, -EIO);
-			return;
-		}
-		remember(call->creds, str_of(call->client), hash, created);
-		json_doc_free(doc);
+	if (rc == 0 && credval_read(value, &v)) {
+		remember(call->creds, str_of(call->client), str_of(v.hash), v.created);
+	} else if (rc == 0) {
+		log_warn("store: credential of %s is not readable", call->client);
+		rc = -EIO;
 	}
 	call_done(call, rc);
 }
@@ -411,19 +366,17 @@ static void on_put(void *arg, int rc, struct str)
 
 void creds_put(struct creds *c, const char *client, const char *hash, creds_done_fn done, void *arg)
 {
-	struct cred cred = {.created = time(NULL)};
-	char key[512], value[512];
-	struct wbuf w = wbuf_of(value, sizeof(value));
-	struct call *call = call_new(c, client, done, arg);
+	char key[512], value[CREDVAL_MAX];
+	size_t len = credval_write(value, hash, time(NULL), c->node);
+	struct call *call = len > 0 ? call_new(c, client, done, arg) : NULL;
 
-	if (call == NULL || !str_copy(str_of(hash), cred.hash, sizeof(cred.hash))) {
+	if (call == NULL) {
 		done(arg, -ENOBUFS);
 		return;
 	}
-	memcpy(call->hash, cred.hash, sizeof(call->hash));
-	write_cred(&w, c, &cred);
-	store_put(c->store, make_key(key, sizeof(key), CRED_PREFIX, client),
-		  (struct str){value, wbuf_len(&w)}, 0, on_put, call);
+	str_copy(str_of(hash), call->hash, sizeof(call->hash));
+	store_put(c->store, make_key(key, sizeof(key), CRED_PREFIX, client), (struct str){value, len}, 0,
+		  on_put, call);
 }
 
 static void on_del(void *arg, int rc, struct str)
@@ -457,15 +410,11 @@ void creds_remove(struct creds *c, const char *client, creds_done_fn done, void 
 static void on_old_bearer(void *arg, int rc, struct str value)
 {
 	struct call *call = arg;
-	struct json_doc *doc = rc == 0 ? json_doc_parse(value) : NULL;
 	char key[512], old[CREDS_TOKEN_HASH_LEN + 1];
 	struct token *t = map_find(call->creds->bearers, str_of(call->client));
-	struct str hash;
 
-	if (doc != NULL && json_doc_str(doc, "token", &hash) && is_token_hash(hash) &&
-	    str_copy(hash, old, sizeof(old)) && (t == NULL || strcmp(old, t->hash) != 0))
+	if (rc == 0 && credval_read_bearer(value, old) && (t == NULL || strcmp(old, t->hash) != 0))
 		store_del(call->creds->store, make_key(key, sizeof(key), TOKEN_PREFIX, old), NULL, NULL);
-	json_doc_free(doc);
 	if (t != NULL)
 		write_token(call->creds, t);
 	call_free(call);
@@ -508,22 +457,16 @@ static void answer_from_memory(struct creds *c, const char *hash,
 static void on_got_token(void *arg, int rc, struct str value)
 {
 	struct call *call = arg;
-	struct creds *c = call->creds;
-	void (*done)(void *arg, int rc, struct str client) = call->token_done;
-	void *done_arg = call->arg;
-	struct json_doc *doc = rc == 0 ? json_doc_parse(value) : NULL;
-	struct str client = STR_NONE;
-	int64_t expires = 0;
+	struct credval_token t = {};
 
-	if (rc == 0 && (!json_doc_str(doc, "client", &client) || !json_doc_int(doc, "expires", &expires)))
+	if (rc == 0 && !credval_read_token(value, &t))
 		rc = -ENOENT;
-	if (rc == 0 && expires <= time(NULL))
+	if (rc == 0 && t.expires <= time(NULL))
 		rc = -ESTALE;
 	if (rc == 0 || rc == -ESTALE || rc == -ENOENT)
-		done(done_arg, rc, client);
+		call->token_done(call->arg, rc, str_of(t.client));
 	else // away: what we know is better than nothing
-		answer_from_memory(c, call->client, done, done_arg);
-	json_doc_free(doc);
+		answer_from_memory(call->creds, call->client, call->token_done, call->arg);
 	call_free(call);
 }
 

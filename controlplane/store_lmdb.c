@@ -63,7 +63,8 @@ static bool append(struct store_op *op, const void *p, size_t len)
 		op->result = grown;
 		op->result_cap = cap;
 	}
-	memcpy(op->result + op->result_len, p, len);
+	if (len > 0)
+		memcpy(op->result + op->result_len, p, len);
 	op->result_len += len;
 	return true;
 }
