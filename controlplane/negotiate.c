@@ -193,7 +193,10 @@ void offer_settle(struct negotiate *n, ns_t now)
 	n->pending = false;
 	if (n->lock == LOCK_SERVER)
 		n->lock = LOCK_FREE;
-	n->hold_until = now + negotiate_coalesce(n);
+	// A client that was refused meanwhile asks again after 50 or 100 ms and a round trip: let it in first,
+	// or somebody who wants to unmute starves among the offers of a call that everybody joins.
+	n->hold_until = now + negotiate_coalesce(n) * (n->client_waits ? 5 : 1);
+	n->client_waits = false;
 	n->offer_at = NS_NEVER;
 	offer_soon(n, now);
 	n->version++;
@@ -238,7 +241,8 @@ static void lock_expire(struct negotiate *n, ns_t now)
 {
 	if (n->lock == LOCK_CLIENT && now >= n->lock_until) {
 		n->lock = LOCK_FREE;
-		n->stats.leases_expired++;
+		n->stats.leases_expired += !n->lock_assumed;
+		n->lock_assumed = false;
 	}
 }
 
@@ -275,10 +279,13 @@ ns_t negotiate_next_due(const struct negotiate *n)
 bool negotiate_lock(struct negotiate *n, ns_t now)
 {
 	lock_expire(n, now);
-	if (n->lock != LOCK_FREE) {
+	if (n->lock != LOCK_FREE && !n->lock_assumed) {
 		n->stats.locks_refused++;
+		n->client_waits = n->lock == LOCK_SERVER;
 		return false;
 	}
+	n->client_waits = n->lock_assumed = false;
+	n->hold_until = now; // it has had its turn
 	n->lock = LOCK_CLIENT;
 	n->lock_until = now + negotiate_lock_lease(n);
 	return true;
@@ -291,6 +298,7 @@ void negotiate_unlock(struct negotiate *n, ns_t now)
 		return;
 	}
 	n->lock = LOCK_FREE;
+	n->lock_assumed = false;
 	negotiate_tick(n, now); // what waited for the lock goes before the client's next request
 }
 
@@ -394,5 +402,11 @@ void negotiate_load_done(struct negotiate *n, ns_t now)
 	TAILQ_EACH_SAFE (l, &n->legs, link, next)
 		if (!l->confirmed)
 			leg_forget(n, l, now);
+	// The client may have got the lock from the process that died, and not know better than to offer.
+	if (n->established) {
+		n->lock = LOCK_CLIENT;
+		n->lock_assumed = true;
+		n->lock_until = now + 2 * NS_PER_S;
+	}
 	offer_soon(n, now);
 }

@@ -271,7 +271,8 @@ size_t negotiate_save_size(const struct negotiate *);
 uint32_t negotiate_version(const struct negotiate *);
 
 // Restore. Legs in it count as up and are not reported by ops.leg_up (see negotiate_each_leg); each must be
-// wanted again before negotiate_load_done, which takes down (ops.leg_down) those that are not.
+// wanted again before negotiate_load_done, which takes down (ops.leg_down) those that are not. The client may
+// have been given the lock before the restart: for 2 s it counts as holding it, unless it asks for it or frees it.
 //
 // returns: NULL + EBADMSG (damaged), ENOTSUP (another version of the form), ENOMEM
 struct negotiate *negotiate_load(const struct negotiate_conf *, const struct negotiate_ops *, void *arg,

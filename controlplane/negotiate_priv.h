@@ -101,6 +101,8 @@ struct negotiate {
 	bool restarting; // the next offer carries new credentials
 	bool reassert;   // an offer was superseded: its late answer means the peer applied old credentials
 	enum lock_owner lock;
+	bool lock_assumed; // after negotiate_load: the client may hold it, unless it asks for it
+	bool client_waits; // was refused while the server held it
 	ns_t lock_until;   // LOCK_CLIENT
 	ns_t answer_until; // pending
 	ns_t offer_at;     // NS_NEVER: nothing to look at

@@ -13,11 +13,11 @@ enum { PEER_LINES = 160, PEER_TEXT = 256 * 1024 };
 
 struct peer_line {
 	char mid[17];
-	int kind; // enum sdp_kind
-	bool sends;     // a track of the peer's is on it
+	int kind;   // enum sdp_kind
+	bool sends; // a track of the peer's is on it
 	bool rejected;
-	bool agreed;    // not only in an offer of its own that is pending
-	uint32_t ssrc;  // that we announced, 0: none
+	bool agreed;   // not only in an offer of its own that is pending
+	uint32_t ssrc; // that we announced, 0: none
 	char track[128];
 };
 
@@ -25,8 +25,8 @@ struct peer {
 	bool polite, locks;
 	struct peer_line lines[PEER_LINES];
 	unsigned n_lines;
-	bool offering;      // have-local-offer
-	bool need_offer;    // negotiationneeded
+	bool offering;   // have-local-offer
+	bool need_offer; // negotiationneeded
 	bool has_lock, wants_lock;
 	unsigned n_answered; // offers of its own
 	unsigned version;
@@ -99,7 +99,8 @@ static void peer_remove_audio(struct peer *p)
 
 static void peer_write(struct peer *p, struct wbuf *w, const struct sdp *offer)
 {
-	static const struct sdp_codec_out opus = {"opus", "minptime=10;useinbandfec=1", 48000, 111, 2, SDP_FB_TWCC};
+	static const struct sdp_codec_out opus = {"opus",     "minptime=10;useinbandfec=1", 48000, 111, 2,
+						  SDP_FB_TWCC};
 	static const struct sdp_ext_out exts[] = {
 		{"urn:ietf:params:rtp-hdrext:ssrc-audio-level", 1},
 		{"urn:ietf:params:rtp-hdrext:sdes:mid", 2},
@@ -111,8 +112,11 @@ static void peer_write(struct peer *p, struct wbuf *w, const struct sdp *offer)
 	for (unsigned i = 0; i < p->n_lines; i++)
 		if (!p->lines[i].rejected)
 			mids[n_mids++] = str_of(p->lines[i].mid);
-	sdp_write_session(w, &(struct sdp_session_out){.origin_id = 1, .origin_version = ++p->version,
-						       .fingerprint = &fp, .bundle = mids, .n_bundle = n_mids});
+	sdp_write_session(w, &(struct sdp_session_out){.origin_id = 1,
+						       .origin_version = ++p->version,
+						       .fingerprint = &fp,
+						       .bundle = mids,
+						       .n_bundle = n_mids});
 	for (unsigned i = 0; i < p->n_lines; i++) {
 		const struct peer_line *l = &p->lines[i];
 		int offered = offer ? offer->media[i].dir : SDP_SENDRECV;
@@ -155,8 +159,8 @@ static void peer_note(struct peer *p, const struct peer_line *l)
 		if (p->seen[i].ssrc != l->ssrc)
 			continue;
 		if (strcmp(p->seen[i].mid, l->mid) != 0 || strcmp(p->seen[i].track, l->track) != 0)
-			peer_bad(p, "ssrc %u moved from %s %s to %s %s", l->ssrc, p->seen[i].mid, p->seen[i].track,
-				 l->mid, l->track);
+			peer_bad(p, "ssrc %u moved from %s %s to %s %s", l->ssrc, p->seen[i].mid,
+				 p->seen[i].track, l->mid, l->track);
 		return;
 	}
 	if (p->n_seen == 4096)
@@ -190,8 +194,9 @@ static void peer_judge(struct peer *p, const struct sdp *d, bool is_offer)
 		if (m->kind == SDP_AUDIO && !m->rtcp_mux)
 			peer_bad(p, "line %u: no rtcp-mux", i);
 		for (unsigned k = 0; k < n; k++) {
-			if (uri_of[exts[k].id] && (uri_len[exts[k].id] != exts[k].uri.len ||
-						   memcmp(uri_of[exts[k].id], exts[k].uri.p, exts[k].uri.len)))
+			if (uri_of[exts[k].id] &&
+			    (uri_len[exts[k].id] != exts[k].uri.len ||
+			     memcmp(uri_of[exts[k].id], exts[k].uri.p, exts[k].uri.len)))
 				peer_bad(p, "extension id %u collides", exts[k].id);
 			uri_of[exts[k].id] = exts[k].uri.p;
 			uri_len[exts[k].id] = exts[k].uri.len;

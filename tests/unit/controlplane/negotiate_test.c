@@ -94,8 +94,14 @@ static void on_upstream(void *arg, const struct negotiate_upstream *u)
 	struct fx *f = arg;
 	struct up *o = &f->upstream[f->n_upstream++ % 16];
 
-	*o = (struct up){.active = u->active, .is_new = u->is_new, .n_ssrcs = u->n_ssrcs, .n_codecs = u->n_codecs,
-			 .n_rids = u->n_rids, .ssrc = u->ssrc[0], .rtx_ssrc = u->rtx_ssrc[0], .kind = u->kind,
+	*o = (struct up){.active = u->active,
+			 .is_new = u->is_new,
+			 .n_ssrcs = u->n_ssrcs,
+			 .n_codecs = u->n_codecs,
+			 .n_rids = u->n_rids,
+			 .ssrc = u->ssrc[0],
+			 .rtx_ssrc = u->rtx_ssrc[0],
+			 .kind = u->kind,
 			 .fb = u->codec[0].fb};
 	str_copy(u->mid, o->mid, sizeof(o->mid));
 	str_copy(u->stream_id, o->stream, sizeof(o->stream));
@@ -205,8 +211,11 @@ static int want(struct fx *f, uint32_t sid, uint16_t track, enum negotiate_type 
 
 	snprintf(id, sizeof(id), "sender%u", sid);
 	return negotiate_want(f->n,
-			      &(struct negotiate_want){.key = {sid, track}, .type = type, .codec = codec,
-						       .session_id = str_of(id), .track_suffix = STR("abcd1234")},
+			      &(struct negotiate_want){.key = {sid, track},
+						       .type = type,
+						       .codec = codec,
+						       .session_id = str_of(id),
+						       .track_suffix = STR("abcd1234")},
 			      f->now);
 }
 
@@ -319,11 +328,13 @@ static void first_offer(void)
 		CHECK_EQ(f->n_answers, 1);
 		CHECK_EQ(f->n_transport, 1);
 		CHECK(f->has_data);
-		CHECK(has(f, "a=ice-lite\r\n") && has(f, "a=setup:passive\r\n") && has(f, "a=group:BUNDLE 0\r\n"));
+		CHECK(has(f, "a=ice-lite\r\n") && has(f, "a=setup:passive\r\n") &&
+		      has(f, "a=group:BUNDLE 0\r\n"));
 		CHECK(has(f, "a=candidate:") && has(f, " 192.0.2.1 8443 typ host\r\n"));
 		CHECK(has(f, " 2001:db8::1 8443 typ host\r\n") && has(f, "a=end-of-candidates\r\n"));
 		CHECK(has(f, "a=ice-ufrag:localufraglocalu\r\n") && has(f, "a=sctp-port:5000\r\n"));
-		CHECK(has(f, "a=max-message-size:262144\r\n") && has(f, "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"));
+		CHECK(has(f, "a=max-message-size:262144\r\n") &&
+		      has(f, "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"));
 		CHECK_EQ(negotiate_next_due(f->n), NS_NEVER);
 		fx_free(f);
 	}
@@ -402,7 +413,8 @@ static void firefox_and_pion_mic(void)
 
 static void video_off(void)
 {
-	static const char *const samples[] = {"chromium-simulcast", "chromium-screen", "chromium-av1-twin", "pion-video"};
+	static const char *const samples[] = {"chromium-simulcast", "chromium-screen", "chromium-av1-twin",
+					      "pion-video"};
 
 	for (unsigned i = 0; i < 4; i++) {
 		struct fx *f = fx_new();
@@ -426,7 +438,8 @@ static void video_on(void)
 	CHECK_EQ(offer_sample(f, "chromium-simulcast"), 0);
 	s = section(f, 2);
 	CHECK(strstr(s, "m=video 9 UDP/TLS/RTP/SAVPF 96 97 45 46\r\n") && strstr(s, "a=recvonly\r\n"));
-	CHECK(strstr(s, "a=rid:l recv\r\n") && strstr(s, "a=rid:h recv\r\n") && strstr(s, "a=simulcast:recv l;h\r\n"));
+	CHECK(strstr(s, "a=rid:l recv\r\n") && strstr(s, "a=rid:h recv\r\n") &&
+	      strstr(s, "a=simulcast:recv l;h\r\n"));
 	CHECK(strstr(s, "a=fmtp:97 apt=96\r\n") != NULL);
 	CHECK_EQ(f->n_upstream, 2);
 	CHECK_EQ(f->upstream[1].kind, KIND_VIDEO);
@@ -460,10 +473,18 @@ static void video_on(void)
 
 static void malformed_offers(void)
 {
-	static const char *const samples[] = {"bad-simulcast-empty-alternative", "bad-simulcast-no-list",
-					      "bad-simulcast-draft", "bad-rid-no-direction", "bad-rid-empty",
-					      "bad-rid-twice", "bad-mid-twice", "bad-no-mid", "bad-fingerprint",
-					      "bad-nul", "bad-mline", "bad-version"};
+	static const char *const samples[] = {"bad-simulcast-empty-alternative",
+					      "bad-simulcast-no-list",
+					      "bad-simulcast-draft",
+					      "bad-rid-no-direction",
+					      "bad-rid-empty",
+					      "bad-rid-twice",
+					      "bad-mid-twice",
+					      "bad-no-mid",
+					      "bad-fingerprint",
+					      "bad-nul",
+					      "bad-mline",
+					      "bad-version"};
 	struct fx *f = fx_new();
 	const char *why;
 
@@ -500,7 +521,8 @@ static void too_many_lines(void)
 	for (unsigned n = 60; n <= 200; n += 140) {
 		size_t len = (size_t)sprintf(text, "v=0\r\n");
 		for (unsigned i = 0; i < n; i++)
-			len += (size_t)sprintf(text + len, "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:%u\r\n", i);
+			len += (size_t)sprintf(text + len, "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:%u\r\n",
+					       i);
 		CHECK_EQ(negotiate_remote_offer(f->n, (struct str){text, len}, f->now, &why), -E2BIG);
 		CHECK_STR(why, "too many m-lines");
 	}
@@ -556,7 +578,8 @@ static void peer_restarts_ice(void)
 	CHECK_EQ(offer(f, str_of(edit(sample("chromium-dc"), "a=ice-ufrag:EsAw", "a=ice-ufrag:NewOne"))), 0);
 	CHECK_EQ(f->n_restart, 1);
 	CHECK_STR(f->ufrag, "NewOne");
-	CHECK(has(f, "a=ice-ufrag:otherufragotheru\r\n") && has(f, "a=ice-pwd:otherpasswordotherpasswordotherp\r\n"));
+	CHECK(has(f, "a=ice-ufrag:otherufragotheru\r\n") &&
+	      has(f, "a=ice-pwd:otherpasswordotherpasswordotherp\r\n"));
 	fx_free(f);
 }
 
@@ -770,6 +793,43 @@ static void lock_order(void)
 	negotiate_unlock(f->n, f->now);
 	pass(f, 100 * NS_PER_MS);
 	CHECK_EQ(f->n_offers, 2);
+	CHECK_EQ(peer_answers(f, &peer), 0);
+	fx_done(f, &peer);
+}
+
+static void lock_turn(void)
+{
+	struct fx *f = fx_joined(&peer);
+
+	// A call that everybody joins: there is always something to offer. A client 300 ms away asks once while
+	// the server holds the lock, and again 350 ms after that.
+	for (unsigned i = 1; i <= 3; i++) {
+		CHECK_EQ(want_voice(f, i), 0);
+		pass(f, NS_PER_S);
+		CHECK_EQ(f->n_offers, i);
+		CHECK(!negotiate_lock(f->n, f->now));
+		CHECK_EQ(want_voice(f, 100 + i), 0);
+		CHECK_EQ(peer_answers(f, &peer), 0);
+		pass(f, 350 * NS_PER_MS);
+		CHECK_EQ(f->n_offers, i);
+		CHECK(negotiate_lock(f->n, f->now));
+		negotiate_unlock(f->n, f->now);
+		CHECK_EQ(f->n_offers, i + 1); // the wait ends with the client's turn
+		CHECK_EQ(peer_answers(f, &peer), 0);
+		pass(f, NS_PER_S);
+		f->n_offers = i;
+	}
+	// One that never comes back delays an offer by 600 ms, once.
+	CHECK_EQ(want_voice(f, 7), 0);
+	pass(f, NS_PER_S);
+	CHECK(!negotiate_lock(f->n, f->now));
+	CHECK_EQ(want_voice(f, 8), 0);
+	f->n_offers = 0;
+	CHECK_EQ(peer_answers(f, &peer), 0);
+	pass(f, 590 * NS_PER_MS);
+	CHECK_EQ(f->n_offers, 0);
+	pass(f, 20 * NS_PER_MS);
+	CHECK_EQ(f->n_offers, 1);
 	CHECK_EQ(peer_answers(f, &peer), 0);
 	fx_done(f, &peer);
 }
@@ -1069,6 +1129,9 @@ static void saved(void)
 		CHECK_EQ(want_voice(f, i), 0); // 1 left meanwhile, 5 and 6 are new
 	negotiate_load_done(f->n, f->now);
 	CHECK_EQ(f->n_leg_down, 1);
+	CHECK(negotiate_lock(f->n, f->now)); // who asks does not hold it
+	negotiate_unlock(f->n, f->now);
+
 	CHECK_EQ(f->n_up, 3);
 	negotiate_ready(f->n, true, f->now);
 	pass(f, NS_PER_S);
@@ -1076,6 +1139,33 @@ static void saved(void)
 	CHECK_EQ(peer_answers(f, &peer), 0);
 	CHECK_EQ(f->n_up, 5);
 	CHECK(negotiate_settled(f->n));
+	fx_done(f, &peer);
+}
+
+static void saved_locked(void)
+{
+	struct fx *f = fx_joined(&peer);
+	uint8_t buf[4096];
+	int len;
+
+	// The client got the lock from the process that died, and its offer is under way.
+	CHECK(negotiate_lock(f->n, f->now));
+	len = negotiate_save(f->n, buf, sizeof(buf));
+	CHECK_OR_RETURN(len > 0);
+	negotiate_free(f->n);
+	f->n = negotiate_load(&f->conf, &ops, f, buf, (size_t)len);
+	CHECK_OR_RETURN(f->n != NULL);
+	CHECK_EQ(want_voice(f, 1), 0);
+	negotiate_load_done(f->n, f->now);
+	negotiate_ready(f->n, true, f->now);
+	pass(f, NS_PER_S);
+	CHECK_EQ(f->n_offers, 0);
+	peer_add_audio(&peer);
+	CHECK_EQ(peer_offers(f, &peer), 0);
+	negotiate_unlock(f->n, f->now);
+	CHECK_EQ(f->n_offers, 1);
+	CHECK_EQ(peer_answers(f, &peer), 0);
+	CHECK_EQ(f->n_up, 1);
 	fx_done(f, &peer);
 }
 
@@ -1164,7 +1254,8 @@ static void to_server(struct world *w, enum msg_type type, const char *text, siz
 	// Pion has no way back from an offer of its own: its descriptions travel on a channel that loses none.
 	if (text && type == MSG_ANSWER && (unsigned)rand() % 100 < w->loss)
 		return;
-	if (text && type == MSG_OFFER && w->p->polite && w->p->n_answered > 0 && (unsigned)rand() % 100 < w->loss)
+	if (text && type == MSG_OFFER && w->p->polite && w->p->n_answered > 0 &&
+	    (unsigned)rand() % 100 < w->loss)
 		return;
 	if (l->up_tail != l->up_head && l->up[(l->up_tail - 1) % 512].at > at)
 		at = l->up[(l->up_tail - 1) % 512].at;
@@ -1176,7 +1267,8 @@ static void to_peer(struct world *w, enum msg_type type, const char *text, size_
 	ns_t at = w->f->now + (5 + rand() % 60) * NS_PER_MS;
 	struct link *l = &w->link;
 
-	if (text && (type == MSG_OFFER || w->p->polite) && w->p->n_answered > 0 && (unsigned)rand() % 100 < w->loss)
+	if (text && (type == MSG_OFFER || w->p->polite) && w->p->n_answered > 0 &&
+	    (unsigned)rand() % 100 < w->loss)
 		return;
 	if (l->down_tail != l->down_head && l->down[(l->down_tail - 1) % 512].at > at)
 		at = l->down[(l->down_tail - 1) % 512].at;
@@ -1257,6 +1349,8 @@ static void world_peer(struct world *w, struct msg *m)
 	case MSG_OFFER:
 		if (peer_on_offer(p, (struct str){m->text, m->len}, &a))
 			to_server(w, MSG_ANSWER, buf, wbuf_len(&a));
+		if (p->need_offer && !p->wants_lock) // rolled back: again, with the lock
+			w->lock_retry = w->f->now;
 		break;
 	case MSG_ANSWER:
 		peer_on_answer(p, (struct str){m->text, m->len});
@@ -1274,6 +1368,7 @@ static void world_peer(struct world *w, struct msg *m)
 			break;
 		if (rand() % 20 == 0) { // found nothing to do: the lock leaks
 			p->has_lock = false;
+			w->lock_retry = w->f->now + NS_PER_S;
 			break;
 		}
 		peer_send_offer(w);
@@ -1372,7 +1467,8 @@ static void world_compare(struct world *w)
 		n_active += w->p->lines[i].kind == SDP_AUDIO && w->p->lines[i].sends;
 	unsigned n[2] = {};
 	negotiate_each_upstream(w->f->n, count_upstream, n);
-	CHECK_EQ(n[1], n_active);
+	if (!w->p->offering) // else its last offer or our answer was lost, and it has no time-out of its own
+		CHECK_EQ(n[1], n_active);
 }
 
 static void world_save_and_load(struct world *w)
@@ -1413,12 +1509,14 @@ static void rounds(bool polite, bool locks, unsigned n_rounds, bool restarts)
 		w->loss = 0;
 		do // calm: until both are done, with room for a lease and time-outs
 			world_step(w);
-		while (++steps < 12000 && (steps < 3000 || !negotiate_settled(w->f->n) || peer.offering || peer.need_offer));
+		while (++steps < 12000 &&
+		       (steps < 3000 || !negotiate_settled(w->f->n) || peer.offering || peer.need_offer));
 		world_compare(w);
 		if (peer.n_bad)
 			check_note(__FILE__, __LINE__, "round %u (loss %u): %s", round, w->loss, peer.why);
 		CHECK_EQ(peer.n_bad, 0);
 		CHECK_EQ(w->f->n_bad, 0);
+		CHECK_EQ(peer.n_lost, 0); // no offer of ours met one of a peer that cannot roll back
 		CHECK(stats(w->f).offers_out > 0);
 		for (; w->link.up_head != w->link.up_tail; w->link.up_head++)
 			free(w->link.up[w->link.up_head % 512].text);
@@ -1457,7 +1555,8 @@ CU_TestInfo negotiate_tests[] = {
 	{"payload types and extension ids are the peer's", firefox_and_pion_mic},
 	{"video lines are accepted inactive while video is off", video_off},
 	{"video on: simulcast, RTX and screens are negotiated by the flag", video_on},
-	{"D20: malformed simulcast and rid forms refuse the offer and leave the session as it was", malformed_offers},
+	{"D20: malformed simulcast and rid forms refuse the offer and leave the session as it was",
+	 malformed_offers},
 	{"one header extension id for two URIs is refused by name", extmap_collision},
 	{"D17: 60 and 200 m-lines and 128 KiB are refused by name", too_many_lines},
 	{"credentials, certificate and DTLS role are required and stay", transport_rules},
@@ -1471,6 +1570,7 @@ CU_TestInfo negotiate_tests[] = {
 	{"D21: a lock that is never released expires", lock_lease},
 	{"D21: an unlock by who does not hold the lock is ignored", lock_foreign_unlock},
 	{"D21: after an unlock our waiting offer goes first, then the client has its turn", lock_order},
+	{"D21: a client that was refused has time to ask again before our next offer", lock_turn},
 	{"D26: no track is lost to a held lock or lost answers", nothing_is_lost},
 	{"D43: what is no longer wanted is not negotiated, or taken back", cancelled},
 	{"D42: fifty speakers after one another share one line under fifty SSRCs", recycled},
@@ -1482,6 +1582,7 @@ CU_TestInfo negotiate_tests[] = {
 	{"a peer that stops receiving on a line gets the track on another", peer_stops_receiving},
 	{"an ICE restart of ours goes at once and survives a late answer to what it replaced", restart},
 	{"a saved session goes on negotiating after a restart", saved},
+	{"after a restart a client that holds the lock finishes first", saved_locked},
 	{"a damaged saved form is refused", saved_damaged},
 	{"SSRCs do not repeat", ssrcs},
 	{"D24 D25 D26: 60 random calls of a browser that locks, with losses, end as wanted", rounds_browser},
