@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "controlplane/hub_state.h"
+#include "controlplane/resync.h"
 #include "controlplane/session.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -127,17 +128,22 @@ static void replay(struct hub *h, const struct hub_deferred *d)
 	}
 }
 
-static void replay_all(struct hub *h, bool really)
+static void drop_waiting(struct hub *h, bool replays)
 {
 	struct hub_deferred *d;
 
 	while ((d = STAILQ_FIRST(&h->waiting)) != NULL) {
 		STAILQ_REMOVE_HEAD(&h->waiting, next);
 		h->n_waiting--;
-		if (really)
+		if (replays)
 			replay(h, d);
 		free(d);
 	}
+}
+
+void hub_replay(struct hub *h)
+{
+	drop_waiting(h, true);
 }
 
 // --- the plugin ----------------------------------------------------------------------------------------
@@ -328,238 +334,20 @@ void hub_drain(struct hub *h, void (*drained)(void *arg), void *arg)
 	hub_check_drained(h);
 }
 
-// --- restoring: what the store remembers and what the dataplane still has ---------------------------------
-// A session of the snapshot, kept until both halves are known.
-struct snap {
-	LIST_ENTRY(snap) link;
-	struct ipc_snap_session session;
-	bool taken;
-	unsigned n_tracks;
-	struct ipc_snap_track tracks[IPC_MAX_TRACKS];
-	uint64_t legs[IPC_MAX_LEGS / 64]; // bit: the dataplane feeds this leg
-};
-
-static struct snap *snap_find(struct hub *h, uint32_t sid)
-{
-	struct snap *n;
-
-	LIST_FOREACH (n, &h->snaps[handle_slot(sid) % HUB_SNAP_BUCKETS], link)
-		if (n->session.sid == sid)
-			return n;
-	return NULL;
-}
-
-static void snaps_clear(struct hub *h)
-{
-	for (unsigned i = 0; i < HUB_SNAP_BUCKETS; i++) {
-		struct snap *n, *next;
-		LIST_EACH_SAFE (n, &h->snaps[i], link, next)
-			free(n);
-		LIST_INIT(&h->snaps[i]);
-	}
-	h->n_snaps = 0;
-}
-
-static void on_snap(void *arg, const union ipc_msg *m)
-{
-	struct hub *h = arg;
-	struct snap *n;
-
-	switch (m->hdr.type) {
-	case EVT_SNAP_SESSION:
-		n = h->n_snaps < h->conf->limits.sessions * 2 ? calloc(1, sizeof(*n)) : NULL;
-		if (n == NULL)
-			return; // treated as one the dataplane does not have
-		n->session = m->snap_session;
-		LIST_INSERT_HEAD(&h->snaps[handle_slot(n->session.sid) % HUB_SNAP_BUCKETS], n, link);
-		h->n_snaps++;
-		break;
-	case EVT_SNAP_TRACK:
-		n = snap_find(h, m->snap_track.add.sid);
-		if (n != NULL && n->n_tracks < IPC_MAX_TRACKS)
-			n->tracks[n->n_tracks++] = m->snap_track;
-		break;
-	case EVT_SNAP_LEG:
-		n = snap_find(h, m->snap_leg.add.sid);
-		if (n != NULL && m->snap_leg.add.leg < IPC_MAX_LEGS)
-			n->legs[m->snap_leg.add.leg / 64] |= UINT64_C(1) << (m->snap_leg.add.leg % 64);
-		break;
-	default:
-		break;
-	}
-}
-
-static void send_del(struct hub *h, uint32_t sid)
-{
-	struct ipc_session_ref m;
-
-	ipc_begin(&m, CMD_SESSION_DEL);
-	m.sid = sid;
-	dp_send(h->dp, &m);
-}
-
-static void keep_leg(void *arg, const struct negotiate_leg *l)
-{
-	uint64_t *legs = arg;
-
-	legs[l->leg / 64] &= ~(UINT64_C(1) << (l->leg % 64));
-}
-
-// Legs and tracks the dataplane has and we do not go; what we have is sent again.
-static void reconcile(struct hub *h, struct session *s, struct snap *n)
-{
-	n->taken = true;
-	for (unsigned i = 0; i < n->n_tracks; i++) {
-		uint16_t number = n->tracks[i].add.track;
-		struct ipc_track_ref m;
-		if (number < IPC_MAX_TRACKS && s->tracks[number].used) {
-			session_restore_track(s, &n->tracks[i]);
-			continue;
-		}
-		ipc_begin(&m, CMD_TRACK_DEL);
-		m.sid = s->member.sid;
-		m.track = number;
-		dp_send(h->dp, &m);
-	}
-	negotiate_each_leg(s->neg, keep_leg, n->legs);
-	for (unsigned leg = 0; leg < IPC_MAX_LEGS; leg++) {
-		struct ipc_leg_ref m;
-		if (!(n->legs[leg / 64] >> (leg % 64) & 1))
-			continue;
-		ipc_begin(&m, CMD_LEG_DEL);
-		m.sid = s->member.sid;
-		m.leg = (uint16_t)leg;
-		dp_send(h->dp, &m);
-	}
-	session_sync(s, true);
-}
-
-static bool same_session(const struct session *s, const struct snap *n)
-{
-	return n->session.cookie == s->cookie && (n->session.profile != 0) == s->has_keys;
-}
-
-// The link came back: sessions on both sides go on, others end or begin again.
-static void resync(struct hub *h)
-{
-	struct session *s;
-	uint32_t cursor = 0;
-
-	while ((s = pool_next(h->sessions, &cursor, NULL)) != NULL) {
-		struct snap *n = snap_find(h, s->member.sid);
-		if (s->state == SESSION_CLOSED)
-			continue;
-		if (n != NULL && same_session(s, n))
-			reconcile(h, s, n);
-		else if (n == NULL && !s->has_keys && s->dtls == NULL)
-			session_sync(s, false);
-		else
-			session_close(s, END_DATAPLANE);
-	}
-	for (unsigned i = 0; i < HUB_SNAP_BUCKETS; i++) {
-		struct snap *n;
-		LIST_FOREACH (n, &h->snaps[i], link)
-			if (!n->taken && by_sid(h, n->session.sid) == NULL)
-				send_del(h, n->session.sid);
-	}
-	snaps_clear(h);
-}
-
-// A record whose session the dataplane still has, with keys, comes back; any other ends with `close`.
-static void restore_one(void *arg, const struct persist_record *r)
-{
-	struct hub *h = arg;
-	struct snap *n = snap_find(h, r->sid);
-	void *saved = n && n->session.profile != 0 ? malloc(r->sealed.len + 1) : NULL;
-	int len = saved ? persist_open(n->session.cookie, r->sid, r->sealed, saved) : -ENOENT;
-	struct session *s = NULL;
-
-	if (len >= 0 && !find(h, r->client, r->join.session_id))
-		s = session_restore(h, &n->session, r, saved, (size_t)len);
-	free(saved);
-	if (s == NULL) {
-		log_notice("session %.*s: cannot be taken back", STR_ARG(r->join.session_id));
-		persist_delete(h->persist, r->client, r->join.session_id);
-		plugins_send_close(h->plugins, r->client, 0, r->join.session_id);
-		return;
-	}
-	session_restore_numbers(s, n->tracks, n->n_tracks);
-}
-
-static void finish_restore(struct hub *h)
-{
-	struct session *s;
-	uint32_t cursor = 0;
-
-	h->restoring = false;
-	loop_cancel(h->loop, &h->restore_limit);
-	persist_each(h->persist, restore_one, h);
-	persist_clear(h->persist);
-	resync(h);
-	while ((s = pool_next(h->sessions, &cursor, NULL)) != NULL) {
-		if (s->state == SESSION_CLOSED)
-			continue;
-		session_want_all(s);
-		negotiate_load_done(s->neg, loop_now(h->loop));
-		negotiate_ready(s->neg, true, loop_now(h->loop));
-		session_arm_negotiation(s);
-	}
-	log_notice("calls: %u sessions in %u calls taken back", h->reg.n_sessions, h->reg.n_calls);
-	replay_all(h, true);
-}
-
-static void try_restore(struct hub *h)
-{
-	if (h->restoring && h->dp_synced && h->store_read)
-		finish_restore(h);
-}
-
-static void on_store_read(void *arg, int rc)
-{
-	struct hub *h = arg;
-
-	if (rc < 0)
-		log_warn("calls: the store gives no sessions (%s)", strerror(-rc));
-	h->store_read = true;
-	try_restore(h);
-}
-
-// Without store or dataplane there is nothing to take back; serve all the same.
-static void on_restore_limit(struct timer *t, ns_t now)
-{
-	struct hub *h = container_of(t, struct hub, restore_limit);
-
-	if (!h->restoring)
-		return;
-	log_warn("calls: serving without what was before (%s)",
-		 h->dp_synced ? "store away" : "dataplane away");
-	if (h->dp_synced) {
-		finish_restore(h);
-	} else {
-		h->restoring = false;
-		replay_all(h, true);
-	}
-}
-
 // --- the dataplane -----------------------------------------------------------------------------------------
 static void on_synced(void *arg, bool is_same_boot)
 {
 	struct hub *h = arg;
 
-	h->dp_synced = true;
 	loop_cancel(h->loop, &h->dp_gone);
-	if (h->restoring)
-		try_restore(h);
-	else
-		resync(h);
+	resync_link_up(h);
 }
 
 static void on_dp_down(void *arg)
 {
 	struct hub *h = arg;
 
-	h->dp_synced = false;
-	snaps_clear(h);
+	resync_link_down(h);
 	loop_arm_in(h->loop, &h->dp_gone, HUB_DP_GONE_S * NS_PER_S);
 }
 
@@ -630,6 +418,11 @@ static void on_punt(void *arg, const struct punt_hdr *hdr, const uint8_t *data, 
 		drop(h, "punt_unknown");
 }
 
+static void on_snap(void *arg, const union ipc_msg *m)
+{
+	resync_snap(arg, m);
+}
+
 static const struct dp_ops dp_ops = {on_snap, on_synced, on_dp_down, on_event, on_punt};
 
 static void on_sctp_clock(struct timer *t, ns_t now)
@@ -692,22 +485,17 @@ struct hub *hub_new(struct loop *loop, const struct conf *conf, struct plugins *
 	*h = (struct hub){.loop = loop, .conf = conf, .plugins = plugins, .store = store, .metrics = metrics};
 	STAILQ_INIT(&h->dead);
 	STAILQ_INIT(&h->waiting);
-	for (unsigned i = 0; i < HUB_SNAP_BUCKETS; i++)
-		LIST_INIT(&h->snaps[i]);
 	h->reap.fn = reap;
 	h->tell_drained.fn = tell_drained;
 	h->sctp_clock.on_due = on_sctp_clock;
 	h->dp_gone.on_due = on_dp_gone;
-	h->restore_limit.on_due = on_restore_limit;
-	h->restoring = true;
 	if (open_parts(h) < 0) {
 		log_error("calls: cannot start (%s)", strerror(errno));
 		hub_free(h);
 		return err_null(ENOMEM);
 	}
 	hub_refresh_candidates(h);
-	loop_arm_in(loop, &h->restore_limit, HUB_RESTORE_S * NS_PER_S);
-	persist_read(h->persist, on_store_read, h);
+	resync_start(h);
 	return h;
 }
 
@@ -726,9 +514,8 @@ void hub_free(struct hub *h)
 	loop_defer_cancel(h->loop, &h->tell_drained);
 	loop_cancel(h->loop, &h->sctp_clock);
 	loop_cancel(h->loop, &h->dp_gone);
-	loop_cancel(h->loop, &h->restore_limit);
-	replay_all(h, false);
-	snaps_clear(h);
+	drop_waiting(h, false);
+	resync_end(h);
 	persist_free(h->persist);
 	dchan_stop();
 	dp_free(h->dp);

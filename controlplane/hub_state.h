@@ -54,5 +54,7 @@ struct hub {
 
 // Announce the addresses known now in the descriptions made from now on.
 void hub_refresh_candidates(struct hub *);
+// State has been read back: handle what the plugins said meanwhile.
+void hub_replay(struct hub *);
 // The last session may have gone.
 void hub_check_drained(struct hub *);

@@ -68,7 +68,6 @@ int persist_encode(const struct persist_record *r, void *buf, size_t size)
 	put_str(&w, j->session_id);
 	put_str(&w, j->channel_id);
 	put_str(&w, r->screen_id);
-	put_str(&w, r->fingerprint);
 	put_str(&w, r->sealed);
 	return w.full ? -ENOSPC : (int)wbuf_len(&w);
 }
@@ -89,7 +88,6 @@ int persist_decode(struct str value, struct persist_record *r)
 	r->join.session_id = get_str(&b);
 	r->join.channel_id = get_str(&b);
 	r->screen_id = get_str(&b);
-	r->fingerprint = get_str(&b);
 	r->sealed = get_str(&b);
 	r->join.has_channel = flags & F_CHANNEL;
 	r->join.av1_support = flags & F_AV1;
@@ -170,7 +168,6 @@ static int make_key(const struct persist *p, struct str client, struct str sessi
 static int make_record(struct session *s, uint8_t *out, size_t size)
 {
 	const struct member *m = &s->member;
-	const struct sdp_fingerprint *fp = &session_conf(s)->fingerprint;
 	size_t need = negotiate_save_size(s->neg);
 	uint8_t *plain = malloc(need + 1), *sealed = malloc(need + PERSIST_SEAL_EXTRA);
 	struct persist_record r = {.sid = m->sid,
@@ -185,8 +182,7 @@ static int make_record(struct session *s, uint8_t *out, size_t size)
 					    .dc_signaling = m->dc_signaling,
 					    .has_dc = m->has_dc},
 				   .mic_on = s->mic_on,
-				   .screen_id = str_of(s->screen_id),
-				   .fingerprint = {(const char *)fp->hash, fp->len}};
+				   .screen_id = str_of(s->screen_id)};
 	int n = plain && sealed ? negotiate_save(s->neg, plain, need) : -ENOMEM;
 
 	if (n >= 0)

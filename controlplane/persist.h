@@ -29,7 +29,6 @@ struct persist_record {
 	struct join_msg join;
 	bool mic_on;
 	struct str screen_id;
-	struct str fingerprint; // SHA-256 of the certificate the client knows us by
 	struct str sealed;
 };
 

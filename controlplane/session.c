@@ -44,20 +44,6 @@ void session_drop(struct session *s, const char *reason)
 	metric_add(s->hub->metrics, M_SIGNALING_DROPS, METRIC_LABELS(str_of(reason)), 1);
 }
 
-const struct negotiate_conf *session_conf(const struct session *s)
-{
-	return s->own_conf ? s->own_conf : &s->hub->neg;
-}
-
-static void refresh_candidates(struct session *s)
-{
-	hub_refresh_candidates(s->hub);
-	if (s->own_conf != NULL) {
-		s->own_conf->candidates = s->hub->neg.candidates;
-		s->own_conf->n_candidates = s->hub->neg.n_candidates;
-	}
-}
-
 // --- timers ----------------------------------------------------------------------------------------
 static void on_life_timer(struct timer *t, ns_t now)
 {
@@ -71,7 +57,7 @@ static void on_neg_timer(struct timer *t, ns_t now)
 {
 	struct session *s = container_of(t, struct session, neg_timer);
 
-	refresh_candidates(s);
+	hub_refresh_candidates(s->hub);
 	negotiate_tick(s->neg, now);
 	if (s->wants_again) {
 		s->wants_again = false;
@@ -155,22 +141,6 @@ struct session *session_new(struct hub *h, conn_id conn, struct str client, cons
 	return s;
 }
 
-// The client knows the certificate of the process that shook hands with it; another fingerprint in an offer
-// would tell it to do so again (RFC 8842 section 5.5).
-static struct negotiate_conf *conf_with(const struct hub *h, struct str fingerprint)
-{
-	struct negotiate_conf *c = malloc(sizeof(*c));
-
-	if (c == NULL || fingerprint.len == 0 || fingerprint.len > sizeof(c->fingerprint.hash)) {
-		free(c);
-		return NULL;
-	}
-	*c = h->neg;
-	c->fingerprint = (struct sdp_fingerprint){.len = (uint8_t)fingerprint.len};
-	memcpy(c->fingerprint.hash, fingerprint.p, fingerprint.len);
-	return c;
-}
-
 struct session *session_restore(struct hub *h, const struct ipc_snap_session *snap,
 				const struct persist_record *r, const void *saved, size_t len)
 {
@@ -183,11 +153,9 @@ struct session *session_restore(struct hub *h, const struct ipc_snap_session *sn
 	memcpy(s->ice.ufrag, snap->ufrag, IPC_UFRAG_LEN);
 	memcpy(s->ice.pwd, snap->pwd, IPC_PWD_LEN);
 	s->cookie = snap->cookie;
-	s->own_conf = conf_with(h, r->fingerprint);
-	s->neg = s->own_conf ? negotiate_load(s->own_conf, &session_negotiate_ops, s, saved, len) : NULL;
+	s->neg = negotiate_load(&h->neg, &session_negotiate_ops, s, saved, len);
 	if (s->neg == NULL || registry_restore(&h->reg, &s->member, r->client, &r->join) != JOIN_OK) {
 		negotiate_free(s->neg);
-		free(s->own_conf);
 		pool_put(h->sessions, snap->sid);
 		return NULL;
 	}
@@ -268,7 +236,6 @@ void session_free(struct session *s)
 	dchan_free(s->dchan);
 	dtls_free(s->dtls);
 	negotiate_free(s->neg);
-	free(s->own_conf);
 	free(s->held_offer);
 	pool_put(s->hub->sessions, s->member.sid);
 }
@@ -284,7 +251,7 @@ static void on_offer(struct session *s, struct str text, bool by_dc)
 		session_drop(s, "offer_rate");
 		return;
 	}
-	refresh_candidates(s);
+	hub_refresh_candidates(s->hub);
 	s->answers_by_dc = by_dc;
 	rc = negotiate_remote_offer(s->neg, text, now, &why);
 	if (rc == -EBUSY) {

@@ -71,8 +71,7 @@ struct session {
 	enum session_state state;
 	ns_t joined_at, negotiated_at;
 	struct negotiate_ice ice;
-	uint64_t cookie;                 // kept by the dataplane for us; seals what we store
-	struct negotiate_conf *own_conf; // owned: of one taken back, whose certificate was another process's
+	uint64_t cookie; // kept by the dataplane for us; seals what we store
 	struct negotiate *neg;
 	struct dtls *dtls;
 	struct dchan *dchan;
@@ -121,8 +120,6 @@ void session_on_liveness(struct session *, enum ipc_liveness_state);
 // Tell the dataplane everything again. is_known: it has the session.
 void session_sync(struct session *, bool is_known);
 
-// The settings its descriptions are made with.
-const struct negotiate_conf *session_conf(const struct session *);
 bool bucket_take(struct bucket *, ns_t now, double burst, double per_s);
 void session_arm_negotiation(struct session *); // after any call into s->neg
 // Hand a description of the client to the negotiation.

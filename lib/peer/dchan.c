@@ -12,15 +12,9 @@
 #include "lib/base/err.h"
 #include "lib/base/list.h"
 #include "lib/base/pool.h"
+#include "lib/rtc/dcep.h"
 
 #define RECV_WINDOW (128 * 1024)
-#define PPID_DCEP 50
-#define PPID_TEXT 51
-#define PPID_BINARY 53
-#define PPID_TEXT_EMPTY 56
-#define PPID_BINARY_EMPTY 57
-#define DCEP_ACK 0x02
-#define DCEP_OPEN 0x03
 
 enum inbox_kind { IN_DATA, IN_UP, IN_DOWN, IN_RESET };
 
@@ -343,22 +337,22 @@ int dchan_send(struct dchan *d, uint16_t stream, enum dchan_kind kind, const voi
 	if (!has_channel(d, stream))
 		return -ENOTCONN;
 	if (len == 0) // RFC 8831 section 6.6: SCTP cannot carry an empty message
-		return send_ppid(d, stream, kind == DCHAN_TEXT ? PPID_TEXT_EMPTY : PPID_BINARY_EMPTY, &zero,
+		return send_ppid(d, stream,
+				 kind == DCHAN_TEXT ? DCEP_PPID_STRING_EMPTY : DCEP_PPID_BINARY_EMPTY, &zero,
 				 1);
-	return send_ppid(d, stream, kind == DCHAN_TEXT ? PPID_TEXT : PPID_BINARY, data, len);
+	return send_ppid(d, stream, kind == DCHAN_TEXT ? DCEP_PPID_STRING : DCEP_PPID_BINARY, data, len);
 }
 
 int dchan_open(struct dchan *d, uint16_t stream, struct str label)
 {
-	uint8_t msg[12 + 256] = {DCEP_OPEN};
+	uint8_t msg[16 + 256];
+	struct wbuf w = wbuf_of(msg, sizeof(msg));
 	int rc;
 
 	if (stream >= DCHAN_MAX_STREAMS || label.len > 255)
 		return -EINVAL;
-	msg[8] = 0;
-	msg[9] = (uint8_t)label.len;
-	memcpy(msg + 12, label.p, label.len);
-	rc = send_ppid(d, stream, PPID_DCEP, msg, 12 + label.len);
+	dcep_write_open(&w, &(struct dcep_open){.channel = DCEP_RELIABLE, .label = label});
+	rc = send_ppid(d, stream, DCEP_PPID_CONTROL, msg, wbuf_len(&w));
 	if (rc == 0)
 		d->open_ours |= UINT64_C(1) << stream;
 	return rc;
@@ -377,44 +371,42 @@ bool dchan_is_flushed(const struct dchan *d)
 }
 
 // --- messages in -------------------------------------------------------------------------------
-// source: RFC 8832 section 5.1
 static void on_dcep(struct dchan *d, uint16_t stream, const uint8_t *p, size_t len)
 {
-	static const uint8_t ack[] = {DCEP_ACK};
-	size_t label_len, protocol_len;
+	struct dcep_open open;
+	uint8_t ack[4];
+	struct wbuf w = wbuf_of(ack, sizeof(ack));
+	int type = dcep_parse(p, len, &open);
 
-	if (stream >= DCHAN_MAX_STREAMS || len < 1)
+	if (stream >= DCHAN_MAX_STREAMS)
 		return;
-	if (p[0] == DCEP_ACK && (d->open_ours >> stream & 1)) {
+	if (type == DCEP_ACK && (d->open_ours >> stream & 1)) {
 		d->ops.on_open(d->arg, stream, STR_NONE, STR_NONE);
 		return;
 	}
-	if (p[0] != DCEP_OPEN || len < 12)
+	if (type != DCEP_OPEN || (d->open_theirs >> stream & 1))
 		return;
-	label_len = (size_t)p[8] << 8 | p[9];
-	protocol_len = (size_t)p[10] << 8 | p[11];
-	if (len < 12 + label_len + protocol_len || (d->open_theirs >> stream & 1))
-		return;
-	if (send_ppid(d, stream, PPID_DCEP, ack, sizeof(ack)) < 0)
+	dcep_write_ack(&w);
+	if (send_ppid(d, stream, DCEP_PPID_CONTROL, ack, wbuf_len(&w)) < 0)
 		return;
 	d->open_theirs |= UINT64_C(1) << stream;
-	d->ops.on_open(d->arg, stream, (struct str){(const char *)p + 12, label_len},
-		       (struct str){(const char *)p + 12 + label_len, protocol_len});
+	d->ops.on_open(d->arg, stream, open.label, open.protocol);
 }
 
 static void on_data(struct dchan *d, const struct inbox *in)
 {
 	switch (in->ppid) {
-	case PPID_DCEP:
+	case DCEP_PPID_CONTROL:
 		on_dcep(d, in->stream, in->data, in->len);
 		break;
-	case PPID_TEXT:
-	case PPID_BINARY:
-	case PPID_TEXT_EMPTY:
-	case PPID_BINARY_EMPTY:
+	case DCEP_PPID_STRING:
+	case DCEP_PPID_BINARY:
+	case DCEP_PPID_STRING_EMPTY:
+	case DCEP_PPID_BINARY_EMPTY:
 		if (has_channel(d, in->stream)) {
-			bool is_empty = in->ppid == PPID_TEXT_EMPTY || in->ppid == PPID_BINARY_EMPTY;
-			bool is_text = in->ppid == PPID_TEXT || in->ppid == PPID_TEXT_EMPTY;
+			bool is_empty =
+				in->ppid == DCEP_PPID_STRING_EMPTY || in->ppid == DCEP_PPID_BINARY_EMPTY;
+			bool is_text = in->ppid == DCEP_PPID_STRING || in->ppid == DCEP_PPID_STRING_EMPTY;
 			d->ops.on_message(d->arg, in->stream, is_text ? DCHAN_TEXT : DCHAN_BINARY, in->data,
 					  is_empty ? 0 : in->len);
 		}

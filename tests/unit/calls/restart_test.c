@@ -254,7 +254,6 @@ static void records_are_strict(void)
 					     .has_av1 = true,
 					     .dc_signaling = true},
 				    .screen_id = STR("scr"),
-				    .fingerprint = STR("print"),
 				    .sealed = STR("0123456789")},
 			      out;
 	uint8_t buf[256];
@@ -264,8 +263,7 @@ static void records_are_strict(void)
 	CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)n}, &out), 0);
 	CHECK_EQ(out.sid, in.sid);
 	CHECK(str_eq(out.client, in.client) && str_eq(out.join.channel_id, in.join.channel_id));
-	CHECK(str_eq(out.screen_id, in.screen_id) && str_eq(out.fingerprint, in.fingerprint) &&
-	      str_eq(out.sealed, in.sealed));
+	CHECK(str_eq(out.screen_id, in.screen_id) && str_eq(out.sealed, in.sealed));
 	CHECK(out.join.has_channel && out.join.has_av1 && out.join.dc_signaling);
 	CHECK(!out.join.av1_support && !out.join.has_dc && !out.mic_on);
 	for (int len = 0; len < n; len++)
