@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	interop "sluice.test/interop"
 )
 
@@ -69,7 +70,12 @@ func main() {
 	people := flag.Int("people", 50, "participants of each call")
 	voices := flag.Int("voices", 2, "unmuted participants of each call")
 	seconds := flag.Int("seconds", 10, "how long to measure")
+	cm := flag.Bool("cm", false, "participants that only know AES128_CM_SHA1_80")
 	flag.Parse()
+	var o interop.Options
+	if *cm {
+		o.Profile = dtls.SRTP_AES128_CM_HMAC_SHA1_80
+	}
 	var pids []int
 	for _, s := range strings.Split(*pidList, ",") {
 		if n, err := strconv.Atoi(s); err == nil {
@@ -86,7 +92,7 @@ func main() {
 	for c := range all {
 		id := interop.NewID()
 		for range *people {
-			peer, err := p.Join(id, interop.Options{})
+			peer, err := p.Join(id, o)
 			if err != nil {
 				fail(err)
 			}
@@ -108,7 +114,7 @@ func main() {
 		for _, l := range call {
 			for _, s := range call[:*voices] {
 				if l != s {
-					if err := l.WaitHears(s, 50, 60*time.Second); err != nil {
+					if err := l.WaitHears(s, 1, 60*time.Second); err != nil {
 						fail(err)
 					}
 				}
