@@ -25,7 +25,7 @@ CFLAGS := -std=gnu2x $(WARN) $(CFLAGS_$(MODE)) -I. -I$(B) -D_GNU_SOURCE -fvisibi
 LDFLAGS := $(LDFLAGS_$(MODE)) -Wl,--as-needed -Wl,-z,relro,-z,now
 
 pc = $(shell pkg-config $(1) 2>/dev/null)
-DPDK_CFLAGS = $(patsubst -I%,-isystem %,$(call pc,--cflags libdpdk)) -DALLOW_EXPERIMENTAL_API
+DPDK_CFLAGS = $(patsubst -I%,-isystem %,$(call pc,--cflags libdpdk)) -DALLOW_EXPERIMENTAL_API -DRTE_USE_C11_MEM_MODEL
 DPDK_LIBS = $(call pc,--libs libdpdk)
 BASE_LIBS = -lyaml -lm -lpthread
 SEAL_LIBS = -lIPSec_MB -lsrtp2

@@ -326,26 +326,35 @@ static void sleep_idle(struct worker *w)
 
 // --- the loop ---------------------------------------------------------------------------------------
 
+unsigned worker_round(struct worker *w, ns_t now)
+{
+	unsigned work;
+
+	w->now = now;
+	work = poll_ports(w);
+	work += drain_handoff(w);
+	work += mail_drain(w);
+	work += wheel_advance(&w->wheel, now, TIMERS_PER_ROUND);
+	flush(w);
+	rte_rcu_qsbr_quiescent(w->dp->qsbr, w->id);
+	if (now >= w->stats_due)
+		publish_stats(w);
+	count(w, CTR_LOOPS, 1);
+	return work;
+}
+
 int worker_run(void *arg)
 {
 	struct worker *w = arg;
 	struct dp *dp = w->dp;
-	uint64_t tsc = rte_rdtsc();
+	uint64_t tsc = rte_rdtsc(), then;
 
 	rte_rcu_qsbr_thread_register(dp->qsbr, w->id);
 	rte_rcu_qsbr_thread_online(dp->qsbr, w->id);
 	while (!atomic_load_explicit(&dp->stop, memory_order_relaxed)) {
-		w->now = clock_now();
-		unsigned work = poll_ports(w);
-		work += drain_handoff(w);
-		work += mail_drain(w);
-		work += wheel_advance(&w->wheel, w->now, TIMERS_PER_ROUND);
-		flush(w);
-		rte_rcu_qsbr_quiescent(dp->qsbr, w->id);
-		if (w->now >= w->stats_due)
-			publish_stats(w);
-		count(w, CTR_LOOPS, 1);
-		uint64_t then = tsc;
+		unsigned work = worker_round(w, clock_now());
+
+		then = tsc;
 		tsc = rte_rdtsc();
 		count(w, work ? CTR_CYCLES_BUSY : CTR_CYCLES_IDLE, tsc - then);
 		if (work == 0 && w->sleeps) {

@@ -107,6 +107,10 @@ void worker_free(struct worker *); // NULL is allowed
 // Thread main of a worker; returns when dp->stop is set.
 int worker_run(void *worker);
 
+// One round of it: receive, do mails, fire timers, send what that gave. Returns how much there was to do.
+// thread: the worker, registered with dp->qsbr
+unsigned worker_round(struct worker *, ns_t now);
+
 // All of these: thread: the worker itself.
 void drop(struct worker *, struct rte_mbuf *m, enum counter why); // m is consumed
 static inline void count(struct worker *w, enum counter id, uint64_t n)
