@@ -28,24 +28,25 @@ capture_call() { # LOAD-ARGUMENTS: a call of four, both directions, into $pcap
 	capture=
 }
 # From the DTLS handshake tshark learns what is SRTP and SRTCP; what the server sent is judged.
-dissect() { tshark -r "$pcap" --enable-heuristic stun_udp -Y "udp.srcport == $MEDIA_PORT && ($1)" 2>/dev/null | wc -l; }
+dissect() { # FILTER: how many packets
+	local out
+	out=$(tshark -r "$pcap" --enable-heuristic rtp_udp --enable-heuristic stun_udp \
+		-Y "udp.srcport == $MEDIA_PORT && ($1)" 2>"$pcap.err") || { sed 's/^/# /' "$pcap.err" >&2; echo -1; return; }
+	[ -z "$out" ] && echo 0 || wc -l <<<"$out"
+}
 n=0
 check() { # TEXT COUNT OPERATOR BOUND
 	n=$((n + 1))
 	if test "$2" "$3" "$4"; then echo "ok $n - $1 ($2)"; else echo "not ok $n - $1: $2, want $3 $4"; fi
 }
-judge() { # PROFILE MALFORMED-FILTER
-	check "$1: STUN responses" "$(dissect 'stun.type == 0x0101')" -ge 4
-	check "$1: DTLS records" "$(dissect dtls.record)" -ge 8
-	check "$1: SRTP packets" "$(dissect 'rtp || srtp')" -ge 300
-	check "$1: SRTCP packets" "$(dissect 'rtcp || srtcp')" -ge 4
-	check "$1: malformed packets" "$(dissect "$2")" -eq 0
-	check "$1: STUN with a bad fingerprint" "$(dissect 'stun.att.crc32.status == 0')" -eq 0
-	check "$1: packets of no known protocol" "$(dissect '!stun && !dtls && !rtp && !srtp && !rtcp && !srtcp')" -eq 0
-}
-# tshark 4.0 looks for the index word of SRTCP where AES-CM has it (RFC 3711), also under AEAD where it stands
-# behind the tag (RFC 7714 section 9): there it takes ciphertext for reports. So SRTCP is judged under AES-CM.
 capture_call
-judge AEAD_AES_128_GCM '_ws.malformed && !srtcp && !rtcp'
-capture_call -cm
-judge AES128_CM_SHA1_80 _ws.malformed
+check "STUN responses" "$(dissect 'stun.type == 0x0101')" -ge 4
+check "DTLS records" "$(dissect dtls.record)" -ge 8
+check "SRTP packets" "$(dissect rtp)" -ge 300
+check "SRTCP packets" "$(dissect srtcp)" -ge 4
+# tshark 4.0 looks for the index word of SRTCP where AES-CM has it (RFC 3711), also under AEAD where it stands
+# behind the tag (RFC 7714 section 9); there it now and then takes ciphertext for reports. lib/seal's tests against
+# libsrtp2 and Pion judge those.
+check "malformed packets but SRTCP" "$(dissect '_ws.malformed && !srtcp')" -eq 0
+check "STUN with a bad fingerprint" "$(dissect 'stun.att.crc32.status == 0')" -eq 0
+check "packets of no known protocol" "$(dissect '!stun && !dtls && !rtp && !srtcp')" -eq 0
