@@ -1,9 +1,10 @@
 #include "dataplane/kernel_side.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/filter.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -87,19 +88,22 @@ void kernel_claim_close(struct kernel_claim *c)
 }
 
 // --- interfaces --------------------------------------------------------------------------------
-unsigned kernel_queues(const char *iface, const char *direction)
+int kernel_queues(const char *iface, struct kernel_queues *out)
 {
-	char path[64 + IFNAMSIZ];
-	unsigned n = 0;
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+	struct ifreq req = {.ifr_data = (void *)&channels};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
 
-	snprintf(path, sizeof(path), "/sys/class/net/%.*s/queues", IFNAMSIZ - 1, iface);
-	DIR *dir = opendir(path);
-	if (!dir)
-		return 0;
-	for (struct dirent *e; (e = readdir(dir)) != NULL;)
-		n += strncmp(e->d_name, direction, strlen(direction)) == 0;
-	closedir(dir);
-	return n;
+	if (fd < 0)
+		return -errno;
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", iface);
+	if (ioctl(fd, SIOCETHTOOL, &req) < 0 && errno != EOPNOTSUPP)
+		err = -errno;
+	close(fd);
+	out->n_combined = channels.combined_count ? channels.combined_count : 1;
+	out->n_rx = channels.rx_count + channels.combined_count;
+	out->n_rx = out->n_rx ? out->n_rx : 1;
+	return err;
 }
 
 // Of linux/ipv6.h, which cannot be included beside netinet/in.h.

@@ -20,8 +20,12 @@ struct kernel_claim {
 				    size_t error_size);
 void kernel_claim_close(struct kernel_claim *);
 
-// Queues of an interface in this direction ("rx" or "tx"), as sysfs has them; 0 when there is no such interface.
-unsigned kernel_queues(const char *iface, const char *direction);
+// Receive queues of an interface, and how many of them are halves of a combined queue (the only ones DPDK's
+// AF_XDP driver counts). Drivers that do not say have one. 0, -errno.
+struct kernel_queues {
+	unsigned n_rx, n_combined;
+};
+[[nodiscard]] int kernel_queues(const char *iface, struct kernel_queues *);
 
 // Put our addresses on an interface and set it up. 0, -errno of the first that failed.
 [[nodiscard]] int kernel_set_addresses(const char *iface, const struct frame_ours *);

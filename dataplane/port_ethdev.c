@@ -151,7 +151,7 @@ static unsigned sort_frames(struct ethdev *d, unsigned worker, struct rte_mbuf *
 static void from_kernel(struct ethdev *d, unsigned worker)
 {
 	struct rte_mbuf *frames[KERNEL_BURST];
-	unsigned n = rte_eth_rx_burst(d->kernel_dev, 0, frames, KERNEL_BURST);
+	unsigned n = rte_eth_rx_burst(d->kernel_dev, (uint16_t)worker, frames, KERNEL_BURST);
 
 	for (unsigned i = 0; i < n; i++)
 		frames[i]->ol_flags = 0;
@@ -164,7 +164,7 @@ static unsigned ethdev_rx(struct port *port, unsigned queue, struct rte_mbuf **p
 	struct ethdev *d = of(port);
 	unsigned got = 0;
 
-	if (d->has_kernel && queue == 0)
+	if (d->has_kernel)
 		from_kernel(d, queue);
 	for (unsigned q = queue; q < d->n_rxq && got < n; q += port->n_queues) {
 		unsigned more = rte_eth_rx_burst(d->dev, (uint16_t)q, pkts + got, (uint16_t)(n - got));
@@ -335,13 +335,23 @@ static int complete_args(const struct ethdev *d, const struct port_env *env, cha
 				 RTE_MIN(env->n_queues, (uint16_t)AF_PACKET_MAX_PAIRS));
 		return 0;
 	}
+	struct kernel_queues queues;
 	int err = xdp_filter_prepare((int)if_nametoindex(d->iface), env->error, env->error_size);
+	if (err == 0)
+		err = kernel_queues(d->iface, &queues);
 	if (err < 0)
 		return err;
+	if (queues.n_rx > queues.n_combined) { // a queue without a socket would lose its media to the kernel
+		snprintf(env->error, env->error_size,
+			 "port %u: %s has %u receive queues, DPDK's AF_XDP can serve %u: set \"ethtool -L %s "
+			 "rx %u\", "
+			 "or make a veth with numrxqueues 1",
+			 env->index, d->iface, queues.n_rx, queues.n_combined, d->iface, queues.n_combined);
+		return -ENODEV;
+	}
 	spec_get(args, "queue_count", given, sizeof(given));
 	if (!*given)
-		len += (size_t)snprintf(args + len, SPEC_SIZE - len, ",queue_count=%u",
-					kernel_queues(d->iface, "rx"));
+		len += (size_t)snprintf(args + len, SPEC_SIZE - len, ",queue_count=%u", queues.n_combined);
 	*object = xdp_filter_object();
 	if (*object < 0)
 		return fail(env, *object, "XDP filter", "");
@@ -455,13 +465,15 @@ static int configure(struct ethdev *d, const struct port_env *env)
 static int start_tap(struct ethdev *d, const struct port_env *env)
 {
 	struct rte_eth_conf conf = {};
-	int err = rte_eth_dev_configure(d->kernel_dev, 1, env->n_queues, &conf);
+	int err = rte_eth_dev_configure(d->kernel_dev, env->n_queues, env->n_queues, &conf);
 
-	if (err == 0)
-		err = rte_eth_rx_queue_setup(d->kernel_dev, 0, N_RX_DESC / 4, SOCKET_ID_ANY, NULL,
+	// A tap has as many queues as there are descriptors: the kernel may use each in either direction.
+	for (uint16_t q = 0; err == 0 && q < env->n_queues; q++) {
+		err = rte_eth_rx_queue_setup(d->kernel_dev, q, N_RX_DESC / 4, SOCKET_ID_ANY, NULL,
 					     env->rx_pool);
-	for (uint16_t q = 0; err == 0 && q < env->n_queues; q++)
-		err = rte_eth_tx_queue_setup(d->kernel_dev, q, N_TX_DESC / 4, SOCKET_ID_ANY, NULL);
+		if (err == 0)
+			err = rte_eth_tx_queue_setup(d->kernel_dev, q, N_TX_DESC / 4, SOCKET_ID_ANY, NULL);
+	}
 	return err ? err : rte_eth_dev_start(d->kernel_dev);
 }
 

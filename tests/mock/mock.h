@@ -30,6 +30,7 @@ int mock_done(void); // prints the plan; exit status of the program
 struct mock_dp {
 	pid_t pid;
 	char dir[64], socket[96];
+	const char *server; // borrowed: address participants send to; NULL: 127.0.0.1
 	struct ipc_chan *chan; // NULL: not connected
 	struct ipc_hello hello;
 	struct pktring_mem punt;

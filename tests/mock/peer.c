@@ -21,14 +21,18 @@
 
 void mock_peer_socket(struct mock_peer *p)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-				 .sin_port = htons(p->dp->hello.media_port),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const char *server = p->dp->server ? p->dp->server : "127.0.0.1";
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(p->dp->hello.media_port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = v4.sin_port};
+	bool is_v4 = inet_pton(AF_INET, server, &v4.sin_addr) == 1;
 
+	if (!is_v4 && inet_pton(AF_INET6, server, &v6.sin6_addr) != 1)
+		die(EXIT_USAGE, "\"%s\" is no address", server);
 	if (p->fd >= 0)
 		close(p->fd);
-	p->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (p->fd < 0 || connect(p->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+	p->fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (p->fd < 0 || (is_v4 ? connect(p->fd, (struct sockaddr *)&v4, sizeof(v4))
+				: connect(p->fd, (struct sockaddr *)&v6, sizeof(v6))) < 0)
 		die(EXIT_OS, "client socket: %s", strerror(errno));
 }
 
