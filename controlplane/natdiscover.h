@@ -1,5 +1,5 @@
 // Which addresses to announce as ICE candidates: interface addresses, ice_address_*, ice_host_override,
-// ice_host_port_override, STUN discovery at start (the rules are in docs/operations.md, "Addresses").
+// ice_host_port_override, STUN discovery at start (the rules are in docs/addresses.md).
 //
 // Nothing here blocks: names are resolved on the work queue and cached for NAT_TTL_NS, the last good answer
 // is kept when a later look-up fails (D49); STUN runs on the loop. thread: loop.
