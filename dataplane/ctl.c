@@ -243,7 +243,7 @@ static void on_punt(struct ctl *c)
 static bool notes_wait(const struct ctl *c)
 {
 	for (unsigned i = 0; i < c->dp->n_workers; i++)
-		if (!rte_ring_empty(c->dp->worker[i]->notes))
+		if (!ring_is_empty(c->dp->worker[i]->notes))
 			return true;
 	return false;
 }

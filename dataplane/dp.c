@@ -181,6 +181,9 @@ void dp_stop(struct dp *dp)
 	for (unsigned i = 0; i < dp->n_workers; i++)
 		worker_wake(dp->worker[i]);
 	rte_eal_mp_wait_lcore();
+	for (unsigned i = 0; i < dp->n_workers;
+	     i++) // acquire: all it wrote; pairs with the end of worker_run
+		MUST(atomic_load_explicit(&dp->worker[i]->returned, memory_order_acquire));
 }
 
 uint16_t dp_media_port(const struct dp *dp)

@@ -90,7 +90,9 @@ bool flow_add(struct dp *dp, const struct flow_key *key, struct flow flow)
 	int err;
 
 	rte_spinlock_lock(&flow_lock);
+	bool is_new = flow_find(dp, key).sid == 0;
 	err = rte_hash_add_key_data(dp->flows, key, pack(flow));
+	dp->n_flows += err == 0 && is_new;
 	rte_spinlock_unlock(&flow_lock);
 	return err == 0;
 }
@@ -98,14 +100,14 @@ bool flow_add(struct dp *dp, const struct flow_key *key, struct flow flow)
 void flow_del(struct dp *dp, const struct flow_key *key, uint32_t sid)
 {
 	rte_spinlock_lock(&flow_lock);
-	if (flow_find(dp, key).sid == sid)
-		rte_hash_del_key(dp->flows, key);
+	if (flow_find(dp, key).sid == sid && rte_hash_del_key(dp->flows, key) >= 0)
+		dp->n_flows--;
 	rte_spinlock_unlock(&flow_lock);
 }
 
 uint32_t flow_count(const struct dp *dp)
 {
-	return (uint32_t)rte_hash_count(dp->flows);
+	return dp->n_flows; // rte_hash_count would include deleted ones that wait for a grace period
 }
 
 bool ufrag_add(struct dp *dp, const char *ufrag, uint32_t sid, uint8_t home)

@@ -283,9 +283,9 @@ static void publish_stats(struct worker *w)
 static bool rings_are_empty(const struct worker *w)
 {
 	for (unsigned i = 0; i < w->dp->n_workers; i++)
-		if (w->in[i] && !rte_ring_empty(w->in[i]))
+		if (w->in[i] && !ring_is_empty(w->in[i]))
 			return false;
-	return rte_ring_empty(w->mail);
+	return ring_is_empty(w->mail);
 }
 
 // Milliseconds until the next timer, -1 for none; rounded up, so that it has come when we wake.
@@ -370,6 +370,7 @@ int worker_run(void *arg)
 	publish_stats(w);
 	rte_rcu_qsbr_thread_offline(dp->qsbr, w->id);
 	rte_rcu_qsbr_thread_unregister(dp->qsbr, w->id);
+	atomic_store_explicit(&w->returned, true, memory_order_release); // pairs with dp_stop
 	return 0;
 }
 

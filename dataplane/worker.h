@@ -44,6 +44,7 @@ struct dp {
 	struct rte_rcu_qsbr *qsbr;               // owned: one reader per worker
 	struct rte_hash *ufrags, *flows;         // owned: flow.c
 	struct session *_Atomic *session;        // owned array by slot; rcu: written by main, read by workers
+	_Atomic uint32_t n_flows;                // under the lock of flow.c
 	uint32_t max_sessions;
 	uint16_t rx_burst;   // packets per look at a port, 1..BURST
 	int64_t wall_offset; // wall clock minus ns_t, fixed at start: steps of the wall clock stay out of SRs
@@ -97,7 +98,8 @@ struct worker {
 	// written by the owner, read by main and by other workers
 	alignas(64) _Atomic uint32_t asleep; // 1: ring the doorbell
 	_Atomic uint64_t n_mails_done;
-	_Atomic int64_t beat; // ns_t of the last round
+	_Atomic bool returned; // worker_run is over; what it owned may be touched by main
+	_Atomic int64_t beat;  // ns_t of the last round
 };
 
 // Make a worker and all its rings; ports and tables must be there. NULL + errno. thread: main
