@@ -379,6 +379,7 @@ void session_on_reconnect(struct session *s, conn_id conn)
 // --- the dataplane -----------------------------------------------------------------------------------
 void session_on_path(struct session *s, const struct ipc_path *e)
 {
+	log_debug(SESSION_FMT ": path %s", SESSION_ARG(s), e->nominated ? "nominated" : "seen");
 	s->has_path = true;
 	s->is_suspect = false;
 	if (s->state == SESSION_NEGOTIATED)

@@ -159,6 +159,7 @@ static void on_open(void *arg, uint16_t stream, struct str label, struct str pro
 		session_drop(s, "dc_extra_channel");
 		return;
 	}
+	log_debug(SESSION_FMT ": channel %u open, \"%.*s\"", SESSION_ARG(s), stream, STR_ARG(label));
 	s->dc_stream = stream;
 	s->has_dc = true;
 	become_ready(s);
@@ -255,6 +256,7 @@ static void on_dtls_up(void *arg)
 		session_close(s, END_DATAPLANE);
 		return;
 	}
+	log_debug(SESSION_FMT ": DTLS is up", SESSION_ARG(s));
 	s->has_keys = true;
 	persist_mark(s);
 	metric_add(h->metrics, M_RTC_CONN_STATES, METRIC_LABELS(STR("connected")), 1);

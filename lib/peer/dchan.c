@@ -314,7 +314,8 @@ void dchan_input(struct dchan *d, const uint8_t *packet, size_t len)
 // --- messages out ------------------------------------------------------------------------------
 static int send_ppid(struct dchan *d, uint16_t stream, uint32_t ppid, const void *data, size_t len)
 {
-	struct sctp_sndinfo info = {.snd_sid = stream, .snd_ppid = htonl(ppid)};
+	// Acknowledged at once (RFC 7053): some offers wait for their media map to have arrived.
+	struct sctp_sndinfo info = {.snd_sid = stream, .snd_flags = SCTP_SACK_IMMEDIATELY, .snd_ppid = htonl(ppid)};
 
 	if (!d->is_up || d->is_down)
 		return -ENOTCONN;
