@@ -66,8 +66,11 @@ static bool ext_id_taken(const struct negotiate *n, unsigned id, bool heed_peer)
 
 void extmap_fill(struct negotiate *n, uint8_t exts)
 {
+	// None of these means something else in the first microphone offer of Chromium (1 level, 2 abs-send-time, 3
+	// transport-cc, 4 mid) or Firefox (1 level, 2 csrc level, 3 mid). Such an offer may be under way when ours goes
+	// out, and Chromium refuses an id that its own, not yet answered, offer uses for another URI.
 	static const uint8_t usual[IPC_N_EXTS] = {
-		[EXT_LEVEL] = 1, [EXT_MID] = 2, [EXT_RID] = 3, [EXT_RRID] = 4, [EXT_TWCC] = 5};
+		[EXT_LEVEL] = 1, [EXT_MID] = 4, [EXT_RID] = 10, [EXT_RRID] = 11, [EXT_TWCC] = 5};
 	bool changed = false;
 
 	for (unsigned e = 0; e < IPC_N_EXTS; e++) {
