@@ -144,11 +144,11 @@ export class Lab {
 	}
 
 	// Join people into a call; returns id -> session id.
-	async join(call, ids, options) {
+	async join(call, ids, options, verb = 'join') {
 		const sessions = {};
 		await Promise.all(
 			ids.map(async (id) => {
-				const { sessionID, ms } = await this.do('join', id, call, options);
+				const { sessionID, ms } = await this.do(verb, id, call, options);
 				assert(ms < 5000, `${id} connected after ${Math.round(ms)} ms`);
 				sessions[id] = sessionID;
 			})

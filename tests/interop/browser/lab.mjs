@@ -49,6 +49,13 @@ async function join(id, call, options = {}) {
 	return { sessionID: who.sessionID, ms: performance.now() - begin };
 }
 
+// As when the web client joins unmuted: the track is added as soon as the peer connection is up.
+async function joinTalking(id, call, options) {
+	const joined = await join(id, call, options);
+	await unmute(id);
+	return joined;
+}
+
 async function unmute(id, source = 'tone') {
 	const person = the(id);
 	person.stream ??= source === 'mic' ? await micStream() : toneTrack(hzOf(id));
@@ -177,6 +184,7 @@ window.lab = {
 	channelSend,
 	hzOf,
 	join,
+	joinTalking,
 	leave,
 	leaveAll: () => [...people.keys()].forEach(leave),
 	listen,

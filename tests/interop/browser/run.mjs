@@ -24,11 +24,12 @@ if (generation !== 'N') {
 const label = ({ dcSignaling, dcLocking }) =>
 	generation === 'N' ? 'N' : `${generation}, signalling ${dcSignaling ? 'DC' : 'WS'}, lock ${dcLocking ? 'on' : 'off'}`;
 
+// The pid of now: an earlier run may have killed the first one.
 async function killControlPlane() {
-	const restarts = async () => (await readFile(log, 'utf8')).match(/^restarted: cp pid=\d+/gm)?.length ?? 0;
+	const restarts = async () => [...(await readFile(log, 'utf8')).matchAll(/^restarted: cp pid=(\d+)/gm)];
 	const before = await restarts();
-	process.kill(Number(pid), 'SIGKILL');
-	await until('the control plane is started again', async () => (await restarts()) > before, 15000);
+	process.kill(Number(before.at(-1)?.[1] ?? pid), 'SIGKILL');
+	await until('the control plane is started again', async () => (await restarts()).length > before.length, 15000);
 }
 
 const lab = await Lab.open(api, library);
