@@ -18,7 +18,8 @@ enum hub_limits {
 	HUB_SCTP_CLOCK_MS = 20, // pace of the SCTP timers while any session has a data channel
 	HUB_DP_GONE_S = 3,      // sessions end when the dataplane stays away this long
 	HUB_SNAP_BUCKETS = 1024,
-	HUB_RESTORE_S = 5, // reading back state ends after this, whatever is missing
+	HUB_READ_AGAIN_MS = 250, // pause between attempts to read the store
+	HUB_RESTORE_S = 5,       // reading back state ends after this, whatever is missing
 };
 
 struct session;
@@ -38,7 +39,7 @@ struct hub {
 	struct pool *sessions; // struct session; the handle is the sid
 	struct negotiate_conf neg;
 	struct sdp_candidate candidates[NAT_MAX_CANDIDATES];
-	struct timer sctp_clock, dp_gone, restore_limit;
+	struct timer sctp_clock, dp_gone, restore_limit, read_again;
 	STAILQ_HEAD(, session) dead; // closed, freed by reap
 	struct deferred reap;
 	STAILQ_HEAD(, hub_deferred) waiting; // plugin messages that came while restoring

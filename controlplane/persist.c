@@ -20,7 +20,7 @@ struct kept {
 struct persist {
 	struct hub *hub; // borrowed
 	char *prefix;    // owned: "session/<node>/"
-	struct timer gather;
+	struct timer gather, renew;
 	STAILQ_HEAD(, kept) records; // read from the store
 	unsigned n_records;
 	void (*read_done)(void *arg, int rc);
@@ -98,6 +98,19 @@ static void on_gather(struct timer *t, ns_t now)
 	while ((s = pool_next(p->hub->sessions, &cursor, NULL)) != NULL)
 		if (s->is_dirty && s->state != SESSION_CLOSED)
 			write_session(p, s);
+}
+
+// Long calls that nothing changes in must not run out.
+static void on_renew(struct timer *t, ns_t now)
+{
+	struct persist *p = container_of(t, struct persist, renew);
+	struct session *s;
+	uint32_t cursor = 0;
+
+	while ((s = pool_next(p->hub->sessions, &cursor, NULL)) != NULL)
+		if (s->is_stored)
+			persist_mark(s);
+	loop_arm_in(p->hub->loop, t, PERSIST_TTL_S / 4 * NS_PER_S);
 }
 
 void persist_mark(struct session *s)
@@ -201,8 +214,11 @@ struct persist *persist_new(struct hub *h)
 	gethostname(host, sizeof(host) - 1);
 	*p = (struct persist){.hub = h};
 	p->gather.on_due = on_gather;
+	p->renew.on_due = on_renew;
+	loop_arm_in(h->loop, &p->renew, PERSIST_TTL_S / 4 * NS_PER_S);
 	STAILQ_INIT(&p->records);
 	if (asprintf(&p->prefix, "session/%.64s/", node && *node ? node : host) < 0) {
+		loop_cancel(h->loop, &p->renew);
 		free(p);
 		return err_null(ENOMEM);
 	}
@@ -215,6 +231,7 @@ void persist_free(struct persist *p)
 		return;
 	store_cancel(p->hub->store, p);
 	loop_cancel(p->hub->loop, &p->gather);
+	loop_cancel(p->hub->loop, &p->renew);
 	persist_clear(p);
 	free(p->prefix);
 	free(p);

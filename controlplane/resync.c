@@ -196,27 +196,33 @@ static void on_store_read(void *arg, int rc)
 {
 	struct hub *h = arg;
 
-	if (rc < 0)
-		log_warn("calls: the store gives no sessions (%s)", strerror(-rc));
+	if (rc < 0) { // away: asked again until the limit
+		loop_arm_in(h->loop, &h->read_again, HUB_READ_AGAIN_MS * NS_PER_MS);
+		return;
+	}
 	h->store_read = true;
 	try_restore(h);
 }
 
-// Without store or dataplane there is nothing to take back; serve all the same.
+static void on_read_again(struct timer *t, ns_t now)
+{
+	struct hub *h = container_of(t, struct hub, read_again);
+
+	persist_clear(h->persist); // a scan may have broken off half way
+	if (h->restoring)
+		persist_read(h->persist, on_store_read, h);
+}
+
+// Without store or dataplane there is nothing to take back: what was is told to end, and new calls served.
 static void on_restore_limit(struct timer *t, ns_t now)
 {
 	struct hub *h = container_of(t, struct hub, restore_limit);
 
 	if (!h->restoring)
 		return;
-	log_warn("calls: serving without what was before (%s)",
-		 h->dp_synced ? "store away" : "dataplane away");
-	if (h->dp_synced) {
-		finish_restore(h);
-	} else {
-		h->restoring = false;
-		hub_replay(h);
-	}
+	log_warn("calls: serving without what was before (%s away)", h->dp_synced ? "store" : "dataplane");
+	loop_cancel(h->loop, &h->read_again);
+	finish_restore(h);
 }
 
 void resync_start(struct hub *h)
@@ -225,6 +231,7 @@ void resync_start(struct hub *h)
 		LIST_INIT(&h->snaps[i]);
 	h->restoring = true;
 	h->restore_limit.on_due = on_restore_limit;
+	h->read_again.on_due = on_read_again;
 	loop_arm_in(h->loop, &h->restore_limit, HUB_RESTORE_S * NS_PER_S);
 	persist_read(h->persist, on_store_read, h);
 }
@@ -247,5 +254,6 @@ void resync_link_down(struct hub *h)
 void resync_end(struct hub *h)
 {
 	loop_cancel(h->loop, &h->restore_limit);
+	loop_cancel(h->loop, &h->read_again);
 	clear(h);
 }

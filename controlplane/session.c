@@ -183,9 +183,32 @@ static void send_del(struct session *s)
 	dp_send(s->hub->dp, &m);
 }
 
+// What the negotiation counted goes where its other losses are counted.
+static void count_negotiation(struct session *s)
+{
+	struct negotiate_stats n;
+
+	negotiate_stats(s->neg, &n);
+	const struct {
+		const char *reason;
+		uint32_t count;
+	} rows[] = {
+		{"answer_timeout", n.answer_timeouts},
+		{"lock_lease_expired", n.leases_expired},
+		{"foreign_unlock", n.foreign_unlocks},
+		{"track_refused", n.tracks_refused},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].count > 0)
+			metric_add(s->hub->metrics, M_SIGNALING_DROPS, METRIC_LABELS(str_of(rows[i].reason)),
+				   rows[i].count);
+}
+
 static void count_end(struct session *s, enum session_end end)
 {
 	struct metrics *m = s->hub->metrics;
+
+	count_negotiation(s);
 
 	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
 		if (s->tracks[i].used && s->tracks[i].live)

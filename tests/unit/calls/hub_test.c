@@ -265,6 +265,28 @@ static void lock_rules(void)
 	world_fini();
 }
 
+static void leaves_at_once(void)
+{
+	struct client *c[2];
+
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	c[0] = client_connect("alice", "call1", 1, true);
+	c[1] = client_connect("bob", "call1", 2, true);
+	client_dc(c[1], "\x07", 1, DCHAN_BINARY);
+	CHECK(world_until(c[1]->lock_granted, 2));
+	dp_live(c[0]);
+	world_for(0.2); // the server waits for the lock, and for an answer on the other side
+	dp_live(c[1]);
+	CHECK(world_until(c[0]->n_offers == 1, 2));
+	ns_t before = clock_now();
+	hub_leave(world->hub, 1, STR("clientA"), STR("bob"));
+	hub_leave(world->hub, 1, STR("clientA"), STR("alice"));
+	CHECK(clock_now() - before < NS_PER_S / 20);
+	CHECK_EQ(c[0]->n_closes + c[1]->n_closes, 2);
+	world_fini();
+}
+
 static void lock_lease(void)
 {
 	struct client *c[2];
@@ -589,13 +611,14 @@ CU_TestInfo hub_tests[] = {
 	{"D56: the last word on the microphone counts, also before the track", mic_state},
 	{"D21: locks have an owner", lock_rules},
 	{"D21: a lock that is never released expires", lock_lease},
+	{"D28: leaving waits for no lock and no answer", leaves_at_once},
 	{"D17, D18, D19: hostile data-channel messages are dropped and counted", hostile_messages},
 	{"D22: the first calls-dc serves until another one replaces it", channels},
 	{"D30: late news of an ended session does not hit its successor", reused_id},
 	{"lost path, close_notify and unregistering end sessions with close", path_ends},
 	{"a certificate that SDP did not announce ends the session", wrong_certificate},
 	{"D40: a screen id belongs to the session that announced it", screen_ids},
-	{"reconnect moves the route and restarts ICE when the path is silent", reconnects},
+	{"D13: reconnect moves the route, and restarts ICE when the path is silent", reconnects},
 	{"D31, D32: draining refuses new calls and ends with the last session", drains},
 	{"10,000 half-open handshakes are bounded and disturb nobody", half_open},
 	{"500 sessions live and end without a trace", five_hundred_lives},

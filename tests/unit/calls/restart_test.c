@@ -242,6 +242,20 @@ static void nothing_to_read(void)
 	world_fini();
 }
 
+static void nothing_left(void)
+{
+	struct client *c[2];
+
+	world_with_call(c, true);
+	dp_die();
+	hub_killed();
+	world_hub();
+	CHECK(!world_until(c[0]->n_closes > 0, 4));
+	CHECK(world_until(c[0]->n_closes == 1 && c[1]->n_closes == 1, 2));
+	CHECK_EQ(world->n_records, 0);
+	world_fini();
+}
+
 static void records_are_strict(void)
 {
 	struct persist_record in = {.sid = 0x01000007,
@@ -313,6 +327,7 @@ CU_TestInfo restart_tests[] = {
 	{"a dataplane that stays away ends its sessions", dataplane_stays_away},
 	{"a broken link alone ends nothing", link_breaks},
 	{"a store that is away delays the start by no more than its limit", nothing_to_read},
+	{"without dataplane at the start, what was is told to end", nothing_left},
 	{"records are decoded strictly", records_are_strict},
 	{"a sealed state opens only with its cookie", seal_holds},
 	{"no ICE password is in the store", store_shows_no_secret},
