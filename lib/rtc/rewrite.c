@@ -1,6 +1,7 @@
 #include "lib/rtc/rewrite.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 #include "lib/rtc/rtp.h"
 
@@ -118,6 +119,8 @@ static uint32_t offset_checked(const struct rewrite *r, const struct rewrite_in 
 
 static void epoch_begin(struct rewrite *r, const struct rewrite_in *in, uint32_t ts_offset, unsigned n_gap)
 {
+	const struct rewrite_epoch last = r->epoch[r->newest]; // zeroed before the first
+
 	r->newest = (uint8_t)((r->newest + 1) % REWRITE_EPOCHS);
 	if (r->n_epochs < REWRITE_EPOCHS)
 		r->n_epochs++;
@@ -125,7 +128,9 @@ static void epoch_begin(struct rewrite *r, const struct rewrite_in *in, uint32_t
 	r->epoch[r->newest] = (struct rewrite_epoch){.first_out = r->next_out,
 						     .first_rank = in->rank,
 						     .source = in->source,
-						     .ts_offset = ts_offset};
+						     .ts_offset = ts_offset,
+						     .pid_offset = last.pid_offset,
+						     .tl0_offset = last.tl0_offset};
 	r->paused = false;
 }
 
@@ -139,6 +144,12 @@ void rewrite_switch(struct rewrite *r, const struct rewrite_in *in, enum rewrite
 	else if (r->n_epochs > 0 && how == REWRITE_TS_ELAPSED)
 		offset = offset_elapsed(r, in);
 	epoch_begin(r, in, offset, r->n_epochs > 0 ? n_gap : 0);
+}
+
+void rewrite_vp8(struct rewrite *r, uint16_t pid_offset, uint8_t tl0_offset)
+{
+	r->epoch[r->newest].pid_offset = pid_offset;
+	r->epoch[r->newest].tl0_offset = tl0_offset;
 }
 
 void rewrite_pause(struct rewrite *r)
@@ -159,7 +170,11 @@ static enum rewrite_verdict late_packet(struct rewrite *r, const struct rewrite_
 		index = e->first_out + (in->rank - e->first_rank);
 		if (index >= end || index + REWRITE_BACK < r->next_out)
 			return REWRITE_LATE;
-		*out = (struct rewrite_out){.index = index, .ts = in->ts + e->ts_offset, .is_late = true};
+		*out = (struct rewrite_out){.index = index,
+					    .ts = in->ts + e->ts_offset,
+					    .pid_offset = e->pid_offset,
+					    .tl0_offset = e->tl0_offset,
+					    .is_late = true};
 		return REWRITE_OK;
 	}
 	return REWRITE_LATE;
@@ -190,8 +205,11 @@ enum rewrite_verdict rewrite_packet(struct rewrite *r, const struct rewrite_in *
 		index = e->first_out;
 	}
 	fresh = index == e->first_out;
-	*out = (struct rewrite_out){
-		.index = index, .ts = in->ts + e->ts_offset, .set_marker = fresh || in->resumed};
+	*out = (struct rewrite_out){.index = index,
+				    .ts = in->ts + e->ts_offset,
+				    .pid_offset = e->pid_offset,
+				    .tl0_offset = e->tl0_offset,
+				    .set_marker = fresh || in->resumed};
 	r->next_out = index + 1;
 	r->last_ts = out->ts;
 	r->last_sent = in->now;
@@ -206,23 +224,31 @@ bool rewrite_ts_offset(const struct rewrite *r, uint32_t *ts_offset)
 	return true;
 }
 
+const struct rewrite_epoch *rewrite_epoch_of(const struct rewrite *r, uint64_t index)
+{
+	for (unsigned k = 0; k < r->n_epochs; k++) {
+		uint64_t end; // cannot be passed: the newer epochs were looked at first
+		const struct rewrite_epoch *e = epoch_back(r, k, &end);
+
+		if (index >= e->first_out)
+			return e;
+	}
+	return NULL;
+}
+
 bool rewrite_origin(const struct rewrite *r, uint16_t seq, uint64_t *index, uint32_t *source, uint64_t *rank)
 {
+	const struct rewrite_epoch *e;
 	uint64_t i;
 
 	if (r->n_epochs == 0 || !seq64_extend(r->next_out - 1, seq, &i) || i >= r->next_out ||
 	    i + REWRITE_BACK < r->next_out)
 		return false;
-	for (unsigned k = 0; k < r->n_epochs; k++) {
-		uint64_t end; // cannot be passed: the newer epochs were looked at first
-		const struct rewrite_epoch *e = epoch_back(r, k, &end);
-
-		if (i < e->first_out)
-			continue;
-		*index = i;
-		*source = e->source;
-		*rank = e->first_rank + (i - e->first_out);
-		return true;
-	}
-	return false;
+	e = rewrite_epoch_of(r, i);
+	if (!e)
+		return false;
+	*index = i;
+	*source = e->source;
+	*rank = e->first_rank + (i - e->first_out);
+	return true;
 }

@@ -53,7 +53,7 @@ void seqrank_skip(struct seqrank *, uint64_t index);
 
 // --- receiver half ------------------------------------------------------------------------------
 
-#define REWRITE_EPOCHS 4
+#define REWRITE_EPOCHS 8
 #define REWRITE_BACK 1024 // output indices behind the highest that are still mapped
 #define REWRITE_MAX_GAP \
 	2000 // lost packets that leave a gap; more are closed up (nobody asks for so many again, and
@@ -64,6 +64,8 @@ struct rewrite_epoch {
 	uint64_t first_rank; // rank mapped to first_out
 	uint32_t source;     // caller's name of source and layer
 	uint32_t ts_offset;  // ts_out = ts + ts_offset
+	uint16_t pid_offset; // VP8, see rewrite_vp8
+	uint8_t tl0_offset;
 };
 
 // Owner: worker of the receiver. Use:
@@ -94,6 +96,8 @@ struct rewrite_in {
 struct rewrite_out {
 	uint64_t index; // 48 bits, ROC << 16 | seq
 	uint32_t ts;
+	uint16_t pid_offset; // VP8, of the packet's epoch
+	uint8_t tl0_offset;
 	bool set_marker; // audio: first packet after a pause, a switch or suppressed packets
 	bool is_late;    // fills a gap behind the highest index
 };
@@ -131,6 +135,10 @@ enum rewrite_ts {
 void rewrite_switch(struct rewrite *, const struct rewrite_in *, enum rewrite_ts, uint32_t ts_arg,
 		    unsigned n_gap);
 
+// VP8 offsets of the epoch that rewrite_switch just began (vp8_leg_switch). They are part of what a packet says
+// on the wire, so each epoch keeps its own; epochs that begin by themselves inherit them.
+void rewrite_vp8(struct rewrite *, uint16_t pid_offset, uint8_t tl0_offset);
+
 // The leg stops taking packets; the next one starts a new epoch by itself, on the same clock.
 void rewrite_pause(struct rewrite *);
 
@@ -142,3 +150,6 @@ bool rewrite_ts_offset(const struct rewrite *, uint32_t *ts_offset);
 // out:     index, source, rank
 // returns: false when it was never sent or is more than REWRITE_BACK behind
 bool rewrite_origin(const struct rewrite *, uint16_t seq, uint64_t *index, uint32_t *source, uint64_t *rank);
+
+// Epoch of an index that rewrite_origin gave: with it a resend is the same bytes as the packet that was sent.
+const struct rewrite_epoch *rewrite_epoch_of(const struct rewrite *, uint64_t index);
