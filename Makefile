@@ -38,6 +38,7 @@ flags_dataplane = $(DPDK_CFLAGS) -DBPF_OBJECT='"$(B)/dataplane/xdp/media_filter.
 flags_controlplane =
 flags_tests/unit/dataplane = $(DPDK_CFLAGS)
 flags_tests/perf = $(DPDK_CFLAGS)
+flags_tests/fuzz = $(DPDK_CFLAGS)
 
 src = $(wildcard $(addsuffix /*.c,$(1)))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -127,7 +128,8 @@ FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(FUZZ_SAN) -MMD -MP -DSLUICE_VERSION='"fuzz"' -c -o $@ $<
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(foreach d,$(patsubst %/,%,$(dir $<)),$(flags_$(d))) -fsanitize=fuzzer-no-link $(FUZZ_SAN) \
+		-MMD -MP -DSLUICE_VERSION='"fuzz"' -c -o $@ $<
 define fuzz_target
 build/fuzz/$(1): build/fuzz/obj/tests/fuzz/$(1)_fuzz.o $(patsubst %.c,build/fuzz/obj/%.o,$(LIB_SRC) $(shell sed -n 's|^// sources: ||p' tests/fuzz/$(1)_fuzz.c))
 	$$(call say,LD)
