@@ -5,7 +5,7 @@
 
 #include "dataplane/fanout.h"
 
-#define EGRESS_SLICE 64 // receivers between two looks at the receive side (media-plane 6.4)
+#define EGRESS_SLICE 64 // receivers per call of the cipher
 
 // Seal m for n receivers at home here and queue the results. m's data is the RTP packet without its tag;
 // pkt_of(m) has hdr_len, index (the rank), ts, marker, level and codec. m stays the caller's (peek).
