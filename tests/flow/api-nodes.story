@@ -13,8 +13,9 @@ while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^(SLUI
 cleanup() {
 	local p
 	for p in "${pids[@]}"; do kill -KILL "$p" 2>/dev/null; done
-	rm -rf "$dir"
+	[ -n "${KEEP:-}" ] || rm -rf "$dir"
 }
+[ -n "${KEEP:-}" ] && dir=$KEEP
 trap cleanup EXIT
 check() { # WHAT COMMAND...
 	local what=$1
@@ -61,9 +62,17 @@ node() {
 }
 code() { curl -s -m 15 -o /dev/null -w '%{http_code}' "$@"; }
 key=0123456789abcdef0123456789abcdef
-ws() { # URL CLIENT: status of an upgrade (101: the WebSocket was opened)
-	curl -s -m 0.5 -o /dev/null -w '%{http_code}' -u "$2:$key" -H 'Upgrade: websocket' -H 'Connection: Upgrade' \
-		-H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' "$1/ws"
+upgrade() { # CLIENT: the request
+	printf 'GET /ws HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n' \
+		"$(printf '%s:%s' "$1" $key | base64 -w0)"
+}
+ws() { # URL CLIENT: status of an upgrade (101: the WebSocket was opened, and is closed again)
+	local sock line
+	exec {sock}<>"/dev/tcp/127.0.0.1/${1##*:}" || return
+	upgrade "$2" >&"$sock"
+	read -r -t 15 _ line _ <&"$sock"
+	exec {sock}>&-
+	echo "$line"
 }
 reg() { code -d "{\"clientID\":\"$2\",\"authKey\":\"$key\"}" "$1/register"; }
 metric() { curl -s "$1/metrics" | sed -n "s/^$2 //p"; }
@@ -90,8 +99,7 @@ check "values are JSON" eval 'dump | grep -v "^session/" | cut -d" " -f2- | pyth
 
 # An open WebSocket at one must end when two unregisters its client.
 exec {fd}<>"/dev/tcp/127.0.0.1/${one_url##*:}"
-printf 'GET /ws HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n' \
-	"$(printf 'c2:%s' $key | base64 -w0)" >&"$fd"
+upgrade c2 >&"$fd"
 timeout 30 cat <&"$fd" >"$dir/open" &
 reader=$!
 within 5 grep -qa hello "$dir/open"
