@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,20 +20,19 @@ import (
 	interop "sluice.test/interop"
 )
 
-// cpu is user plus system time of the processes so far.
-func cpu(pids []int) time.Duration {
-	var ticks int64
+// cpu is the time that all threads of the processes have run so far.
+func cpu(pids []int) (d time.Duration) {
 	for _, pid := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		for _, t := range tasks {
+			b, _ := os.ReadFile(t)
+			if f := strings.Fields(string(b)); len(f) > 0 {
+				ns, _ := strconv.ParseInt(f[0], 10, 64)
+				d += time.Duration(ns)
+			}
 		}
-		f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+2:]))
-		u, _ := strconv.ParseInt(f[11], 10, 64)
-		s, _ := strconv.ParseInt(f[12], 10, 64)
-		ticks += u + s
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	return
 }
 
 func resident(pids []int) (kib int64) {
