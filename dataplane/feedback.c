@@ -260,8 +260,14 @@ static bool report_streams(struct worker *w, struct session *s)
 		if (!st->stats.is_active)
 			continue;
 		publish_map(w, s, st);
-		if (n < RTCP_MAX_BLOCKS)
-			rx_stats_report(&st->stats, st->ssrc, w->now, &block[n++]);
+		if (n == RTCP_MAX_BLOCKS)
+			continue;
+		rx_stats_report(&st->stats, st->ssrc, w->now, &block[n]);
+		if (block[n].lost > st->n_lost) { // late packets may lower it again: counted once
+			count(w, CTR_RTP_RX_LOST, (uint64_t)(block[n].lost - st->n_lost));
+			st->n_lost = block[n].lost;
+		}
+		n++;
 	}
 	if (n > 0) {
 		rtcp_write_rr(&out, s->rtcp_ssrc, block, n);

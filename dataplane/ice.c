@@ -110,21 +110,38 @@ static void note_path(struct worker *w, struct session *s)
 	struct note note = {.type = NOTE_PATH, .sid = s->sid};
 
 	if (sel != NULL) {
-		s->path = s->pair_path[s->ice.selected];
 		note.path.key = s->path.key;
 		note.path.nominated = sel->is_nominated;
-		count(w, CTR_PATHS_SELECTED, 1);
 	}
-	note_post(w, &note);
+	s->owed &= (uint8_t)~OWED_PATH;
+	if (!note_post(w, &note))
+		s->owed |= OWED_PATH;
 }
 
 static void note_liveness(struct worker *w, struct session *s)
 {
 	struct note note = {.type = NOTE_LIVENESS, .sid = s->sid, .liveness = s->ice.liveness};
 
-	if (s->ice.liveness == ICELITE_LOST)
-		count(w, CTR_CONSENT_LOST, 1);
-	note_post(w, &note);
+	s->owed &= (uint8_t)~OWED_LIVENESS;
+	if (!note_post(w, &note))
+		s->owed |= OWED_LIVENESS;
+}
+
+void ice_pay(struct worker *w, struct session *s)
+{
+	if (s->owed & OWED_PATH)
+		note_path(w, s);
+	if (s->owed & OWED_LIVENESS)
+		note_liveness(w, s);
+}
+
+static void select_path(struct worker *w, struct session *s)
+{
+	if (icelite_path(&s->ice) != NULL) {
+		s->path = s->pair_path[s->ice.selected];
+		count(w, CTR_PATHS_SELECTED, 1);
+	}
+	note_path(w, s);
 }
 
 static void send_probe(struct worker *w, struct session *s, const struct icelite_out *out)
@@ -145,9 +162,11 @@ void ice_apply(struct worker *w, struct session *s, const struct icelite_out *ou
 	if ((out->events & ICELITE_EV_PAIR_NEW) && m != NULL)
 		bind(w, s, out->pair_new, m);
 	if (out->events & ICELITE_EV_PATH)
-		note_path(w, s);
-	if (out->events & ICELITE_EV_LIVENESS)
+		select_path(w, s);
+	if (out->events & ICELITE_EV_LIVENESS) {
+		count(w, CTR_CONSENT_LOST, s->ice.liveness == ICELITE_LOST);
 		note_liveness(w, s);
+	}
 	if (out->events & ICELITE_EV_CREDS_GONE) {
 		struct note note = {.type = NOTE_UFRAG_GONE, .sid = s->sid};
 		memcpy(note.ufrag, out->gone_ufrag, sizeof(note.ufrag));

@@ -24,6 +24,9 @@ void ice_creds(struct worker *, struct session *, const struct ipc_session_ice *
 // Do what an icelite call left in *out. thread: home worker
 void ice_apply(struct worker *, struct session *, const struct icelite_out *out, struct rte_mbuf *m_peek);
 
+// Post again what main had no room for. thread: home worker
+void ice_pay(struct worker *, struct session *);
+
 // Recompute whether the session may be sent to. thread: home worker
 void ice_refresh(struct session *);
 

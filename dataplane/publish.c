@@ -80,15 +80,21 @@ static void log_twcc(struct worker *w, struct session *s, const struct pkt *pkt,
 	session_due(w, s, twcc_log_due(&s->twcc->log));
 }
 
-static void note_voice(struct worker *w, struct source *src, enum vad_change change)
+static void post_voice(struct worker *w, struct source *src)
 {
 	struct note note = {
-		.type = NOTE_VOICE, .sid = src->sid, .voice = {.track = src->id, .on = change == VAD_ON}};
+		.type = NOTE_VOICE, .sid = src->sid, .voice = {.track = src->id, .on = src->vad.on}};
 
-	if (change == VAD_SAME)
+	src->voice_owed = !note_post(w, &note);
+}
+
+static void on_voice(struct worker *w, struct source *src, enum vad_change change)
+{
+	if (change == VAD_SAME && !src->voice_owed)
 		return;
-	count(w, change == VAD_ON ? CTR_VOICE_ON : CTR_VOICE_OFF, 1);
-	note_post(w, &note);
+	count(w, CTR_VOICE_ON, change == VAD_ON);
+	count(w, CTR_VOICE_OFF, change == VAD_OFF);
+	post_voice(w, src);
 }
 
 // --- place in the track's order ------------------------------------------------------------------
@@ -196,7 +202,7 @@ void publish_packet(struct worker *w, struct session *s, struct stream *st, stru
 	pkt->has_level = exts.has_level;
 	pkt->level = (uint8_t)(exts.level | (exts.is_voice ? 0x80 : 0));
 	if (exts.has_level)
-		note_voice(w, src, vad_push(&src->vad, exts.level, w->now));
+		on_voice(w, src, vad_push(&src->vad, exts.level, w->now));
 	if (!st->announced && pkt->codec != CODEC_NONE)
 		announce(w, s, st, v->pt, pkt->codec);
 	why = refuse(src, payload_len, pkt->codec);
@@ -233,14 +239,14 @@ void publish_gate(struct worker *w, struct session *s, struct source *src, bool 
 {
 	src->enabled = enabled;
 	if (!enabled)
-		note_voice(w, src, vad_reset(&src->vad));
+		on_voice(w, src, vad_reset(&src->vad));
 }
 
 void publish_track_del(struct worker *w, struct session *s, struct source *src)
 {
 	if (s->track[src->id] != src)
 		return;
-	note_voice(w, src, vad_reset(&src->vad));
+	on_voice(w, src, vad_reset(&src->vad));
 	stream_unbind(s, src);
 	src->current = NULL;
 	s->track[src->id] = NULL;

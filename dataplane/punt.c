@@ -23,7 +23,7 @@ void punt_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	icelite_on_rx(&s->ice, pkt_of(m)->pair, m->data_len);
 	if (!bucket_take(&s->punt, w->now, PUNT_PER_S, PUNT_BURST))
 		drop(w, m, DROP_PUNT_RATE);
-	else if (!note_post(w, &note))
+	else if (rte_ring_free_count(w->notes) < NOTE_RING / 4 || !note_post(w, &note)) // events come first
 		drop(w, m, DROP_PUNT_FULL);
 	else
 		count(w, CTR_PUNT_TX_PACKETS, 1);

@@ -47,6 +47,7 @@ static void on_due(struct timer *t, ns_t now)
 	if (now >= s->ice_due) {
 		icelite_tick(&s->ice, &w->ice, now, &out);
 		ice_apply(w, s, &out, NULL);
+		ice_pay(w, s);
 		s->ice_due = next_ice_tick(s, now);
 	}
 	session_due(w, s, s->ice_due);

@@ -37,6 +37,8 @@ enum send_gate {
 	SEND_ASK,  // not proven: icelite_may_send decides by volume
 };
 
+enum owed { OWED_PATH = 1, OWED_LIVENESS = 2 };
+
 struct rtcp_sender {
 	uint32_t ssrc;
 	struct srtcpidx idx;
@@ -87,6 +89,7 @@ struct session {
 	ns_t ice_due, rtcp_due;
 	uint8_t n_rtcp_sent; // compounds, modulo: every fifth carries SDES
 	bool dead;           // MAIL_SESSION_DEL was seen
+	uint8_t owed;        // enum owed bits: notes main had no room for, posted again by the timer
 
 	// addresses
 	char name[33]; // NUL-terminated: CNAME of what we send

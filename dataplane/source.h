@@ -40,7 +40,8 @@ struct source {
 	uint16_t id; // track number
 	uint8_t kind;
 	bool enabled;
-	bool forwarded; // since it was last enabled
+	bool forwarded;  // anything yet
+	bool voice_owed; // the last voice event found no room
 	uint8_t mid_len;
 	char mid[16];
 	uint32_t clock_hz;

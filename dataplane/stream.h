@@ -26,6 +26,7 @@ struct stream {
 	struct seqrank rank;
 	struct rx_stats stats;
 	struct sr_map map;
+	int32_t n_lost; // as counted in rtp_rx_lost
 };
 
 #define TWCC_SLOTS 256 // 5 s of voice

@@ -306,6 +306,27 @@ static void test_commands(void)
 		"and the snapshot shows what it did before");
 }
 
+// Commands without end whose acks are not read: the daemon lets go of the peer, not of the call.
+static void test_deaf_peer(void)
+{
+	struct ipc_session_ref ref = {.hdr = {.type = CMD_SESSION_DEL, .len = sizeof(ref)},
+				      .sid = 0x05000005};
+	int fd;
+	bool gone = false;
+
+	mock_disconnect(&dp);
+	fd = ipc_connect(dp.socket);
+	for (unsigned i = 0; i < 2000000 && !gone; i++) {
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
+		poll(&p, 1, 1000);
+		gone = send(fd, &ref, sizeof(ref), MSG_NOSIGNAL) < 0 && errno != EAGAIN;
+	}
+	close(fd);
+	mock_ok(gone, "a peer that reads nothing is disconnected");
+	mock_connect(&dp);
+	mock_ok(talk(20, 0) && gaps() == 0, "and the call goes on, with the next one connected");
+}
+
 static void test_consent(struct mock_peer *silent, ns_t since)
 {
 	uint32_t seen;
@@ -357,6 +378,7 @@ int main(int argc, char **argv)
 	test_slot_reuse();
 	test_commands();
 	mock_ok(talk(20, 0), "the call goes on");
+	test_deaf_peer();
 	test_consent(&silent, since);
 	mock_counters(&dp);
 	mock_ok(mock_leave(&a) == 0 && mock_leave(&b) == 0 && mock_leave(&silent) == 0, "all leave");
