@@ -71,8 +71,8 @@ await test('statistics show both streams growing without loss, codec and encrypt
 });
 
 if (picture) {
+	await sleep(27000);
 	await pages[2].click('#mute');
-	await sleep(22000);
 	await until('Grace talks', async () => (await statusOf(pages[0], NAMES[1])) === 'talking', 10000, 30);
 	await pages[0].screenshot({ path: picture });
 	await pages[2].click('#mute');

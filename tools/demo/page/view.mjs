@@ -2,7 +2,7 @@
 import { spark } from './sampler.mjs';
 
 export const $ = (id) => document.getElementById(id);
-const LOG_LINES = 8;
+const LOG_LINES = 7;
 
 function element(tag, className, text) {
 	const made = document.createElement(tag);
