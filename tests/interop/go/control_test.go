@@ -53,11 +53,31 @@ func unmute(t *testing.T, peer *Peer) {
 	}
 }
 
+// hearsNow waits for one further packet: for many pairs in turn.
+func hearsNow(t *testing.T, listener, speaker *Peer) {
+	t.Helper()
+	if err := listener.WaitHears(speaker, 1, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func hears(t *testing.T, listener, speaker *Peer) {
 	t.Helper()
 	if err := listener.WaitHears(speaker, 25, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// talk is a call in which b hears a.
+func talk(t *testing.T) (p *Plugin, call string, a, b *Peer) {
+	t.Helper()
+	p = connect(t)
+	call = NewID()
+	a = join(t, p, call, Options{})
+	b = join(t, p, call, Options{})
+	unmute(t, a)
+	hears(t, b, a)
+	return
 }
 
 func TestPluginConnectsAsAtActivation(t *testing.T) {
@@ -211,12 +231,8 @@ func TestClientReconnectsByItself(t *testing.T) {
 }
 
 func TestD10OtherTenantsCannotTouchASession(t *testing.T) {
-	p, q := connect(t), connect(t)
-	call := NewID()
-	a := join(t, p, call, Options{})
-	b := join(t, p, call, Options{})
-	unmute(t, a)
-	hears(t, b, a)
+	p, call, a, b := talk(t)
+	q := connect(t)
 	_ = q.Leave(a.SessionID)
 	_ = q.SendRTC(a.SessionID, rtc.MuteMessage, nil)
 	_ = q.SendRTC(a.SessionID, rtc.SDPMessage, map[string]string{"type": "offer", "sdp": "v=0\r\n"})
@@ -254,12 +270,7 @@ func TestD13SessionFollowsALivingConnection(t *testing.T) {
 }
 
 func TestD14DuplicateJoinLeavesTheFirstAlone(t *testing.T) {
-	p := connect(t)
-	call := NewID()
-	a := join(t, p, call, Options{})
-	b := join(t, p, call, Options{})
-	unmute(t, a)
-	hears(t, b, a)
+	p, call, a, b := talk(t)
 	for range 20 {
 		_ = p.Client.Send(*service.NewClientMessage(service.ClientMessageJoin, map[string]any{"callID": call,
 			"userID": a.UserID, "sessionID": a.SessionID, "channelID": call, "av1Support": false,

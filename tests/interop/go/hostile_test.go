@@ -32,12 +32,7 @@ func media(t *testing.T) *net.UDPAddr {
 // undisturbed runs attack while a talks and b listens: nothing is lost, and the call goes on after it.
 func undisturbed(t *testing.T, attack func(a, b *Peer)) {
 	t.Helper()
-	p := connect(t)
-	call := NewID()
-	a := join(t, p, call, Options{})
-	b := join(t, p, call, Options{})
-	unmute(t, a)
-	hears(t, b, a)
+	p, call, a, b := talk(t)
 	attack(a, b)
 	hears(t, b, a)
 	if r := b.Heard(a.SessionID); r.Gaps.Load() != 0 || r.Late.Load() != 0 {

@@ -86,12 +86,7 @@ func TestLateJoinerHearsEverybody(t *testing.T) {
 }
 
 func TestMuteStopsAndUnmuteResumes(t *testing.T) {
-	p := connect(t)
-	call := NewID()
-	a := join(t, p, call, Options{})
-	b := join(t, p, call, Options{})
-	unmute(t, a)
-	hears(t, b, a)
+	_, _, a, b := talk(t)
 	if err := a.Mute(); err != nil {
 		t.Fatal(err)
 	}
@@ -111,12 +106,7 @@ func TestMuteStopsAndUnmuteResumes(t *testing.T) {
 
 // A client that goes on sending after `mute` is not heard, and its voice comes back after `unmute`.
 func TestMuteGateIsOnTheServer(t *testing.T) {
-	p := connect(t)
-	call := NewID()
-	a := join(t, p, call, Options{})
-	b := join(t, p, call, Options{})
-	unmute(t, a)
-	hears(t, b, a)
+	p, _, a, b := talk(t)
 	_ = p.SendRTC(a.SessionID, rtc.MuteMessage, nil)
 	time.Sleep(300 * time.Millisecond)
 	r := b.Heard(a.SessionID)
@@ -178,12 +168,7 @@ func TestEverySRTPProfile(t *testing.T) {
 }
 
 func TestReportsComeBothWays(t *testing.T) {
-	p := connect(t)
-	call := NewID()
-	a := join(t, p, call, Options{})
-	b := join(t, p, call, Options{})
-	unmute(t, a)
-	hears(t, b, a)
+	_, _, a, b := talk(t)
 	deadline := time.Now().Add(6 * time.Second)
 	var sr, rr, twcc bool
 	for time.Now().Before(deadline) && !(sr && rr) {
@@ -250,12 +235,7 @@ func TestD25UnsolicitedAnswerIsIgnored(t *testing.T) {
 }
 
 func TestBadMessagesLeaveTheSessionAlone(t *testing.T) {
-	p := connect(t)
-	call := NewID()
-	a := join(t, p, call, Options{})
-	b := join(t, p, call, Options{})
-	unmute(t, a)
-	hears(t, b, a)
+	p, call, a, b := talk(t)
 	bomb := zlibBomb(t)
 	for _, raw := range [][]byte{{}, {0x2a}, {0xcc, 0x2a}, {0x03}, {0x03, 0xc6, 0xff, 0xff, 0xff, 0xff}, {0xdd, 0, 0xff, 0xff, 0xff},
 		{0x04, 0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0}, []byte("ping"), bomb} {
@@ -296,12 +276,7 @@ func TestPingIsAnsweredAndLockFast(t *testing.T) {
 
 // Joins and leaves of others leave a running conversation undisturbed, and its SDP bounded.
 func TestChurnDisturbsNobody(t *testing.T) {
-	p := connect(t)
-	call := NewID()
-	a := join(t, p, call, Options{})
-	b := join(t, p, call, Options{})
-	unmute(t, a)
-	hears(t, b, a)
+	p, call, a, b := talk(t)
 	r := b.Heard(a.SessionID)
 	for range 12 {
 		c := join(t, p, call, Options{})
@@ -346,10 +321,11 @@ func TestEightHearEightWithLowLatency(t *testing.T) {
 	for _, l := range peers {
 		for _, s := range peers {
 			if l != s {
-				hears(t, l, s)
+				hearsNow(t, l, s)
 			}
 		}
 	}
+	time.Sleep(2 * time.Second) // gather latencies
 	var all []int64
 	for _, l := range peers {
 		for _, s := range peers {
@@ -393,7 +369,7 @@ func TestHerdOfJoins(t *testing.T) {
 		}
 	}
 	for _, peer := range peers {
-		hears(t, peer, speaker)
+		hearsNow(t, peer, speaker)
 	}
 }
 

@@ -9,23 +9,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	interop "sluice.test/interop"
 )
-
-func resident(pids []int) (kib int64) {
-	for _, pid := range pids {
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-		if f := strings.Fields(string(b)); len(f) > 1 {
-			n, _ := strconv.ParseInt(f[1], 10, 64)
-			kib += n * int64(os.Getpagesize()) / 1024
-		}
-	}
-	return
-}
 
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "churn:", err)
@@ -71,12 +58,7 @@ func main() {
 	sessions := flag.Int("sessions", 500, "sessions in all")
 	people := flag.Int("people", 10, "participants of each call")
 	flag.Parse()
-	var pids []int
-	for _, s := range strings.Split(*pidList, ",") {
-		if n, err := strconv.Atoi(s); err == nil {
-			pids = append(pids, n)
-		}
-	}
+	pids := interop.PIDs(*pidList)
 	p, err := interop.NewPlugin(*api)
 	if err != nil {
 		fail(err)
@@ -86,10 +68,10 @@ func main() {
 	for i := range rounds {
 		round(p, *people)
 		if i == rounds/2 {
-			half = resident(pids)
+			half = interop.Resident(pids)
 		}
-		fmt.Fprintf(os.Stderr, "# %d of %d sessions, %d KiB resident\n", (i+1)**people, *sessions, resident(pids))
+		fmt.Fprintf(os.Stderr, "# %d of %d sessions, %d KiB resident\n", (i+1)**people, *sessions, interop.Resident(pids))
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(map[string]int64{"sessions": int64(rounds * *people),
-		"half_kib": half, "end_kib": resident(pids)})
+		"half_kib": half, "end_kib": interop.Resident(pids)})
 }

@@ -9,42 +9,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/pion/dtls/v3"
 	interop "sluice.test/interop"
 )
-
-// cpu is the time that all threads of the processes have run so far.
-func cpu(pids []int) (d time.Duration) {
-	for _, pid := range pids {
-		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		for _, t := range tasks {
-			b, _ := os.ReadFile(t)
-			if f := strings.Fields(string(b)); len(f) > 0 {
-				ns, _ := strconv.ParseInt(f[0], 10, 64)
-				d += time.Duration(ns)
-			}
-		}
-	}
-	return
-}
-
-func resident(pids []int) (kib int64) {
-	for _, pid := range pids {
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-		if f := strings.Fields(string(b)); len(f) > 1 {
-			n, _ := strconv.ParseInt(f[1], 10, 64)
-			kib += n * int64(os.Getpagesize()) / 1024
-		}
-	}
-	return
-}
 
 type result struct {
 	Calls, People, Voices, Seconds int
@@ -76,17 +47,12 @@ func main() {
 	if *cm {
 		o.Profile = dtls.SRTP_AES128_CM_HMAC_SHA1_80
 	}
-	var pids []int
-	for _, s := range strings.Split(*pidList, ",") {
-		if n, err := strconv.Atoi(s); err == nil {
-			pids = append(pids, n)
-		}
-	}
+	pids := interop.PIDs(*pidList)
 	p, err := interop.NewPlugin(*api)
 	if err != nil {
 		fail(err)
 	}
-	before := resident(pids)
+	before := interop.Resident(pids)
 	begin := time.Now()
 	all := make([][]*interop.Peer, *calls)
 	for c := range all {
@@ -123,7 +89,7 @@ func main() {
 	}
 	r := measure(all, *voices, *seconds, pids)
 	r.Calls, r.People, r.Voices, r.Seconds, r.JoinSeconds = *calls, *people, *voices, *seconds, joined.Seconds()
-	r.KiBPerSession = (resident(pids) - before) / int64(*calls**people)
+	r.KiBPerSession = (interop.Resident(pids) - before) / int64(*calls**people)
 	_ = json.NewEncoder(os.Stdout).Encode(r)
 	var wg sync.WaitGroup
 	for _, call := range all {
@@ -156,11 +122,11 @@ func totals(all [][]*interop.Peer, voices int) (delivered, lost, late, expected 
 
 func measure(all [][]*interop.Peer, voices, seconds int, pids []int) (r result) {
 	d0, l0, t0, e0, _ := totals(all, voices)
-	dPrev, cPrev := d0, cpu(pids)
+	dPrev, cPrev := d0, interop.CPU(pids)
 	for i := range seconds {
 		time.Sleep(time.Second)
 		d, _, _, _, _ := totals(all, voices)
-		c := cpu(pids)
+		c := interop.CPU(pids)
 		if d > dPrev {
 			v := float64((c - cPrev).Microseconds()) / float64(d-dPrev)
 			r.CPUMicrosPerPacket = append(r.CPUMicrosPerPacket, v)
