@@ -169,7 +169,7 @@ test: ## install what is missing, build, run every test that CI runs
 
 $(B)/mock-%: $(B)/tests/mock/%_story.o $(call obj,$(MOCK_SRC)) $(B)/libseal.a $(B)/libsluice.a
 	$(call say,LD)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SEAL_LIBS) $(BASE_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
 
 # --- use ---------------------------------------------------------------------------------------
 API_PORT ?= 8045

@@ -25,6 +25,7 @@ static int exit_status_of(int err)
 	switch (err) {
 	case EADDRINUSE:
 	case EADDRNOTAVAIL:
+	case EBUSY:
 	case ENODEV:
 		return EXIT_UNAVAILABLE;
 	case EACCES:

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,10 +76,13 @@ int xdp_filter_prepare(int ifindex, char *error, size_t error_size)
 	}
 	close(fd);
 	if (strcmp(info.name, PROGRAM) != 0) {
+		char iface[IF_NAMESIZE] = "?";
+		if_indextoname((unsigned)ifindex, iface);
 		snprintf(error, error_size,
-			 "the interface already has the XDP program \"%s\" (id %u): remove it with "
-			 "\"ip link set dev INTERFACE xdp off\"",
-			 info.name, info.id);
+			 "%s already has the XDP program \"%s\" (id %u): stop its owner, or remove it with "
+			 "\"ip link set dev "
+			 "%s xdp off\"",
+			 iface, info.name, info.id, iface);
 		return -EBUSY;
 	}
 	return bpf_xdp_detach(ifindex, 0, NULL);

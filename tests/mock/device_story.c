@@ -11,8 +11,12 @@
 // Two namespaces: the daemon and its kernel interface are in one, the clients in the other. Both are anonymous and go
 // with this process. Needs root.
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <fcntl.h>
-#include <linux/if_ether.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -321,31 +325,67 @@ static void start(struct call *c, const char *argv0, const char *port)
 	enter(ns_client);
 }
 
-// A queue that no socket can serve would lose its packets: refused at start, with the command that helps.
-static void test_many_queues(const char *argv0)
+// Start the daemon on a device it must refuse: exit status 69 and a message that has the words.
+static void test_refused(const char *argv0, const char *port, const char *words, const char *what)
 {
-	char dir[] = "/tmp/sluice-mock.XXXXXX";
+	char dir[] = "/tmp/sluice-mock.XXXXXX", check[512];
 
 	if (!mkdtemp(dir))
 		die(EXIT_OS, "mkdtemp: %s", strerror(errno));
-	enter(ns_server);
-	run("ip link add many numrxqueues 4 type veth peer name many1");
-	run("printf 'dataplane:\\n  socket: %s/s\\n  ports: [\"net_af_xdp0,iface=many\"]\\n"
-	    "  addresses: [\"" SERVER4 "/24\"]\\n' >%s/c.yaml",
-	    dir, dir);
+	run("printf 'dataplane:\\n  socket: %s/s\\n  ports: [\"%s\"]\\n  addresses: [\"" SERVER4
+	    "/24\"]\\n' >%s/c.yaml",
+	    dir, port, dir);
 	run("timeout 10 $(dirname '%s')/sluice-dp --config %s/c.yaml 2>%s/err; echo \"status $?\" >>%s/err",
 	    argv0, dir, dir, dir);
-	char check[128];
-	snprintf(check, sizeof(check), "grep -q 'ethtool -L many rx 1' %s/err && grep -qx 'status 69' %s/err",
-		 dir, dir);
-	mock_ok(system(check) == 0, "an interface with more receive queues than DPDK can serve is refused");
-	run("sed 's/^/# /' %s/err; rm -rf '%s'; ip link del many", dir, dir);
+	snprintf(check, sizeof(check), "grep -q '%s' %s/err && grep -qx 'status 69' %s/err", words, dir, dir);
+	mock_ok(system(check) == 0, "%s", what);
+	run("sed 's/^/# /' %s/err; rm -rf '%s'", dir, dir);
+}
+
+// A program that is not ours on the interface, as another XDP user would have it.
+static void attach_foreign(const char *iface)
+{
+	const struct bpf_insn pass[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "foreign", "GPL", pass, ARRAY_LEN(pass), NULL);
+
+	if (fd < 0 || bpf_xdp_attach((int)if_nametoindex(iface), fd, 0, NULL) < 0)
+		die(EXIT_OS, "XDP program on %s: %s", iface, strerror(errno));
+	close(fd);
+}
+
+static void test_refusals(const char *argv0)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(8443)}; // the default
+	int fd;
+
+	enter(ns_server);
+	test_refused(argv0, "net_af_xdp0,iface=none", "no interface \"none\"",
+		     "a missing interface is refused by name");
+	// A queue that no socket can serve would lose its packets.
+	run("ip link add many numrxqueues 4 type veth peer name many1");
+	test_refused(argv0, "net_af_xdp0,iface=many", "ethtool -L many rx 1",
+		     "an interface with more receive queues than DPDK can serve is refused with the command "
+		     "that helps");
+	attach_foreign("many");
+	test_refused(argv0, "net_af_xdp0,iface=many", "XDP program \"foreign\"",
+		     "another owner's XDP program is refused by name");
+	mock_ok(system("ip link show many | grep -q prog/xdp") == 0, "and left alone");
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (bind(fd, (void *)&at, sizeof(at)) < 0)
+		die(EXIT_OS, "bind: %s", strerror(errno));
+	test_refused(argv0, "net_af_packet0,iface=many", "ss -ulpn sport = :8443",
+		     "a port that somebody holds is refused");
+	close(fd);
+	run("ip link del many");
 }
 
 static void story_veth(struct call *c, const char *argv0, const char *port, const char *veth, bool is_xdp)
 {
 	if (is_xdp)
-		test_many_queues(argv0);
+		test_refusals(argv0);
 	make_veth(veth);
 	start(c, argv0, port);
 	if (is_xdp) {
