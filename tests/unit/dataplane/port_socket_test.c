@@ -161,7 +161,7 @@ static void no_buffers(void)
 	int fd;
 
 	CHECK_OR_RETURN(rig_open(1));
-	all = calloc(rig.dp->rx_pool->size, sizeof(*all));
+	all = calloc(rig.dp->rx_pool->size + 1, sizeof(*all)); // with the NULL that ends it
 	p = open_port(1, 0);
 	CHECK_OR_RETURN(p != NULL && all != NULL);
 	while ((all[n] = rte_pktmbuf_alloc(rig.dp->rx_pool)))
