@@ -220,7 +220,7 @@ static void offer_make(struct negotiate *n, ns_t now)
 	if (n->lock != LOCK_CLIENT)
 		n->lock = LOCK_SERVER;
 	n->pending = true;
-	n->answer_until = now + or_default(n->conf->answer_timeout, 10 * NS_PER_S);
+	n->answer_until = now + (n->assumes ? NS_PER_S : or_default(n->conf->answer_timeout, 10 * NS_PER_S));
 	n->stats.offers_out++;
 	n->version++;
 }
@@ -234,6 +234,32 @@ static void offer_rollback(struct negotiate *n, ns_t now)
 			leg_drop(n, l);
 		n->lines[i].offered_ssrc = 0;
 	}
+	offer_settle(n, now);
+}
+
+void negotiate_assume_answers(struct negotiate *n)
+{
+	n->assumes = true;
+}
+
+// A client takes every voice that it is offered. Should it have failed, it drops what comes for an SSRC it does
+// not know.
+static void offer_assume_taken(struct negotiate *n, ns_t now)
+{
+	for (unsigned i = 0; i < n->n_lines; i++) {
+		struct line *l = &n->lines[i];
+		struct leg *leg = l->leg;
+
+		if (l->rejected || l->kind == SDP_DATA)
+			continue;
+		if (l->proposed)
+			l->peer_dir = SDP_RECVONLY;
+		l->proposed = false;
+		l->agreed_ssrc = l->offered_dir & SDP_SENDONLY ? l->offered_ssrc : 0;
+		if (leg && !leg->up && leg->ssrc == l->agreed_ssrc && leg->ssrc != 0)
+			leg_start(n, leg);
+	}
+	n->restarting = false;
 	offer_settle(n, now);
 }
 
@@ -251,7 +277,10 @@ void negotiate_tick(struct negotiate *n, ns_t now)
 	lock_expire(n, now);
 	if (n->pending && now >= n->answer_until) {
 		n->stats.answer_timeouts++;
-		offer_rollback(n, now);
+		if (n->assumes)
+			offer_assume_taken(n, now);
+		else
+			offer_rollback(n, now);
 	}
 	if (n->pending || !n->established || !(n->ready || n->restarting) || now < n->offer_at)
 		return;

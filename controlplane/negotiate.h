@@ -278,3 +278,7 @@ uint32_t negotiate_version(const struct negotiate *);
 struct negotiate *negotiate_load(const struct negotiate_conf *, const struct negotiate_ops *, void *arg,
 				 const void *buf, size_t len);
 void negotiate_load_done(struct negotiate *, ns_t now);
+
+// The peer answers where we do not hear it any more: on a data channel whose keys ended with the process before this
+// one. From now on an offer counts as taken whole one second after it went out, unless an answer came until then.
+void negotiate_assume_answers(struct negotiate *);

@@ -98,6 +98,7 @@ struct negotiate {
 	bool established, ready, starved;
 
 	bool pending;    // an offer of ours is unanswered
+	bool assumes;    // no answer in a second is an answer: negotiate_assume_answers
 	bool restarting; // the next offer carries new credentials
 	bool reassert;   // an offer was superseded: its late answer means the peer applied old credentials
 	enum lock_owner lock;

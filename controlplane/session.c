@@ -162,6 +162,8 @@ struct session *session_restore(struct hub *h, const struct ipc_snap_session *sn
 	count_new(s);
 	s->in_dp = s->has_keys = s->has_path = s->is_stored = true;
 	s->state = SESSION_READY; // without its data channel: descriptions go by WebSocket
+	if (r->join.dc_signaling) // but the client still answers there
+		negotiate_assume_answers(s->neg);
 	s->is_suspect = snap->liveness != LIVE_OK;
 	s->mic_on = r->mic_on;
 	if (r->screen_id.len > 0 && str_copy(r->screen_id, s->screen_id, sizeof(s->screen_id)))

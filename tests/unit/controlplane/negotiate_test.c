@@ -1186,6 +1186,39 @@ static void saved_locked(void)
 	fx_done(f, &peer);
 }
 
+static void saved_deaf(void)
+{
+	struct fx *f = fx_joined(&peer);
+	uint8_t buf[16384];
+	int len;
+
+	CHECK_EQ(want_voice(f, 1), 0);
+	pass(f, NS_PER_S);
+	CHECK_EQ(peer_answers(f, &peer), 0);
+	len = negotiate_save(f->n, buf, sizeof(buf));
+	negotiate_free(f->n);
+	f->n = negotiate_load(&f->conf, &ops, f, buf, (size_t)len);
+	CHECK_OR_RETURN(f->n != NULL);
+	negotiate_assume_answers(f->n);
+	CHECK_EQ(want_voice(f, 1), 0);
+	negotiate_load_done(f->n, f->now);
+	negotiate_ready(f->n, true, f->now);
+	CHECK_EQ(want_voice(f, 2), 0);
+	CHECK_EQ(want_voice(f, 3), 0);
+	f->last_is_offer = false;
+	pass(f, 2 * NS_PER_S + NS_PER_S / 2);
+	CHECK(f->last_is_offer);
+	CHECK_EQ(f->n_up, 1);
+	pass(f, 2 * NS_PER_S);
+	CHECK_EQ(f->n_up, 3);
+	CHECK_EQ(f->n_leg_down, 0);
+	CHECK(negotiate_settled(f->n));
+	unwant(f, 3);
+	pass(f, 3 * NS_PER_S);
+	CHECK(negotiate_settled(f->n));
+	fx_free(f);
+}
+
 static void saved_damaged(void)
 {
 	struct fx *f = fx_joined(&peer);
@@ -1602,6 +1635,8 @@ CU_TestInfo negotiate_tests[] = {
 	{"an ICE restart of ours goes at once and survives a late answer to what it replaced", restart},
 	{"a saved session goes on negotiating after a restart", saved},
 	{"after a restart a client that holds the lock finishes first", saved_locked},
+	{"after a restart offers to a client that answers on the dead data channel count as taken",
+	 saved_deaf},
 	{"a damaged saved form is refused", saved_damaged},
 	{"SSRCs do not repeat", ssrcs},
 	{"D24 D25 D26: 60 random calls of a browser that locks, with losses, end as wanted", rounds_browser},
