@@ -1,7 +1,7 @@
 // Bundle one page script with the official client library. `library` names another build of that library than npm's:
 // a folder with its index.js.
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
@@ -17,4 +17,5 @@ export async function bundle(entry, outfile, library) {
 		nodePaths: [here + 'node_modules'],
 		alias: library ? { '@mattermost/calls-common': library } : {},
 	});
+	await stop(); // its service would run as long as we do
 }

@@ -261,9 +261,6 @@ export function controlPlaneDies(lab, label, options, kill) {
 		}
 		const late = await lab.join(call, ['p4'], options);
 		await lab.hears('p4', Object.values(sessions), 10000);
-		// A client with signalling on the data channel answers there, and that channel ended with the process that
-		// knew its keys: it hears the newcomer only after it has joined again.
-		if (options.dcSignaling) return;
 		await lab.do('unmute', 'p4');
 		for (const id of ids) await lab.hears(id, [late.p4], 15000);
 	});
