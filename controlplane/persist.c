@@ -20,6 +20,7 @@ struct kept {
 struct persist {
 	struct hub *hub; // borrowed
 	char *prefix;    // owned: "session/<node>/"
+	struct store_watcher *watcher;
 	struct timer gather, renew;
 	STAILQ_HEAD(, kept) records; // read from the store
 	unsigned n_records;
@@ -100,17 +101,29 @@ static void on_gather(struct timer *t, ns_t now)
 			write_session(p, s);
 }
 
-// Long calls that nothing changes in must not run out.
-static void on_renew(struct timer *t, ns_t now)
+static void mark_all(struct persist *p)
 {
-	struct persist *p = container_of(t, struct persist, renew);
 	struct session *s;
 	uint32_t cursor = 0;
 
 	while ((s = pool_next(p->hub->sessions, &cursor, NULL)) != NULL)
 		if (s->is_stored)
 			persist_mark(s);
+}
+
+// Long calls that nothing changes in must not run out.
+static void on_renew(struct timer *t, ns_t now)
+{
+	struct persist *p = container_of(t, struct persist, renew);
+
+	mark_all(p);
 	loop_arm_in(p->hub->loop, t, PERSIST_TTL_S / 4 * NS_PER_S);
+}
+
+static void on_store(void *arg, enum store_state state)
+{
+	if (state == STORE_EMPTY) // it lost our records
+		mark_all(arg);
 }
 
 void persist_mark(struct session *s)
@@ -217,7 +230,9 @@ struct persist *persist_new(struct hub *h)
 	p->renew.on_due = on_renew;
 	loop_arm_in(h->loop, &p->renew, PERSIST_TTL_S / 4 * NS_PER_S);
 	STAILQ_INIT(&p->records);
-	if (asprintf(&p->prefix, "session/%.64s/", node && *node ? node : host) < 0) {
+	p->watcher = store_watch(h->store, on_store, p);
+	if (p->watcher == NULL || asprintf(&p->prefix, "session/%.64s/", node && *node ? node : host) < 0) {
+		store_unwatch(h->store, p->watcher);
 		loop_cancel(h->loop, &p->renew);
 		free(p);
 		return err_null(ENOMEM);
@@ -229,6 +244,7 @@ void persist_free(struct persist *p)
 {
 	if (p == NULL)
 		return;
+	store_unwatch(p->hub->store, p->watcher);
 	store_cancel(p->hub->store, p);
 	loop_cancel(p->hub->loop, &p->gather);
 	loop_cancel(p->hub->loop, &p->renew);
