@@ -212,6 +212,11 @@ export class Bridge extends EventEmitter {
 		return this.send('rtc', message);
 	}
 
+	// Lose the WebSocket as a network fault does; it is opened again.
+	drop() {
+		this.socket?.terminate();
+	}
+
 	stop() {
 		this.stopped = true;
 		clearTimeout(this.timer);

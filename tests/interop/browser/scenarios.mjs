@@ -27,7 +27,7 @@ export function talking(lab, label, options) {
 		() => named('mute stops packets within 1 s, unmute resumes without a new stream', () => muting(lab, options)),
 		() => named('a third who comes late hears both and is heard', () => lateJoiner(lab, options)),
 		() => named('four who talk as soon as they are connected are heard by all', () => joinTalking(lab, options)),
-		() => named('two who unmute in the same millisecond, 20 times, are heard by all', () => glare(lab, options), 180000),
+		() => named('D26: two who unmute in the same millisecond, 20 times, are heard by all', () => glare(lab, options), 180000),
 	];
 }
 
@@ -128,10 +128,11 @@ async function glare(lab, options) {
 export function living(lab, label, options) {
 	const named = (text, body, ms) => test(lab, `${label}: ${text}`, body, ms);
 	return [
-		() => named('12 joins and leaves in a row leave the others undisturbed', () => churn(lab, options)),
+		() => named('D42: 12 joins and leaves in a row leave the others undisturbed', () => churn(lab, options)),
 		() => named('8 people all hear all', () => eight(lab, options)),
 		() => named('voice on and off follow a microphone that talks 3 s of 6', () => voiceEvents(lab, options)),
-		() => named('messages that no client sends leave the session alone', () => oddMessages(lab, options)),
+		() => named('D21, D25: messages that no client sends leave the session alone', () => oddMessages(lab, options)),
+		() => named('D13: after the plugin lost its WebSocket all goes on', () => socketLost(lab, options)),
 		() => named('a camera in an offer does not break the call', () => camera(lab, options)),
 	];
 }
@@ -232,6 +233,25 @@ async function camera(lab, options) {
 	await lab.do('unmute', 'p2');
 	await lab.allHear(sessions);
 	await quiet(lab, ['p1', 'p2']);
+}
+
+// The plugin binds no session again, yet the server's offers must find their way.
+async function socketLost(lab, options) {
+	const call = newCall();
+	const sessions = await joinUnmuted(lab, call, ['p1', 'p2'], options);
+	await lab.allHear(sessions);
+	const before = await lab.do('stats', 'p1');
+	lab.bridge.drop();
+	await until('the bridge is connected again', () => lab.bridge.isUp);
+	Object.assign(sessions, await joinUnmuted(lab, call, ['p3'], options));
+	await lab.allHear(sessions);
+	const after = await lab.do('stats', 'p1');
+	const [old, voice] = [before, after].map(({ inbound }) => inbound.find(({ from }) => from === sessions.p2));
+	assert(voice.lost === old.lost, `${voice.lost - old.lost} packets lost`);
+	await lab.do('mute', 'p3');
+	await lab.do('unmute', 'p3');
+	await lab.hears('p1', [sessions.p3]);
+	await quiet(lab, ['p1', 'p2', 'p3']);
 }
 
 // kill: ends the control plane at once and resolves when the server serves again.
