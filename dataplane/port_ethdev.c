@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,8 @@ struct ethdev {
 	bool is_shared, is_af_xdp;
 	bool has_kernel; // kernel_dev is there
 	bool link_up;
-	uint16_t kernel_dev; // DPDK port id of the tap
+	_Atomic uint64_t n_lost; // packets the device had no room or buffer for: main writes, worker 0 reads
+	uint16_t kernel_dev;     // DPDK port id of the tap
 	struct kernel_claim claim;
 	rte_spinlock_t tx_lock[MAX_DEV_QUEUES]; // taken when n_txq < workers
 	char name[SPEC_SIZE];                   // of the device
@@ -164,6 +166,8 @@ static unsigned ethdev_rx(struct port *port, unsigned queue, struct rte_mbuf **p
 	struct ethdev *d = of(port);
 	unsigned got = 0;
 
+	if (queue == 0)
+		port->stats[0].rx_nombuf = atomic_load_explicit(&d->n_lost, memory_order_relaxed);
 	if (d->has_kernel)
 		from_kernel(d, queue);
 	for (unsigned q = queue; q < d->n_rxq && got < n; q += port->n_queues) {
@@ -202,9 +206,8 @@ static void ethdev_tick(struct port *port, ns_t now)
 		d->link_up = link.link_status;
 		log_notice("port %u (%s): link is %s", port->index, d->name, d->link_up ? "up" : "down");
 	}
-	// Nobody else writes this counter: the device loses packets where no worker sees it.
 	if (rte_eth_stats_get(d->dev, &stats) == 0)
-		port->stats[0].rx_nombuf = stats.rx_nombuf + stats.imissed;
+		atomic_store_explicit(&d->n_lost, stats.rx_nombuf + stats.imissed, memory_order_relaxed);
 }
 
 static void close_dev(uint16_t dev, bool is_started)
