@@ -33,6 +33,16 @@ export function callIDOf(name) {
 	return [...digest].map((byte) => (byte % 36).toString(36)).join('').slice(0, 26);
 }
 
+// The file that a request names, inside our folders; null for nonsense.
+function fileName(url) {
+	try {
+		const path = normalize(decodeURIComponent(new URL(url, 'http://x').pathname));
+		return path === '/' ? 'index.html' : path.slice(1);
+	} catch {
+		return null;
+	}
+}
+
 export class Relay {
 	// folders: where files are looked for, in order.
 	constructor(bridge, folders) {
@@ -70,9 +80,9 @@ export class Relay {
 	}
 
 	async serve(request, response) {
-		const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname));
-		const name = path === '/' ? 'index.html' : path.slice(1);
-		for (const folder of name.startsWith('..') ? [] : this.folders) {
+		for (const folder of this.folders) {
+			const name = fileName(request.url);
+			if (name === null) break;
 			try {
 				const body = await readFile(join(folder, name));
 				response.writeHead(200, {
