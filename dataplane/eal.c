@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -112,17 +113,66 @@ static void add_extra(struct args *a, const char *text)
 	}
 }
 
+// Cores that are named and not ours to use: EAL would answer with its whole usage text.
+static int check_cores(const struct conf *conf, char *error, size_t error_size)
+{
+	uint16_t core[PORT_MAX_WORKERS];
+	int n = conf_cores(conf->dataplane.worker_cores, core, PORT_MAX_WORKERS);
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	sched_getaffinity(0, sizeof(set), &set);
+	for (int i = 0; i < n; i++)
+		if (core[i] >= CPU_SETSIZE || !CPU_ISSET(core[i], &set)) {
+			snprintf(error, error_size,
+				 "dataplane.worker_cores: core %u is not available to this process (see "
+				 "nproc, taskset, "
+				 "cpuset)",
+				 core[i]);
+			return -ENODEV;
+		}
+	if (conf->dataplane.main_core >= 0 &&
+	    (conf->dataplane.main_core >= CPU_SETSIZE || !CPU_ISSET(conf->dataplane.main_core, &set))) {
+		snprintf(error, error_size, "dataplane.main_core: core %d is not available to this process",
+			 conf->dataplane.main_core);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+// An ordinary user without a runtime folder: EAL would take /tmp/dpdk, which may be another user's. The
+// folder of our socket is ours.
+static void choose_runtime_folder(const struct conf *conf)
+{
+	char path[256], *slash;
+
+	if (geteuid() == 0 || getenv("XDG_RUNTIME_DIR") != NULL)
+		return;
+	snprintf(path, sizeof(path), "%s", conf->dataplane.socket);
+	slash = strrchr(path, '/');
+	if (slash == NULL || slash == path)
+		return;
+	*slash = '\0';
+	setenv("XDG_RUNTIME_DIR", path, 0);
+}
+
 int eal_start(const struct conf *conf, const struct eal_plan *plan, char *error, size_t error_size)
 {
 	static struct args a; // EAL keeps pointers into it
 	char number[32];
 
+	if (check_cores(conf, error, error_size) < 0)
+		return -ENODEV;
+	choose_runtime_folder(conf);
 	a.text = wbuf_of(a.bytes, sizeof(a.bytes));
 	add(&a, "sluice-dp");
 	add(&a, "--no-telemetry");
 	add(&a, "--no-shconf");
 	add(&a, "--log-level=warning");
-	snprintf(number, sizeof(number), "--file-prefix=sluice%d", (int)getpid());
+	// With hugepages the prefix names files, so each process needs its own; without there is only a folder.
+	snprintf(number, sizeof(number),
+		 conf->dataplane.hugepages ? "--file-prefix=sluice%d" : "--file-prefix=sluice",
+		 (int)getpid());
 	add(&a, number);
 	add(&a, "-m");
 	snprintf(number, sizeof(number), "%u", conf->dataplane.memory_mib);
@@ -153,5 +203,5 @@ void eal_stop(void)
 
 	snprintf(dir, sizeof(dir), "%s", rte_eal_get_runtime_dir());
 	rte_eal_cleanup();
-	rmdir(dir); // ours alone: it has the process id in its name
+	rmdir(dir); // fails while another process has something there
 }

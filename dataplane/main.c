@@ -74,30 +74,33 @@ static void block_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-static int serve(const struct conf *conf)
+// Say what is wrong and give back what was opened so far.
+static int give_up(struct dp *dp, int status, const char *what)
 {
-	struct eal_plan plan = eal_plan(conf);
-	char error[512] = "";
-	struct dp *dp;
-	struct ctl *ctl;
+	fprintf(stderr, "sluice: %s\n", what);
+	dp_close(dp);
+	eal_stop();
+	return status;
+}
 
-	if (eal_start(conf, &plan, error, sizeof(error)) < 0)
-		die(EXIT_UNAVAILABLE, "%s", error);
-	self_test(conf->dataplane.seal, false);
-	dp = dp_open(conf, &plan, error, sizeof(error));
-	if (dp == NULL)
-		die(exit_status_of(errno), "%s", error);
-	ctl = ctl_open(dp, dp_media_port(dp));
-	if (ctl == NULL)
-		die(exit_status_of(errno),
-		    "control socket %s: %s: is another sluice-dp running, does its folder exist? "
-		    "(dataplane.socket)",
-		    conf->dataplane.socket, strerror(errno));
+static int serve_on(const struct conf *conf, const struct eal_plan *plan, struct dp *dp)
+{
+	struct ctl *ctl = ctl_open(dp, dp_media_port(dp));
+	char text[512];
+
+	if (ctl == NULL) {
+		int err = errno;
+		snprintf(text, sizeof(text),
+			 "control socket %s: %s: is another sluice-dp running, does its folder exist? "
+			 "(dataplane.socket)",
+			 conf->dataplane.socket, strerror(err));
+		return give_up(dp, exit_status_of(err), text);
+	}
 	if (dp_launch(dp) < 0)
 		die(EXIT_OS, "workers did not start");
 	log_notice("serving UDP port %u with %u worker%s (%s, %s), control socket %s", dp_media_port(dp),
-		   plan.n_workers, plan.n_workers == 1 ? "" : "s",
-		   plan.sleeps ? "sleep when idle" : "polling", seal_engine_name(dp->worker[0]->seal),
+		   plan->n_workers, plan->n_workers == 1 ? "" : "s",
+		   plan->sleeps ? "sleep when idle" : "polling", seal_engine_name(dp->worker[0]->seal),
 		   conf->dataplane.socket);
 	notify_systemd("READY=1");
 	ctl_run(ctl);
@@ -107,6 +110,21 @@ static int serve(const struct conf *conf)
 	dp_close(dp);
 	eal_stop();
 	return EXIT_OK;
+}
+
+static int serve(const struct conf *conf)
+{
+	struct eal_plan plan = eal_plan(conf);
+	char error[512] = "";
+	struct dp *dp;
+
+	if (eal_start(conf, &plan, error, sizeof(error)) < 0)
+		die(EXIT_UNAVAILABLE, "%s", error);
+	self_test(conf->dataplane.seal, false);
+	dp = dp_open(conf, &plan, error, sizeof(error));
+	if (dp == NULL)
+		return give_up(NULL, exit_status_of(errno), error);
+	return serve_on(conf, &plan, dp);
 }
 
 int main(int argc, char **argv)
