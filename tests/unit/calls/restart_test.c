@@ -74,6 +74,21 @@ static void taken_back(void)
 	world_fini();
 }
 
+static void written_again(void)
+{
+	struct client *c[2];
+
+	world_with_call(c, true);
+	store_lose_all();
+	CHECK(world_until(world->n_records == 2, 2));
+	hub_killed(); // and the new records are good
+	world_hub();
+	CHECK(world_until(world_serves(), 2));
+	CHECK_EQ(world_sessions(), 2);
+	CHECK_EQ(c[0]->n_closes + c[1]->n_closes, 0);
+	world_fini();
+}
+
 static void speaks_by_websocket(void)
 {
 	struct client *c[2], *late;
@@ -331,5 +346,6 @@ CU_TestInfo restart_tests[] = {
 	{"records are decoded strictly", records_are_strict},
 	{"a sealed state opens only with its cookie", seal_holds},
 	{"no ICE password is in the store", store_shows_no_secret},
+	{"sessions are written again when the store has lost them", written_again},
 	CU_TEST_INFO_NULL,
 };

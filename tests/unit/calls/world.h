@@ -84,6 +84,8 @@ struct world {
 	struct fake_record records[MAX_RECORDS];
 	unsigned n_records;
 	bool store_is_away;
+	store_state_fn on_store; // who watches it
+	void *on_store_arg;
 	// metrics
 	double sums[N_METRICS];
 	struct {
@@ -275,6 +277,26 @@ FAKE void store_scan(struct store *s, struct str prefix, store_each_fn each, sto
 	scan.arg = arg;
 	if (!world->store_is_away)
 		loop_defer(world->loop, &scan.d);
+}
+
+FAKE struct store_watcher *store_watch(struct store *s, store_state_fn fn, void *arg)
+{
+	world->on_store = fn;
+	world->on_store_arg = arg;
+	return (struct store_watcher *)world;
+}
+
+FAKE void store_unwatch(struct store *s, struct store_watcher *w)
+{
+	world->on_store = NULL;
+}
+
+// The store comes back without what it had.
+static void store_lose_all(void)
+{
+	while (world->n_records > 0)
+		record_clear(&world->records[0]);
+	world->on_store(world->on_store_arg, STORE_EMPTY);
 }
 
 FAKE void store_cancel(struct store *s, const void *arg)
