@@ -32,7 +32,7 @@ BASE_LIBS = -lyaml -lm -lpthread
 SEAL_LIBS = -lIPSec_MB -lsrtp2
 PEER_LIBS = $(call pc,--libs openssl) -lusrsctp
 XDP_LIBS = -lbpf -lxdp
-CP_LIBS = -lwebsockets -luv -lhiredis -llmdb -ljansson -lcrypt -lz -lseccomp $(PEER_LIBS)
+CP_LIBS = -luv -lhiredis -llmdb -ljansson -lcrypt -lz -lseccomp $(PEER_LIBS)
 
 # Extra flags by folder.
 flags_dataplane = $(DPDK_CFLAGS) -DBPF_OBJECT='"$(B)/dataplane/xdp/media_filter.bpf.o"'
