@@ -17,7 +17,8 @@
 #include "lib/base/rand.h"
 #include "lib/rtc/rtp.h"
 
-enum { RECEIVERS = 1000, REPEATS = 15, ROUNDS = 64 };
+// A sample is one packet to all receivers: too short to be interrupted often.
+enum { RECEIVERS = 1000, REPEATS = 401, ROUNDS = 1 };
 
 static const enum seal_profile profiles[] = {SEAL_AEAD_AES_128_GCM, SEAL_AEAD_AES_256_GCM,
 					     SEAL_AES128_CM_SHA1_80};
@@ -50,14 +51,15 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+// "min" and "max" are the 5th and 95th percentile.
 static double row(const char *what, enum seal_profile profile, unsigned len, double *cycles)
 {
 	qsort(cycles, REPEATS, sizeof(*cycles), by_value);
 	printf("{\"name\": \"fanout %s %s %u B, %d receivers\", \"cycles_per_packet\": %.0f, \"min\": %.0f, "
 	       "\"max\": "
 	       "%.0f}\n",
-	       what, seal_profile_name(profile), len, RECEIVERS, cycles[REPEATS / 2], cycles[0],
-	       cycles[REPEATS - 1]);
+	       what, seal_profile_name(profile), len, RECEIVERS, cycles[REPEATS / 2], cycles[REPEATS / 20],
+	       cycles[REPEATS - 1 - REPEATS / 20]);
 	fflush(stdout);
 	return cycles[REPEATS / 2];
 }
@@ -149,10 +151,13 @@ static double measure(struct worker *w, enum seal_profile profile, uint16_t len)
 
 // --- the cipher alone -------------------------------------------------------------------------------------
 
+// Keys aligned to lines and the nonce left alone: the best the library can do in this place.
+#define RAW_KEY 1024 // bytes from key to key
+
 static double measure_raw(enum seal_profile profile, uint16_t len)
 {
 	IMB_MGR *mgr = alloc_mb_mgr(0);
-	struct gcm_key_data *keys = alloc64(RECEIVERS * sizeof(*keys));
+	uint8_t *keys = alloc64(RECEIVERS * RAW_KEY);
 	uint8_t in[1500] = {}, iv[12] = {}, aad[20] = {}, key[32];
 	uint8_t *out = alloc64(RECEIVERS * 2048);
 	struct gcm_context_data ctx;
@@ -163,22 +168,22 @@ static double measure_raw(enum seal_profile profile, uint16_t len)
 	for (unsigned i = 0; i < RECEIVERS; i++) {
 		rand_bytes(key, sizeof(key));
 		if (is_256)
-			IMB_AES256_GCM_PRE(mgr, key, &keys[i]);
+			IMB_AES256_GCM_PRE(mgr, key, (void *)(keys + i * RAW_KEY));
 		else
-			IMB_AES128_GCM_PRE(mgr, key, &keys[i]);
+			IMB_AES128_GCM_PRE(mgr, key, (void *)(keys + i * RAW_KEY));
 	}
 	for (int r = -1; r < REPEATS; r++) {
 		uint64_t began = rte_rdtsc();
 		for (unsigned n = 0; n < ROUNDS; n++)
 			for (unsigned i = 0; i < RECEIVERS; i++) {
 				uint8_t *to = out + i * 2048;
-				iv[11] = (uint8_t)n;
+				const struct gcm_key_data *k = (const void *)(keys + i * RAW_KEY);
 				if (is_256)
-					IMB_AES256_GCM_ENC(mgr, &keys[i], &ctx, to, in, len, iv, aad, 20,
-							   to + len, 16);
+					IMB_AES256_GCM_ENC(mgr, k, &ctx, to, in, len, iv, aad, 20, to + len,
+							   16);
 				else
-					IMB_AES128_GCM_ENC(mgr, &keys[i], &ctx, to, in, len, iv, aad, 20,
-							   to + len, 16);
+					IMB_AES128_GCM_ENC(mgr, k, &ctx, to, in, len, iv, aad, 20, to + len,
+							   16);
 			}
 		if (r >= 0)
 			cycles[r] = (double)(rte_rdtsc() - began) / (ROUNDS * RECEIVERS);
