@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "controlplane/http_conn.h"
@@ -126,51 +125,7 @@ void conn_finish(struct conn *c)
 	loop_defer(c->http->loop, &c->later);
 }
 
-// --- replies -----------------------------------------------------------------------------------------
-static const char *status_text(unsigned status)
-{
-	static const struct {
-		unsigned status;
-		const char *text;
-	} known[] = {
-		{200, "OK"},
-		{201, "Created"},
-		{301, "Moved Permanently"},
-		{400, "Bad Request"},
-		{401, "Unauthorized"},
-		{403, "Forbidden"},
-		{404, "Not Found"},
-		{413, "Request Entity Too Large"},
-		{429, "Too Many Requests"},
-		{431, "Request Header Fields Too Large"},
-		{500, "Internal Server Error"},
-		{501, "Not Implemented"},
-		{503, "Service Unavailable"},
-		{505, "HTTP Version Not Supported"},
-	};
-
-	for (unsigned i = 0; i < ARRAY_LEN(known); i++)
-		if (known[i].status == status)
-			return known[i].text;
-	return "Unknown";
-}
-
-static int write_reply_head(struct conn *c, const struct http_response *r, bool close, char *out, size_t size)
-{
-	char date[40];
-	time_t now = time(NULL);
-	struct tm tm;
-	const char *keep = close ? "Connection: close\r\n" : "";
-
-	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
-	if (!close && c->head && c->head->minor == 0)
-		keep = "Connection: keep-alive\r\n";
-	return snprintf(out, size, "HTTP/1.1 %u %s\r\n%s%s%sDate: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
-			r->status, status_text(r->status), r->content_type ? "Content-Type: " : "",
-			r->content_type ? r->content_type : "", r->content_type ? "\r\n" : "", date,
-			r->body.len, keep, r->headers ? r->headers : "");
-}
-
+// --- waiting for a request ---------------------------------------------------------------------------
 static void wait_for_request(struct conn *c)
 {
 	if (c->is_waiting)
@@ -179,7 +134,7 @@ static void wait_for_request(struct conn *c)
 	TAILQ_INSERT_TAIL(&c->http->waiting, c, wait_link);
 }
 
-static void stop_waiting(struct conn *c)
+void conn_stop_waiting(struct conn *c)
 {
 	if (!c->is_waiting)
 		return;
@@ -187,7 +142,7 @@ static void stop_waiting(struct conn *c)
 	TAILQ_REMOVE(&c->http->waiting, c, wait_link);
 }
 
-static void next_request(struct conn *c)
+void conn_next_request(struct conn *c)
 {
 	size_t left = c->in_len - c->head_len;
 
@@ -203,69 +158,13 @@ static void next_request(struct conn *c)
 	loop_defer(c->http->loop, &c->later);
 }
 
-static void reply(struct conn *c, const struct http_response *r)
-{
-	struct http *h = c->http;
-	bool close = r->must_close || c->close_after || h->is_closing || !c->head || !c->head->keep_alive;
-	bool is_head = c->head && str_eq(c->head->method, STR("HEAD"));
-	char head[2560], code[8];
-	int n = write_reply_head(c, r, close, head, sizeof(head));
-
-	snprintf(code, sizeof(code), "%u", r->status);
-	metric_add(h->metrics, M_HTTP_REQUESTS,
-		   METRIC_LABELS(str_of(code), r->route ? str_of(r->route) : STR("other")), 1);
-	if (n < 0 || (size_t)n >= sizeof(head)) {
-		conn_kill(c);
-		return;
-	}
-	if (!conn_queue(c, head, (size_t)n) || (!is_head && !conn_queue(c, r->body.p, r->body.len)))
-		return;
-	if (close)
-		conn_finish(c);
-	else
-		next_request(c);
-}
-
-void http_reply(struct http *h, http_id id, const struct http_response *r)
-{
-	struct conn *c = pool_find(h->conns, id);
-
-	if (c != NULL && !c->is_dead && c->state == CONN_HANDLED)
-		reply(c, r);
-}
-
-void http_reply_text(struct http *h, http_id id, unsigned status, const char *text, const char *route)
-{
-	http_reply(h, id,
-		   &(struct http_response){.status = status,
-					   .content_type = "text/plain; charset=utf-8",
-					   .body = str_of(text),
-					   .headers = "X-Content-Type-Options: nosniff\r\n",
-					   .route = route});
-}
-
-// A request that cannot be read: one answer, then the end.
-static void refuse(struct conn *c, unsigned status, const char *reason)
-{
-	char text[80];
-
-	snprintf(text, sizeof(text), "%u %s", status, status_text(status));
-	metric_add(c->http->metrics, M_HTTP_REFUSED, METRIC_LABELS(str_of(reason)), 1);
-	stop_waiting(c);
-	c->state = CONN_HANDLED;
-	reply(c, &(struct http_response){.status = status,
-					 .content_type = "text/plain; charset=utf-8",
-					 .body = str_of(text),
-					 .must_close = true});
-}
-
 // --- requests ----------------------------------------------------------------------------------------
 static void handle(struct conn *c)
 {
 	struct http_request r = {
 		.id = c->id, .head = c->head, .body = {c->body, c->body_len}, .source = &c->source};
 
-	stop_waiting(c);
+	conn_stop_waiting(c);
 	c->state = CONN_HANDLED;
 	loop_arm_in(c->http->loop, &c->timer, c->http->limits.write);
 	c->http->handler(c->http->arg, &r);
@@ -273,7 +172,7 @@ static void handle(struct conn *c)
 
 static void refuse_body(struct conn *c)
 {
-	refuse(c, 413, "body too large");
+	conn_refuse(c, 413, "body too large");
 }
 
 // Body bytes of a chunked request. Returns false when the request is over (refused).
@@ -283,7 +182,7 @@ static bool take_chunks(struct conn *c, char *p, size_t len)
 	int n = http_chunks_feed(&c->chunks, p, len, p, &n_out);
 
 	if (n < 0) {
-		refuse(c, 400, "malformed");
+		conn_refuse(c, 400, "malformed");
 		return false;
 	}
 	if (n_out > c->http->limits.max_body - c->body_len) {
@@ -361,7 +260,7 @@ static void try_head(struct conn *c)
 	c->in_scanned = c->in_len;
 	if (end == 0) {
 		if (c->in_len >= HTTP_MAX_HEAD)
-			refuse(c, 431, "head too large");
+			conn_refuse(c, 431, "head too large");
 		return;
 	}
 	if (c->head == NULL)
@@ -374,7 +273,12 @@ static void try_head(struct conn *c)
 	c->head_len = end;
 	if (rc < 0) {
 		c->head->keep_alive = false;
-		refuse(c, rc == -E2BIG ? 431 : rc == -ENOTSUP ? 505 : rc == -ENOSYS ? 501 : 400, "malformed");
+		conn_refuse(c,
+			    rc == -E2BIG     ? 431
+			    : rc == -ENOTSUP ? 505
+			    : rc == -ENOSYS  ? 501
+					     : 400,
+			    "malformed");
 		return;
 	}
 	begin_body(c);
@@ -475,7 +379,7 @@ static void destroy(struct conn *c)
 {
 	struct http *h = c->http;
 
-	stop_waiting(c);
+	conn_stop_waiting(c);
 	loop_cancel(h->loop, &c->timer);
 	loop_defer_cancel(h->loop, &c->later);
 	loop_unwatch(c->watch);

@@ -75,6 +75,13 @@ struct http {
 void conn_kill(struct conn *); // destroys at the end of this turn; nothing else happens on it
 [[nodiscard]] bool conn_queue(struct conn *, const void *p, size_t len); // false: out of memory, killed
 void conn_finish(struct conn *);                                         // send what is queued, then end
+void conn_stop_waiting(struct conn *); // not one that makes room for others any more
+void conn_next_request(struct conn *); // the reply is queued: on to the next one
+
+// http_reply.c
+void conn_refuse(struct conn *, unsigned status, const char *reason); // cannot be read: one answer, the end
+
+// http.c
 
 void http_on_accept(void *arg, unsigned events); // arg: struct http
 
