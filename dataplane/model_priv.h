@@ -1,4 +1,4 @@
-// Inside of the model: shared by model.c (sessions, tracks, legs) and snapshot.c.
+// Inside of the model: shared by model.c (sessions), model_media.c (tracks, legs) and snapshot.c.
 #pragma once
 
 #include <stdbool.h>
@@ -8,7 +8,9 @@
 #include "dataplane/model.h"
 #include "dataplane/port.h"
 
+struct keyring;
 struct leg;
+struct mail;
 struct reclaim;
 struct seal_engine;
 struct seal_key;
@@ -65,6 +67,7 @@ struct model {
 	uint32_t n_sessions;
 	struct reclaim *reclaim;
 	struct seal_engine *seal; // main's own: key expansion
+	struct keyring *keyring;
 	TAILQ_HEAD(, m_track) dirty;
 	struct source *free_sources; // chained through `current`
 	void **source_chunks;        // owned: memory of sources, kept to the end
@@ -76,3 +79,21 @@ struct model {
 	} * doomed; // owned: to be retired once the new lists are published
 	unsigned n_doomed, doomed_size;
 };
+
+// --- model.c
+void *model_zalloc(size_t size); // zeroed, on cache lines of its own; NULL when out of memory
+struct m_session *model_find_session(const struct model *, uint32_t sid); // NULL when not there
+void model_post(struct m_session *, struct mail mail);                    // to its home; fills in the session
+// Free later: after the fan-out lists that mention the object are replaced, home's mails and a grace period.
+void model_doom(struct model *, void (*free_fn)(void *), void *object, struct worker *home);
+
+// --- model_media.c: commands, as in model_apply
+int model_track_add(struct model *, const struct ipc_track_add *);
+int model_track_gate(struct model *, const struct ipc_track_gate *);
+int model_track_del(struct model *, const struct ipc_track_ref *);
+int model_leg_add(struct model *, const struct ipc_leg_add *);
+int model_leg_del(struct model *, const struct ipc_leg_ref *);
+// tell: the worker is to be told; false when its whole session goes.
+void model_remove_track(struct model *, struct m_track *, bool tell);
+void model_remove_leg(struct model *, struct m_leg *, bool tell);
+bool model_publish(struct model *, struct m_track *); // a new list of the track's legs; false: no memory
