@@ -87,6 +87,11 @@ static void keep_leg(void *arg, const struct negotiate_leg *l)
 static void reconcile(struct hub *h, struct session *s, struct snap *n)
 {
 	n->taken = true;
+	if (n->session.liveness == LIVE_LOST || n->session.liveness == LIVE_NO_PATH) {
+		session_on_liveness(s, n->session.liveness);
+		return;
+	}
+	s->has_path = n->session.remote.family != 0;
 	for (unsigned i = 0; i < n->n_tracks; i++) {
 		uint16_t number = n->tracks[i].add.track;
 		struct ipc_track_ref m;

@@ -474,8 +474,10 @@ void session_restore_numbers(struct session *s, const struct ipc_snap_track *kno
 	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
 		if (s->tracks[i].used && s->tracks[i].codec == CODEC_NONE) // the client stopped it meanwhile
 			s->tracks[i] = (struct track){};
+	s->voice_on = n > 0; // who was said to talk is not known: the next word on it is passed on
 }
 
+// What happened while nobody listened: a first packet, a change of talking or silence.
 void session_restore_track(struct session *s, const struct ipc_snap_track *e)
 {
 	struct track *t = e->add.track < IPC_MAX_TRACKS ? &s->tracks[e->add.track] : NULL;
@@ -485,7 +487,8 @@ void session_restore_track(struct session *s, const struct ipc_snap_track *e)
 	if (e->live_ssrc != 0 && !t->live) {
 		t->live = t->latched = true;
 		count_track(s, "in", t->codec, 1);
+		publish(s, t);
 	}
-	if (t->type == TYPE_VOICE && e->voice_on)
-		s->voice_on = true;
+	if (t->type == TYPE_VOICE)
+		tell_voice(s, e->voice_on && s->mic_on);
 }

@@ -425,6 +425,36 @@ static void path_ends(void)
 	world_fini();
 }
 
+static void dtls_client(void)
+{
+	struct client *c;
+	struct dtls_fingerprint fp;
+
+	world_init();
+	hub_free(world->hub);
+	free(world->conf.rtc.dtls_role);
+	world->conf.rtc.dtls_role = strdup("active");
+	world_hub();
+	CHECK(world_until(world_serves(), 2));
+	c = client_new("alice");
+	client_join(c, "call1", true);
+	CHECK(world_until(c->sid, 2));
+	client_offer(c, 1, false);
+	CHECK(c->answer && strstr(c->answer, "a=setup:active"));
+	fp = answer_fingerprint(c);
+	c->dtls = dtls_new(world->dtls, DTLS_SERVER, &fp, &client_dtls_ops, c);
+	dtls_start(c->dtls, loop_now(world->loop));
+	world_for(0.05);
+	CHECK_EQ(world->n_punts, 0); // not before there is a path
+	dp_path(c);
+	CHECK(world_until(c->has_channel && c->has_keys, 3));
+	struct keys k;
+	CHECK_EQ(dtls_export(c->dtls, &k), 0);
+	CHECK_MEM(k.tx_key, c->keys.rx_key, 16);
+	CHECK_MEM(k.rx_salt, c->keys.tx_salt, 12);
+	world_fini();
+}
+
 static void wrong_certificate(void)
 {
 	struct client *c;
@@ -616,6 +646,7 @@ CU_TestInfo hub_tests[] = {
 	{"D22: the first calls-dc serves until another one replaces it", channels},
 	{"D30: late news of an ended session does not hit its successor", reused_id},
 	{"lost path, close_notify and unregistering end sessions with close", path_ends},
+	{"rtc.dtls_role active: the server begins the handshake on the first path", dtls_client},
 	{"a certificate that SDP did not announce ends the session", wrong_certificate},
 	{"D40: a screen id belongs to the session that announced it", screen_ids},
 	{"D13: reconnect moves the route, and restarts ICE when the path is silent", reconnects},

@@ -241,6 +241,31 @@ static void link_breaks(void)
 	world_fini();
 }
 
+static void link_was_deaf(void)
+{
+	struct client *c[2];
+
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	c[0] = client_connect("alice", "call1", 1111, true);
+	c[1] = client_connect("bob", "call1", 2222, true);
+	dp_die();
+	c[0]->talks = true;
+	c[1]->is_silent = true;
+	dp_listen();
+	CHECK(world_until(c[1]->n_offers == 1, 3)); // her first packet came meanwhile
+	CHECK_EQ(c[0]->n_voice_on, 1);
+	CHECK_EQ(c[0]->n_offers + c[1]->n_voice_on, 0);
+	dp_die();
+	c[0]->talks = false;
+	c[1]->is_lost = true;
+	dp_listen();
+	CHECK(world_until(c[1]->n_closes == 1, 3));
+	CHECK_EQ(c[0]->n_voice_off, 1);
+	CHECK_EQ(c[0]->n_closes, 0);
+	world_fini();
+}
+
 static void nothing_to_read(void)
 {
 	struct client *c;
@@ -341,6 +366,7 @@ CU_TestInfo restart_tests[] = {
 	{"a restarted dataplane ends its sessions with close and serves new ones", dataplane_restarts},
 	{"a dataplane that stays away ends its sessions", dataplane_stays_away},
 	{"a broken link alone ends nothing", link_breaks},
+	{"what happened while the link was down is caught up with", link_was_deaf},
 	{"a store that is away delays the start by no more than its limit", nothing_to_read},
 	{"without dataplane at the start, what was is told to end", nothing_left},
 	{"records are decoded strictly", records_are_strict},

@@ -42,8 +42,8 @@ struct client {
 	uint64_t cookie;
 	struct ipc_session_add add;
 	struct ipc_session_keys keys;
-	bool has_keys, is_deleted;
-	char *answer, *offer; // SDP text, newest
+	bool has_keys, is_deleted, is_silent, is_lost, talks; // the rest: what the snapshot says
+	char *answer, *offer;                                 // SDP text, newest
 	bool offer_by_dc, map_before_offer;
 	unsigned n_answers, n_offers, n_closes, n_maps, n_pongs, n_text_pongs, n_locks, n_voice_on,
 		n_voice_off;
@@ -335,11 +335,13 @@ static void dp_snapshot(void)
 		memcpy(s.ufrag, c->add.ufrag, sizeof(s.ufrag));
 		memcpy(s.pwd, c->add.pwd, sizeof(s.pwd));
 		s.profile = c->has_keys ? c->keys.profile : 0;
+		s.liveness = c->is_lost ? LIVE_LOST : LIVE_OK;
 		CHECK_EQ(ipc_chan_send(world->chan, &s), 0);
 		if (c->last_track.sid != 0) {
 			ipc_begin(&t, EVT_SNAP_TRACK);
 			t.add = c->last_track;
-			t.live_ssrc = c->last_track.ssrc[0];
+			t.live_ssrc = c->is_silent ? 0 : c->last_track.ssrc[0];
+			t.voice_on = c->talks;
 			CHECK_EQ(ipc_chan_send(world->chan, &t), 0);
 		}
 		if (c->last_leg.sid != 0) {
