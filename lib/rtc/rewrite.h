@@ -9,6 +9,9 @@
 //    and timestamp. out = rank + offset inside an *epoch*; a new epoch begins at the start, on a switch of
 //    source or layer, and after a pause, and continues the numbers of the one before.
 //
+// Video layers take their ranks from lib/rtc/rtxring.h instead of struct seqrank: it counts per temporal cap and
+// finds the packet of a rank again.
+//
 // Invariant that the ciphers depend on: an output index is used for one plaintext only. Epochs own disjoint
 // ranges of output indices, and inside one, index and rank determine each other.
 //

@@ -2,6 +2,7 @@
 
 #include "tests/unit/check.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "lib/base/err.h"
@@ -393,6 +394,65 @@ static void million(void)
 	rand_seed(0);
 }
 
+// --- two threads --------------------------------------------------------------------------------
+// The publisher's worker writes a small ring as fast as it can; a receiver's worker reads. An entry is whole or unknown:
+// handle, timestamp and rank belong to the index that was asked for.
+
+#define SMALL 64
+#define RACE_PACKETS 300000
+
+static _Atomic bool race_over;
+static _Atomic uint64_t race_top;
+
+static void *race_read(void *arg)
+{
+	uint64_t *n_bad = arg, n_found = 0;
+	struct rtxring_entry en;
+
+	while (!race_over) {
+		uint64_t top = race_top;
+		for (unsigned back = 0; back < SMALL + 4 && back < top; back++) {
+			uint64_t index = top - back;
+			enum rtxring_state st = rtxring_at(&ring, RTXRING_ALL, index, &en);
+			bool is_late = index % 7 == 3;
+			if (st == RTXRING_UNKNOWN)
+				continue;
+			n_found++;
+			*n_bad += en.index != index || en.rank[RTXRING_ALL] != index + 1;
+			*n_bad += st == RTXRING_MISSING && !is_late;
+			*n_bad += st == RTXRING_HELD &&
+				  (en.handle != (uint32_t)index || en.ts != (uint32_t)index * 3000);
+			*n_bad += rtxring_find(&ring, RTXRING_ALL, index + 1, &en) != RTXRING_UNKNOWN &&
+				  en.index != index;
+		}
+	}
+	if (n_found == 0)
+		++*n_bad;
+	return NULL;
+}
+
+static void race(void)
+{
+	pthread_t reader;
+	uint64_t n_bad = 0;
+
+	rtxring_init(&ring, slots[0], inverse[0], SMALL);
+	race_over = false;
+	race_top = 0;
+	CHECK_OR_RETURN(add(1, 0));
+	CHECK_OR_RETURN(pthread_create(&reader, NULL, race_read, &n_bad) == 0);
+	for (uint64_t i = 2; i < RACE_PACKETS; i++) {
+		if (i % 7 != 3)
+			(void)add(i, 0);
+		if (i % 7 == 5)
+			(void)add(i - 2, 0); // the late one
+		race_top = i;
+	}
+	race_over = true;
+	pthread_join(reader, NULL);
+	CHECK_EQ(n_bad, 0);
+}
+
 CU_TestInfo rtxring_tests[] = {
 	{"a packet has a rank for each temporal cap, and the rank finds it", caps},
 	{"R7: padding in order leaves no gap", padding_leaves_no_gap},
@@ -402,5 +462,6 @@ CU_TestInfo rtxring_tests[] = {
 	{"a gap of 2^47 packets is bounded work", huge_gap},
 	{"T20: the key-frame cache ends by age, packets and drops", key_cache},
 	{"a million switches, losses, reorderings and wraps: a number carries one plaintext", million},
+	{"another thread reads whole entries or none", race},
 	CU_TEST_INFO_NULL,
 };

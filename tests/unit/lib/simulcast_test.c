@@ -111,6 +111,12 @@ static void step_down(void)
 	CHECK(!simulcast_takes(&s, 1));
 	CHECK(simulcast_on_key(&s, 0, in.now));
 	CHECK(simulcast_takes(&s, 0));
+	begin(3000000);
+	CHECK(simulcast_on_key(&s, 1, START));
+	in.budget_bps = 1000000; // the estimate fell as well
+	in.queue_ms = 250;
+	simulcast_decide(&s, &in, &out);
+	CHECK(out.ask_key && out.key_layer == 0);
 }
 
 static void backoff(void)
