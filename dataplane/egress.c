@@ -74,22 +74,23 @@ static void account(struct worker *w, struct leg *leg, struct session *s, const 
 		feedback_arm(w, s);
 }
 
-// Up to EGRESS_SLICE receivers.
-static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, struct rte_mbuf *m)
+// Packets of a slice between the passes.
+struct slice {
+	unsigned n;
+	struct seal_rtp job[EGRESS_SLICE];
+	struct rte_mbuf *out[EGRESS_SLICE];
+	struct session *session[EGRESS_SLICE];
+};
+
+// First pass: a header and a job for each receiver that may have the packet.
+static void fill_slice(struct worker *w, struct slice *sl, const struct receiver *to, uint32_t n,
+		       struct rte_mbuf *m)
 {
 	const struct pkt *pkt = pkt_of(m);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(m, const uint8_t *, pkt->hdr_len);
 	uint16_t len = (uint16_t)(m->data_len - pkt->hdr_len);
 	struct class c = {.hdr_len = 0};
-	struct seal_rtp job[EGRESS_SLICE];
-	struct rte_mbuf *out[EGRESS_SLICE];
-	struct session *session[EGRESS_SLICE];
-	unsigned n_jobs = 0;
 
-	if (rte_pktmbuf_alloc_bulk(w->dp->tx_pool, out, n) != 0) {
-		count(w, DROP_NO_MBUF, n);
-		return;
-	}
 	for (uint32_t i = 0; i < n; i++) {
 		struct leg *leg = to[i].leg;
 		struct session *s = to[i].session;
@@ -103,35 +104,54 @@ static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, s
 		if (c.hdr_len == 0 || c.pt != leg->pt || c.level_id != s->ext[EXT_LEVEL])
 			make_class(&c, leg, s->ext[EXT_LEVEL], pkt);
 		uint64_t index = pkt->index + leg->base;
-		uint8_t *hdr = rte_pktmbuf_mtod(out[n_jobs], uint8_t *);
+		uint8_t *hdr = rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
 		write_header(hdr, &c, leg, index);
-		job[n_jobs] = (struct seal_rtp){.key = s->tx_key,
-						.hdr = hdr,
-						.src = payload,
-						.dst = hdr + c.hdr_len,
-						.hdr_len = c.hdr_len,
-						.len = len,
-						.ssrc = leg->ssrc,
-						.index = index};
-		session[n_jobs++] = s;
+		sl->job[sl->n] = (struct seal_rtp){.key = s->tx_key,
+						   .hdr = hdr,
+						   .src = payload,
+						   .dst = hdr + c.hdr_len,
+						   .hdr_len = c.hdr_len,
+						   .len = len,
+						   .ssrc = leg->ssrc,
+						   .index = index};
+		sl->session[sl->n++] = s;
 		account(w, leg, s, pkt, len);
 	}
-	seal_rtp_protect(w->seal, job, n_jobs);
-	for (unsigned i = 0; i < n_jobs; i++) {
-		uint16_t tag = session[i]->rtp_tag;
+}
 
-		if (job[i].err) {
-			drop(w, out[i], DROP_SEAL_ERROR);
+// Second pass: seal all at once, queue what came out.
+static void send_slice(struct worker *w, struct slice *sl)
+{
+	seal_rtp_protect(w->seal, sl->job, sl->n);
+	for (unsigned i = 0; i < sl->n; i++) {
+		struct rte_mbuf *out = sl->out[i];
+
+		if (sl->job[i].err) {
+			drop(w, out, DROP_SEAL_ERROR);
 			continue;
 		}
-		out[i]->data_len = (uint16_t)(job[i].hdr_len + len + tag);
-		out[i]->pkt_len = out[i]->data_len;
-		worker_send(w, &session[i]->path, out[i]);
+		out->data_len = (uint16_t)(sl->job[i].hdr_len + sl->job[i].len + sl->session[i]->rtp_tag);
+		out->pkt_len = out->data_len;
+		worker_send(w, &sl->session[i]->path, out);
 	}
-	if (n_jobs < n)
-		rte_pktmbuf_free_bulk(out + n_jobs, n - n_jobs);
-	count(w, CTR_RTP_TX_PACKETS, n_jobs);
-	count(w, CTR_RTP_TX_BYTES, (uint64_t)n_jobs * len);
+}
+
+// Up to EGRESS_SLICE receivers.
+static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, struct rte_mbuf *m)
+{
+	struct slice sl;
+
+	if (rte_pktmbuf_alloc_bulk(w->dp->tx_pool, sl.out, n) != 0) {
+		count(w, DROP_NO_MBUF, n);
+		return;
+	}
+	sl.n = 0;
+	fill_slice(w, &sl, to, n, m);
+	send_slice(w, &sl);
+	if (sl.n < n)
+		rte_pktmbuf_free_bulk(sl.out + sl.n, n - sl.n);
+	count(w, CTR_RTP_TX_PACKETS, sl.n);
+	count(w, CTR_RTP_TX_BYTES, (uint64_t)sl.n * (m->data_len - pkt_of(m)->hdr_len));
 }
 
 void egress_fan(struct worker *w, const struct receiver *to, uint32_t n, struct rte_mbuf *m)
