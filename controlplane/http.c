@@ -3,6 +3,7 @@
 #include "controlplane/http.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -476,8 +477,13 @@ static void source_of(const struct sockaddr_storage *ss, struct http_source *s)
 
 static void conn_open(struct http *h, int fd, const struct sockaddr_storage *ss)
 {
+	struct conn *c;
 	http_id id;
-	struct conn *c = pool_get(h->conns, &id);
+	int one = 1;
+
+	// Signaling is small messages both ways: none may wait for the acknowledgement of the one before.
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	c = pool_get(h->conns, &id);
 
 	if (c == NULL) {
 		close(fd);

@@ -30,6 +30,7 @@ struct client {
 	struct plugins *plugins; // borrowed
 	struct str id;           // owned
 	TAILQ_HEAD(, plugin_conn) conns;
+	unsigned n_conns;
 	STAILQ_HEAD(, waiting_close) closes;
 	unsigned n_closes;
 	struct timer timer; // of the oldest waiting close
@@ -176,6 +177,7 @@ static void on_closed(void *arg)
 	log_notice("plugin %.*s: connection %s closed", STR_ARG(cl->id), c->name);
 	metric_add(p->metrics, M_WS_CONNECTIONS, METRIC_LABELS(cl->id), -1);
 	TAILQ_REMOVE(&cl->conns, c, link);
+	cl->n_conns--;
 	if (p->hub != NULL)
 		hub_conn_closed(p->hub, c->id, cl->id);
 	pool_put(p->conns, c->id);
@@ -233,10 +235,11 @@ void plugins_accept(struct plugins *p, http_id http, struct str id)
 	struct plugin_conn *c = NULL;
 	handle_t handle;
 
-	if (cl != NULL)
+	if (cl != NULL && cl->n_conns < PLUGINS_MAX_PER_CLIENT)
 		c = pool_get(p->conns, &handle);
 	if (c == NULL) {
-		http_reply_text(p->http, http, 503, "out of memory\n", "/ws");
+		count_drop(p, "too many connections");
+		http_reply_text(p->http, http, 503, "too many connections\n", "/ws");
 		return;
 	}
 	*c = (struct plugin_conn){.id = handle, .http = http, .plugins = p, .client = cl};
@@ -248,6 +251,7 @@ void plugins_accept(struct plugins *p, http_id http, struct str id)
 	}
 	log_notice("plugin %.*s: connection %s opened", STR_ARG(cl->id), c->name);
 	TAILQ_INSERT_TAIL(&cl->conns, c, link);
+	cl->n_conns++;
 	metric_add(p->metrics, M_WS_CONNECTIONS, METRIC_LABELS(cl->id), 1);
 	say_hello(c);
 	replay(c);

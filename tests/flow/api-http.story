@@ -89,6 +89,22 @@ for _ in $(seq 300); do # half a request each, kept open
 done 2>/dev/null
 check "answers while 300 half requests are open" test "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url"/version)" = 200
 
+n_fds() { find "/proc/$pid/fd" -mindepth 1 | wc -l; }
+for _ in $(seq 300); do exec {half}>&- 2>/dev/null; half=$((half - 1)); done
+settled() { for _ in $(seq 100); do [ "$(n_fds)" -le "$1" ] && return 0; sleep 0.1; done; return 1; }
+for i in $(seq 60); do # noise: raw, as a request line, as a body, as frames of a WebSocket
+	exec {noise}<>"/dev/tcp/127.0.0.1/$port"
+	case $((i % 4)) in
+	1) printf 'GET /' >&"$noise" ;;
+	2) printf 'POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n' >&"$noise" ;;
+	3) printf 'GET /ws HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n' "$auth" >&"$noise"
+		read -r -t 5 _ <&"$noise" ;;
+	esac
+	head -c 50000 /dev/urandom >&"$noise"
+	exec {noise}>&-
+done 2>/dev/null
+check "answers after noise of four kinds" test "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url"/version)" = 200
+check "and leaves no descriptor open ($(n_fds))" settled 24
 kill -TERM "$pid"
 check "SIGTERM without sessions ends it at once" ended "$pid" 5
 wait "$pid"

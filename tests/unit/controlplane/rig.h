@@ -248,13 +248,8 @@ static inline int rig_ws(struct rig *r, const char *client, const char *key)
 		 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
 		 rig_basic(client, key));
 	rig_send(r, fd, request, strlen(request));
-	out[0] = '\0';
-	for (size_t n = 0; n + 1 < sizeof(out);) { // byte by byte: what follows is for the caller
-		if (rig_recv(r, fd, out + n, 2, 1, NULL, RIG_WAIT, NULL) == 0)
-			break;
-		if (++n >= 4 && memcmp(out + n - 4, "\r\n\r\n", 4) == 0)
-			break;
-	}
+	// The 101 has 129 bytes; what follows is for the caller.
+	rig_recv(r, fd, out, sizeof(out), 129, NULL, RIG_WAIT, NULL);
 	if (strncmp(out, "HTTP/1.1 101 ", 13) == 0)
 		return fd;
 	close(fd);

@@ -313,6 +313,33 @@ static void unregistered_clients_are_closed(void)
 	rig_close(&r);
 }
 
+static void connections_of_a_client_are_bounded(void)
+{
+	static const struct http_limits many = {.max_conns = 1000,
+						.max_body = 16384,
+						.read = HTTP_READ_NS,
+						.write = HTTP_WRITE_NS,
+						.idle = HTTP_IDLE_NS};
+	static int fds[PLUGINS_MAX_PER_CLIENT];
+	struct rig r;
+
+	CHECK_OR_RETURN(rig_open_limits(&r, NULL, &many, true));
+	CHECK_EQ(rig_register(&r, "a", RIG_KEY), 201);
+	CHECK_EQ(rig_register(&r, "b", RIG_KEY), 201);
+	for (int i = 0; i < PLUGINS_MAX_PER_CLIENT; i++)
+		CHECK((fds[i] = rig_ws(&r, "a", RIG_KEY)) >= 0);
+	CHECK_EQ(rig_ws(&r, "a", RIG_KEY), -1);
+	CHECK(rig_metric(&r, "sluice_ws_drops_total{reason=\"too many connections\"} ") == 1);
+	close(open_client(&r, "b")); // others are not affected
+	close(fds[0]);
+	rig_turn(&r, 50 * NS_PER_MS);
+	fds[0] = rig_ws(&r, "a", RIG_KEY);
+	CHECK(fds[0] >= 0);
+	for (int i = 0; i < PLUGINS_MAX_PER_CLIENT; i++)
+		close(fds[i]);
+	rig_close(&r);
+}
+
 CU_TestInfo wsconn_tests[] = {
 	{"hello is the first message; connections are counted", hello_first},
 	{"D8: refused upgrades are worded as documented and never counted", upgrades_are_checked},
@@ -325,5 +352,6 @@ CU_TestInfo wsconn_tests[] = {
 	{"waiting closes are bounded, the oldest make room", waiting_closes_are_bounded},
 	{"D11: a peer that does not read is cut and holds up nobody", slow_peers_are_cut},
 	{"D12: unregistering closes the client's connections", unregistered_clients_are_closed},
+	{"D58: connections of a client are bounded", connections_of_a_client_are_bounded},
 	CU_TEST_INFO_NULL,
 };
