@@ -4,85 +4,12 @@
 // AES-CM + HMAC-SHA1 packets are gathered over the burst, because SHA-1 is serial and only runs fast over
 // many packets side by side: all CTR first and then all HMAC when protecting, all HMAC and then only the
 // good ones' CTR when opening. Both use the library's synchronous bursts on a job array of our own.
-//
-// A key in memory (multiples of 64 bytes, made for one implementation of the library):
-//
-//     0  struct seal_key: RTP salt, profile           16 bytes
-//    16  GCM: struct gcm_key_data, cut after what the chosen implementation fills: 368 bytes (AVX2, and
-//        AVX-512 without VAES), 496 (SSE, AVX) or all 1008 (AVX-512 with VAES)
-//        CM: AES round keys 176, HMAC inner and outer state 2 x 20
-//   end-64  struct rtcp_part: unexpanded RTCP session keys. RTCP is rare, so its keys are expanded for each
-//        packet into the engine's scratch (about the cost of sealing one packet) instead of doubling
-//        every key: 1088 bytes in place of 2080, and no further line touched by RTP.
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
-#include "lib/seal/seal_impl.h"
-#include "lib/seal/sha1.h"
-
-#include <intel-ipsec-mb.h>
+#include "lib/seal/seal_ipsecmb.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define GCM_AT sizeof(struct seal_key) // offset of key material in a key
-#define E_SCRATCH (SEAL_MAX_RTCP + SEAL_MAX_RTCP_GROWTH)
-
-struct cm_part {
-	uint8_t round_keys[11 * 16];
-	uint8_t inner[20], outer[20]; // SHA-1 states after the padded key
-};
-
-struct rtcp_part {
-	uint8_t key[32];
-	uint8_t salt[14];
-	uint8_t rsvd[2];
-};
-
-struct rtcp_cm_part { // same 64 bytes for the CM profile
-	uint8_t key[16];
-	uint8_t auth[20];
-	uint8_t salt[14];
-};
-static_assert(sizeof(struct rtcp_part) <= SEAL_LINE && sizeof(struct rtcp_cm_part) <= SEAL_LINE);
-
-struct imb_engine {
-	struct seal_engine base;
-	IMB_MGR *mgr; // owned
-	struct gcm_context_data gcm_ctx;
-	alignas(64) struct gcm_key_data gcm_key; // RTCP keys while in use
-	alignas(64) struct cm_part cm_key;       // likewise
-	IMB_JOB jobs[SEAL_MAX_BURST];
-	struct seal_rtp *cm[SEAL_MAX_BURST]; // packet of each job
-	uint8_t iv[SEAL_MAX_BURST][16];
-	uint8_t mac[SEAL_MAX_BURST][20];
-	uint8_t saved[SEAL_MAX_BURST][SEAL_INDEX_WORD]; // tag bytes under the ROC while a MAC runs
-	uint8_t scratch[E_SCRATCH];                     // contiguous AAD of unencrypted SRTCP
-};
-
-static struct imb_engine *imb(struct seal_engine *e)
-{
-	return container_of(e, struct imb_engine, base);
-}
-
-static uint8_t *key_body(struct seal_key *key)
-{
-	return (uint8_t *)key + GCM_AT;
-}
-
-static const struct gcm_key_data *key_gcm(const struct seal_key *key)
-{
-	return (const void *)((const uint8_t *)key + GCM_AT);
-}
-
-static const struct cm_part *key_cm(const struct seal_key *key)
-{
-	return (const void *)((const uint8_t *)key + GCM_AT);
-}
-
-static const void *key_rtcp(const struct seal_key *key)
-{
-	return (const uint8_t *)key + (key->n_lines - 1) * SEAL_LINE;
-}
 
 // --- engine ------------------------------------------------------------------------------------
 // Variants other than the CPU's best exist so that tests on one machine cover them all.
@@ -188,26 +115,7 @@ static struct seal_engine *imb_open(const char *name)
 	return &e->base;
 }
 
-// --- key derivation ----------------------------------------------------------------------------
-static void job_ctr(IMB_JOB *j, const void *round_keys, IMB_KEY_SIZE_BYTES key_len, const uint8_t *iv)
-{
-	j->enc_keys = round_keys;
-	j->key_len_in_bytes = key_len;
-	j->iv = iv;
-	j->iv_len_in_bytes = 16;
-	j->cipher_mode = IMB_CIPHER_CNTR;
-	j->cipher_direction = IMB_DIR_ENCRYPT;
-	j->cipher_start_src_offset_in_bytes = 0;
-}
-
-// Run n prepared CTR jobs; the library finishes them before it returns.
-static void run_ctr(struct imb_engine *e, unsigned n, IMB_KEY_SIZE_BYTES key_len)
-{
-	if (n > 0)
-		MUST(IMB_SUBMIT_CIPHER_BURST_NOCHECK(e->mgr, e->jobs, n, IMB_CIPHER_CNTR, IMB_DIR_ENCRYPT,
-						     key_len) == n);
-}
-
+// --- keys --------------------------------------------------------------------------------------
 // PRF of RFC 3711 section 4.3.3: out = AES-CM keystream at ((label << 48) XOR salt) << 16.
 static void derive_one(struct imb_engine *e, const uint8_t *round_keys, IMB_KEY_SIZE_BYTES key_len,
 		       const uint8_t salt[14], enum seal_label label, uint8_t *out, size_t out_len)
@@ -250,9 +158,8 @@ static void imb_derive(struct seal_engine *base, enum seal_profile profile, cons
 	explicit_bzero(dec, sizeof(dec));
 }
 
-// SHA-1 states after the first block of inner and outer hash. source: RFC 2104
-static void hmac_states(struct imb_engine *e, const uint8_t *key, size_t key_len, uint8_t inner[20],
-			uint8_t outer[20])
+void imb_hmac_states(struct imb_engine *e, const uint8_t *key, size_t key_len, uint8_t inner[20],
+		     uint8_t outer[20])
 {
 	uint8_t block[64];
 
@@ -266,13 +173,13 @@ static void hmac_states(struct imb_engine *e, const uint8_t *key, size_t key_len
 	explicit_bzero(block, sizeof(block));
 }
 
-static void cm_expand(struct imb_engine *e, struct cm_part *cm, const uint8_t key[16], const uint8_t auth[20])
+void imb_cm_expand(struct imb_engine *e, struct cm_part *cm, const uint8_t key[16], const uint8_t auth[20])
 {
 	alignas(64) uint8_t dec[11 * 16];
 
 	IMB_AES_KEYEXP_128(e->mgr, key, cm->round_keys, dec);
 	explicit_bzero(dec, sizeof(dec));
-	hmac_states(e, auth, 20, cm->inner, cm->outer);
+	imb_hmac_states(e, auth, 20, cm->inner, cm->outer);
 }
 
 static void imb_key_install(struct seal_engine *base, struct seal_key *key, const struct seal_session_keys *s)
@@ -285,7 +192,7 @@ static void imb_key_install(struct seal_engine *base, struct seal_key *key, cons
 		memcpy(rtcp->key, s->rtcp_key, sizeof(rtcp->key));
 		memcpy(rtcp->auth, s->rtcp_auth, sizeof(rtcp->auth));
 		memcpy(rtcp->salt, s->rtcp_salt, sizeof(rtcp->salt));
-		cm_expand(e, (void *)key_body(key), s->rtp_key, s->rtp_auth);
+		imb_cm_expand(e, (void *)key_body(key), s->rtp_key, s->rtp_auth);
 		return;
 	}
 	struct rtcp_part *rtcp = (void *)key_rtcp(key);
@@ -309,39 +216,6 @@ static int imb_key_expand(struct seal_engine *base, struct seal_key *key, const 
 }
 
 // --- RTP, GCM ----------------------------------------------------------------------------------
-// One packet of any GCM profile; tag gets 16 bytes.
-struct gcm_op {
-	uint8_t *dst;
-	const uint8_t *src;
-	size_t len;
-	const uint8_t *nonce; // 12 bytes
-	const uint8_t *aad;
-	size_t aad_len;
-	uint8_t *tag;
-};
-
-static inline void gcm_enc(struct imb_engine *e, bool is_256, const struct gcm_key_data *key,
-			   const struct gcm_op *op)
-{
-	if (is_256)
-		IMB_AES256_GCM_ENC(e->mgr, key, &e->gcm_ctx, op->dst, op->src, op->len, op->nonce, op->aad,
-				   op->aad_len, op->tag, SEAL_GCM_TAG);
-	else
-		IMB_AES128_GCM_ENC(e->mgr, key, &e->gcm_ctx, op->dst, op->src, op->len, op->nonce, op->aad,
-				   op->aad_len, op->tag, SEAL_GCM_TAG);
-}
-
-static inline void gcm_dec(struct imb_engine *e, bool is_256, const struct gcm_key_data *key,
-			   const struct gcm_op *op)
-{
-	if (is_256)
-		IMB_AES256_GCM_DEC(e->mgr, key, &e->gcm_ctx, op->dst, op->src, op->len, op->nonce, op->aad,
-				   op->aad_len, op->tag, SEAL_GCM_TAG);
-	else
-		IMB_AES128_GCM_DEC(e->mgr, key, &e->gcm_ctx, op->dst, op->src, op->len, op->nonce, op->aad,
-				   op->aad_len, op->tag, SEAL_GCM_TAG);
-}
-
 static inline void gcm_rtp_protect(struct imb_engine *e, struct seal_rtp *p)
 {
 	uint8_t nonce[16];
@@ -368,29 +242,6 @@ static inline void gcm_rtp_unprotect(struct imb_engine *e, struct seal_rtp *p)
 }
 
 // --- RTP, AES-CM and HMAC-SHA1-80 --------------------------------------------------------------
-// The MAC covers header, ciphertext and ROC. The ROC is written where the tag is or will be (the first 4
-// of its 10 bytes), so that the library sees one contiguous message.
-static void job_mac(struct imb_engine *e, unsigned i, const struct cm_part *cm, const uint8_t *msg,
-		    size_t len)
-{
-	IMB_JOB *j = &e->jobs[i];
-
-	j->src = msg;
-	j->hash_start_src_offset_in_bytes = 0;
-	j->msg_len_to_hash_in_bytes = len;
-	j->hash_alg = IMB_AUTH_HMAC_SHA_1;
-	j->u.HMAC._hashed_auth_key_xor_ipad = cm->inner;
-	j->u.HMAC._hashed_auth_key_xor_opad = cm->outer;
-	j->auth_tag_output = e->mac[i];
-	j->auth_tag_output_len_in_bytes = sizeof(e->mac[i]);
-}
-
-static void run_mac(struct imb_engine *e, unsigned n)
-{
-	if (n > 0)
-		MUST(IMB_SUBMIT_HASH_BURST_NOCHECK(e->mgr, e->jobs, n, IMB_AUTH_HMAC_SHA_1) == n);
-}
-
 // Append the CTR job of packet p; nothing to do for an empty payload.
 static unsigned cm_job_ctr(struct imb_engine *e, unsigned n, const struct seal_rtp *p, size_t len)
 {
@@ -494,143 +345,6 @@ static void imb_rtp_unprotect(struct seal_engine *base, struct seal_rtp *p, unsi
 	}
 	if (n_cm > 0)
 		cm_unprotect(e, n_cm);
-}
-
-// --- RTCP --------------------------------------------------------------------------------------
-static void gcm_rtcp_expand(struct imb_engine *e, const struct seal_key *key)
-{
-	const struct rtcp_part *rtcp = key_rtcp(key);
-
-	if (key->profile == SEAL_AEAD_AES_256_GCM)
-		IMB_AES256_GCM_PRE(e->mgr, rtcp->key, &e->gcm_key);
-	else
-		IMB_AES128_GCM_PRE(e->mgr, rtcp->key, &e->gcm_key);
-}
-
-// AAD is the clear part and the index word, which are not neighbours in the packet.
-// source: RFC 7714 sections 9.2 and 9.3
-static void gcm_rtcp_protect(struct imb_engine *e, const struct seal_key *key, uint8_t *pkt, size_t len,
-			     uint32_t index)
-{
-	const struct rtcp_part *rtcp = key_rtcp(key);
-	uint8_t nonce[16], aad[SEAL_RTCP_CLEAR + SEAL_INDEX_WORD];
-	uint8_t *body = pkt + SEAL_RTCP_CLEAR, *end = pkt + len;
-
-	memcpy(aad, pkt, SEAL_RTCP_CLEAR);
-	be32_put(aad + SEAL_RTCP_CLEAR, SEAL_E_BIT | index);
-	seal_gcm_nonce(nonce, rtcp->salt, be32_get(pkt + 4), index);
-	gcm_enc(e, key->profile == SEAL_AEAD_AES_256_GCM, &e->gcm_key,
-		&(struct gcm_op){body, body, len - SEAL_RTCP_CLEAR, nonce, aad, sizeof(aad), end});
-	be32_put(end + SEAL_GCM_TAG, SEAL_E_BIT | index);
-}
-
-static int gcm_rtcp_unprotect(struct imb_engine *e, const struct seal_key *key, uint8_t *pkt, size_t len,
-			      uint32_t word)
-{
-	const struct rtcp_part *rtcp = key_rtcp(key);
-	uint8_t nonce[16], tag[SEAL_GCM_TAG];
-	size_t plain_len = len - SEAL_GCM_TAG - SEAL_INDEX_WORD;
-	size_t aad_len = word & SEAL_E_BIT ? SEAL_RTCP_CLEAR : plain_len; // E = 0: all is AAD
-
-	memcpy(e->scratch, pkt, aad_len);
-	be32_put(e->scratch + aad_len, word);
-	seal_gcm_nonce(nonce, rtcp->salt, be32_get(pkt + 4), word & ~SEAL_E_BIT);
-	gcm_dec(e, key->profile == SEAL_AEAD_AES_256_GCM, &e->gcm_key,
-		&(struct gcm_op){pkt + aad_len, pkt + aad_len, plain_len - aad_len, nonce, e->scratch,
-				 aad_len + SEAL_INDEX_WORD, tag});
-	return seal_same(tag, pkt + plain_len, sizeof(tag)) ? 0 : -EBADMSG;
-}
-
-static void cm_rtcp_crypt(struct imb_engine *e, const struct seal_key *key, uint8_t *pkt, size_t len,
-			  uint32_t index)
-{
-	const struct rtcp_cm_part *rtcp = key_rtcp(key);
-
-	if (len == SEAL_RTCP_CLEAR)
-		return;
-	seal_cm_iv(e->iv[0], rtcp->salt, be32_get(pkt + 4), index);
-	job_ctr(&e->jobs[0], e->cm_key.round_keys, IMB_KEY_128_BYTES, e->iv[0]);
-	e->jobs[0].src = e->jobs[0].dst = pkt + SEAL_RTCP_CLEAR;
-	e->jobs[0].msg_len_to_cipher_in_bytes = len - SEAL_RTCP_CLEAR;
-	run_ctr(e, 1, IMB_KEY_128_BYTES);
-}
-
-// source: RFC 3711 section 3.4
-static void cm_rtcp_protect(struct imb_engine *e, const struct seal_key *key, uint8_t *pkt, size_t len,
-			    uint32_t index)
-{
-	cm_rtcp_crypt(e, key, pkt, len, index);
-	be32_put(pkt + len, SEAL_E_BIT | index);
-	job_mac(e, 0, &e->cm_key, pkt, len + SEAL_INDEX_WORD);
-	run_mac(e, 1);
-	memcpy(pkt + len + SEAL_INDEX_WORD, e->mac[0], SEAL_CM_TAG);
-}
-
-static int cm_rtcp_unprotect(struct imb_engine *e, const struct seal_key *key, uint8_t *pkt, size_t len,
-			     uint32_t word)
-{
-	size_t plain_len = len - SEAL_INDEX_WORD - SEAL_CM_TAG;
-
-	job_mac(e, 0, &e->cm_key, pkt, plain_len + SEAL_INDEX_WORD);
-	run_mac(e, 1);
-	if (!seal_same(e->mac[0], pkt + len - SEAL_CM_TAG, SEAL_CM_TAG))
-		return -EBADMSG;
-	if (word & SEAL_E_BIT)
-		cm_rtcp_crypt(e, key, pkt, plain_len, word & ~SEAL_E_BIT);
-	return 0;
-}
-
-static int imb_rtcp_protect(struct seal_engine *base, const struct seal_key *key, uint8_t *pkt, size_t len,
-			    uint32_t index)
-{
-	struct imb_engine *e = imb(base);
-
-	if (seal_is_gcm(key->profile)) {
-		gcm_rtcp_expand(e, key);
-		gcm_rtcp_protect(e, key, pkt, len, index);
-		explicit_bzero(&e->gcm_key, sizeof(e->gcm_key));
-	} else {
-		const struct rtcp_cm_part *rtcp = key_rtcp(key);
-		cm_expand(e, &e->cm_key, rtcp->key, rtcp->auth);
-		cm_rtcp_protect(e, key, pkt, len, index);
-		explicit_bzero(&e->cm_key, sizeof(e->cm_key));
-	}
-	return 0;
-}
-
-static int imb_rtcp_unprotect(struct seal_engine *base, const struct seal_key *key, uint8_t *pkt, size_t len,
-			      uint32_t word)
-{
-	struct imb_engine *e = imb(base);
-	int rc;
-
-	if (seal_is_gcm(key->profile)) {
-		gcm_rtcp_expand(e, key);
-		rc = gcm_rtcp_unprotect(e, key, pkt, len, word);
-		explicit_bzero(&e->gcm_key, sizeof(e->gcm_key));
-	} else {
-		const struct rtcp_cm_part *rtcp = key_rtcp(key);
-		cm_expand(e, &e->cm_key, rtcp->key, rtcp->auth);
-		rc = cm_rtcp_unprotect(e, key, pkt, len, word);
-		explicit_bzero(&e->cm_key, sizeof(e->cm_key));
-	}
-	return rc;
-}
-
-static void imb_hmac_sha1(struct seal_engine *base, const uint8_t *key, size_t key_len, const uint8_t *msg,
-			  size_t len, uint8_t out[20])
-{
-	struct imb_engine *e = imb(base);
-
-	if (len == 0) { // the library's burst gives a wrong MAC for an empty message
-		sha1_hmac(key, key_len, msg, len, out);
-		return;
-	}
-	hmac_states(e, key, key_len, e->cm_key.inner, e->cm_key.outer);
-	job_mac(e, 0, &e->cm_key, msg, len);
-	run_mac(e, 1);
-	memcpy(out, e->mac[0], 20);
-	explicit_bzero(&e->cm_key, sizeof(e->cm_key));
 }
 
 const struct seal_ops seal_ops_ipsecmb = {
