@@ -174,15 +174,10 @@ static double loss_excess(const struct gcc *g)
 	return g->loss - g->inherent;
 }
 
-static void loss_adapt(struct gcc *g, ns_t now)
+static void loss_answer(struct gcc *g, ns_t now)
 {
 	double dt = clamp(seconds(now - g->loss_changed), 0, 1);
 
-	if (g->n_seen < LOSS_PACKETS)
-		return;
-	g->loss += LOSS_WEIGHT * ((double)g->n_lost / g->n_seen - g->loss);
-	inherent_learn(g);
-	g->n_lost = g->n_seen = 0;
 	g->loss_changed = now;
 	if (loss_excess(g) > LOSS_HIGH) {
 		if (g->loss_decreased && now - g->loss_decreased < LOSS_GAP_NS + g->rtt)
@@ -193,6 +188,16 @@ static void loss_adapt(struct gcc *g, ns_t now)
 		g->loss_bps = g->loss_bps * pow(INCREASE, dt) + 1000 * dt;
 	}
 	g->loss_bps = clamp(g->loss_bps, g->conf.min_bps, g->conf.max_bps);
+}
+
+static void loss_adapt(struct gcc *g, ns_t now)
+{
+	if (g->n_seen < LOSS_PACKETS)
+		return;
+	g->loss += LOSS_WEIGHT * ((double)g->n_lost / g->n_seen - g->loss);
+	inherent_learn(g);
+	g->n_lost = g->n_seen = 0;
+	loss_answer(g, now);
 }
 
 // --- interface ----------------------------------------------------------------------------------
@@ -235,8 +240,30 @@ void gcc_update(struct gcc *g, ns_t rtt, ns_t now)
 	g->rtt = rtt > 0 ? rtt : GCC_RTT_NS;
 	g->feedback = g->idle_at = now;
 	g->has_feedback = true;
+	if (g->is_by_reports) { // it began late
+		g->is_by_reports = false;
+		g->delay_bps = g->loss_bps;
+	}
 	loss_adapt(g, now);
 	delay_adapt(g, now);
+}
+
+void gcc_report(struct gcc *g, uint8_t fraction_lost, ns_t rtt, ns_t now)
+{
+	if (g->has_feedback && !g->is_by_reports)
+		return;
+	if (!g->is_by_reports) {
+		g->is_by_reports = true;
+		g->loss_bps = fmin(g->loss_bps, g->delay_bps);
+		g->delay_bps = g->conf.max_bps;
+		g->loss_changed = now;
+	}
+	g->rtt = rtt > 0 ? rtt : GCC_RTT_NS;
+	g->feedback = g->idle_at = now;
+	g->has_feedback = true;
+	// A second's worth of packets at once; the path's own loss cannot be told from congestion without the delay.
+	g->loss += 0.5 * (fraction_lost / 256.0 - g->loss);
+	loss_answer(g, now);
 }
 
 void gcc_probe(struct gcc *g, uint32_t bps, ns_t now)
@@ -266,7 +293,11 @@ void gcc_idle(struct gcc *g, uint32_t sent_bps, ns_t now)
 	}
 	if (now - g->feedback < GCC_SILENT_NS || now - g->idle_at < NS_PER_S)
 		return;
-	g->delay_bps = clamp(fmin(g->delay_bps, gcc_target(g)) * 0.8, g->conf.min_bps, g->conf.max_bps);
+	g->delay_bps = clamp(gcc_target(g) * 0.8, g->conf.min_bps, g->conf.max_bps);
+	if (g->is_by_reports) { // whose delay part has no way up
+		g->loss_bps = g->delay_bps;
+		g->delay_bps = g->conf.max_bps;
+	}
 	g->idle_at = now;
 }
 
@@ -299,6 +330,7 @@ uint32_t gcc_queue_ms(const struct gcc *g)
 
 bool gcc_is_calm(const struct gcc *g, ns_t now)
 {
-	return g->has_feedback && g->delay.usage != GCC_OVERUSE && loss_excess(g) < LOSS_LOW &&
-	       gcc_queue_ms(g) < SHORT_QUEUE_MS && (!g->has_overused || now - g->overused >= CALM_NS);
+	return g->has_feedback && !g->is_by_reports && g->delay.usage != GCC_OVERUSE &&
+	       loss_excess(g) < LOSS_LOW && gcc_queue_ms(g) < SHORT_QUEUE_MS &&
+	       (!g->has_overused || now - g->overused >= CALM_NS);
 }

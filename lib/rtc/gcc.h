@@ -81,6 +81,7 @@ struct gcc {
 	ns_t idle_at;  // last fall for want of feedback
 	ns_t rtt;
 	bool has_overused, has_feedback, is_holding;
+	bool is_by_reports; // gcc_report, never gcc_update
 	// loss since the last evaluation
 	uint32_t n_lost, n_seen;
 	double loss;     // smoothed, 0..1
@@ -95,6 +96,13 @@ void gcc_ack(struct gcc *, const struct sendhist_ack *);
 //
 // in: rtt  0: unknown
 void gcc_update(struct gcc *, ns_t rtt, ns_t now);
+
+// A receiver without transport-wide feedback: what its report block says of a stream is all there is. The first
+// report makes the delay part unlimited; REMB, where it comes, caps. Once feedback came, reports are ignored.
+//
+// in: fraction_lost  of the report block, 1/256
+//     rtt            0: unknown
+void gcc_report(struct gcc *, uint8_t fraction_lost, ns_t rtt, ns_t now);
 
 // A probe cluster showed that this much gets through (lib/rtc/probe.h).
 void gcc_probe(struct gcc *, uint32_t bps, ns_t now);

@@ -179,6 +179,34 @@ static void remb(void)
 	CHECK_EQ(gcc_target(&g), GCC_START_BPS);
 }
 
+static void by_reports(void)
+{
+	struct gcc g;
+	ns_t now = 0;
+
+	gcc_init(&g, &(struct gcc_conf){GCC_MIN_BPS, GCC_START_BPS, GCC_MAX_BPS}, 0);
+	for (unsigned i = 0; i < 10; i++)
+		gcc_report(&g, 0, 0, now += NS_PER_S);
+	CHECK(gcc_target(&g) > 1.2e6 && gcc_target(&g) < 1.4e6); // 8 % per second
+	gcc_remb(&g, 900000);
+	CHECK_EQ(gcc_target(&g), 900000);
+	gcc_remb(&g, UINT32_MAX);
+	for (unsigned i = 0; i < 10; i++)
+		gcc_report(&g, 64, 0, now += NS_PER_S);
+	CHECK(gcc_target(&g) < 500e3);
+	CHECK(!gcc_is_calm(&g, now)); // probes would show nothing
+	for (unsigned i = 0; i < 100; i++)
+		gcc_report(&g, 0, 0, now += NS_PER_S);
+	CHECK_EQ(gcc_target(&g), GCC_MAX_BPS);
+	for (unsigned i = 0; i < 80; i++)
+		gcc_idle(&g, 1000000, now += NS_PER_S / 10);
+	CHECK(gcc_target(&g) < GCC_MAX_BPS / 2);
+	gcc_update(&g, 0, now); // feedback begins late: from where it was
+	CHECK(gcc_target(&g) < GCC_MAX_BPS / 2);
+	gcc_report(&g, 255, 0, now + NS_PER_S);
+	CHECK(g.loss < 0.1); // and reports no longer count
+}
+
 static void reset(void)
 {
 	struct gcc g;
@@ -239,6 +267,7 @@ CU_TestInfo gcc_tests[] = {
 	{"T18: 3 M, 400 k, 3 M: down within 2 s, up by probes", step},
 	{"T19: without feedback the estimate falls by a fifth per second after 3 s", feedback_stops},
 	{"REMB caps the target within its bounds", remb},
+	{"without transport-wide feedback loss reports and REMB count", by_reports},
 	{"another path begins from no more than before", reset},
 	{"arrival times below 0 are counted like others (found by fuzzing)", negative_times},
 	{"absurd arrival times leave the target within bounds", absurd_times},
