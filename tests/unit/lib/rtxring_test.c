@@ -185,6 +185,7 @@ struct leg {
 	struct vp8_leg vp8;
 	unsigned layer, cap;
 	uint64_t top;
+	uint16_t pid; // of the highest number
 	bool has_top;
 	struct sent *shadow; // by output index modulo WINDOW
 };
@@ -235,6 +236,7 @@ static bool leg_forward(struct leg *l, unsigned lay, const struct rtxring_entry 
 	struct vp8_desc d = {
 		.has_picture_id = true, .is_picture_id_15 = true, .picture_id = (uint16_t)en->handle};
 	enum rewrite_verdict v;
+	bool has_switched = false;
 
 	if (lay != l->layer || !(en->caps & 1u << l->cap))
 		return true;
@@ -245,6 +247,7 @@ static bool leg_forward(struct leg *l, unsigned lay, const struct rtxring_entry 
 		vp8_leg_switch(&l->vp8, &d, en->n_dropped[l->cap]);
 		rewrite_vp8(&l->rw, l->vp8.pid_offset, 0);
 		n_switched++;
+		has_switched = true;
 		v = rewrite_packet(&l->rw, &in, &out);
 		if (v != REWRITE_OK)
 			return false;
@@ -257,6 +260,13 @@ static bool leg_forward(struct leg *l, unsigned lay, const struct rtxring_entry 
 		return false;
 	if (!out.is_late && out.pid_offset != l->vp8.pid_offset)
 		return false; // an epoch forgot it
+	if (!out.is_late) {
+		uint16_t pid = (uint16_t)(en->handle + out.pid_offset - en->n_dropped[l->cap]) & 0x7fff;
+		unsigned step = (pid - l->pid) & 0x7fff;
+		if (l->has_top && (step >= 0x4000 || (has_switched && step != 1)))
+			return false; // picture ids go on by one over a switch, and never back
+		l->pid = pid;
+	}
 	if (!out.is_late) {
 		l->top = out.index;
 		l->has_top = true;
