@@ -105,7 +105,8 @@ static inline uint32_t simulcast_budget(uint32_t target_bps, uint32_t audio_bps)
 // Every 100 ms or so, and when a layer dies or appears. Streams in order of importance.
 void simulcast_decide(struct simulcast *, const struct simulcast_in *, struct simulcast_out *);
 
-// A key frame of a layer begins.
+// A key frame of a layer begins. When it is the one that is wanted (want, want_layer), ask tsalign_switch first, and
+// this only when timestamps allow; else the next key frame will do.
 //
 // returns: true: the receiver changes to this layer with this packet (rewrite_switch)
 [[nodiscard]] bool simulcast_on_key(struct simulcast *, uint8_t layer, ns_t now);

@@ -21,7 +21,8 @@ struct sim {
 	double link_bps;
 	ns_t delay; // one way
 	uint32_t queue_max;
-	double loss; // 0..1, random
+	double loss;       // 0..1, random
+	unsigned burst_ms; // > 0: within each such time nothing gets through for 50 ms
 	bool no_feedback;
 	bool no_probes;
 	double app_max_bps; // the encoder makes no more
@@ -103,6 +104,7 @@ static inline void sim_send(struct sim *s, uint8_t cluster)
 {
 	uint16_t seq = sendhist_add(&s->hist, SIM_PACKET, cluster, s->now);
 	ns_t begin = s->busy_until > s->now ? s->busy_until : s->now, arrival;
+	bool is_burst = s->burst_ms && s->now / NS_PER_MS % s->burst_ms < 50;
 	double queued = (double)(begin - s->now) * s->link_bps / 8e9;
 
 	s->n_sent++;
@@ -115,7 +117,7 @@ static inline void sim_send(struct sim *s, uint8_t cluster)
 	} else {
 		probe_media(&s->probe, SIM_PACKET);
 	}
-	if (queued + SIM_PACKET > s->queue_max || sim_random() < s->loss) {
+	if (queued + SIM_PACKET > s->queue_max || sim_random() < s->loss || is_burst) {
 		s->n_lost++;
 		return;
 	}

@@ -64,6 +64,20 @@ static void random_loss(void)
 	constant(2e6, 0.05, 60000, 0);
 }
 
+// 50 ms of nothing every 2 s.
+static void bursts(void)
+{
+	struct sim *s = sim_new(1e6, 8);
+
+	s->burst_ms = 2000;
+	sim_run(s, 10000);
+	sim_mark(s);
+	sim_run(s, 20000);
+	CHECK(sim_mean_target(s) > 0.8e6 && sim_mean_target(s) < 1.1e6);
+	CHECK(s->max_queue < 200 * MS);
+	sim_free(s);
+}
+
 // 10 %: not within bounds in 10 s, but never starved.
 static void heavy_loss(void)
 {
@@ -261,6 +275,7 @@ CU_TestInfo gcc_tests[] = {
 	{"T17: a buffer of many seconds does not fill", bufferbloat},
 	{"jitter is not taken for a queue", jitter},
 	{"T17: 1 and 5 % random loss do not lower the estimate", random_loss},
+	{"bursts of loss of 50 ms do not lower the estimate", bursts},
 	{"10 % random loss does not starve a receiver", heavy_loss},
 	{"a wide link: up by probes, and not without evidence", wide_link},
 	{"a link that drops instead of queueing", policer},
