@@ -14,6 +14,8 @@
 #define TOKEN_PREFIX "sluice:token:"
 #define BEARER_PREFIX "sluice:bearer:"
 
+enum { MAX_DOUBTS = 1000 };
+
 struct token {
 	char *client; // owned
 	int64_t expires;
@@ -43,7 +45,9 @@ struct creds {
 	uint32_t generation;
 	bool is_loaded, is_scanning;
 	struct timer resync;
-	struct call *calls; // owned
+	struct call *calls;  // owned
+	struct call *doubts; // owned: registrations whose outcome was not heard
+	unsigned n_doubts;
 };
 
 static struct str make_key(char *buf, size_t size, const char *prefix, const char *name)
@@ -258,6 +262,8 @@ static void write_all(struct creds *c)
 		write_token(c, t);
 }
 
+static void settle_doubts(struct creds *c);
+
 static void on_store(void *arg, enum store_state state)
 {
 	struct creds *c = arg;
@@ -268,6 +274,7 @@ static void on_store(void *arg, enum store_state state)
 		log_notice("store: lost what it held; %zu credentials are written again", creds_count(c));
 		write_all(c);
 	}
+	settle_doubts(c);
 	scan(c); // after the writes: the store keeps order
 }
 
@@ -281,6 +288,15 @@ static void on_resync(struct timer *t, ns_t)
 }
 
 // --- calls -------------------------------------------------------------------------------------------
+static void call_link(struct call *call, struct call **list)
+{
+	call->next = *list;
+	call->pprev = list;
+	if (*list)
+		(*list)->pprev = &call->next;
+	*list = call;
+}
+
 static struct call *call_new(struct creds *c, const char *client, creds_done_fn done, void *arg)
 {
 	struct call *call = calloc(1, sizeof(*call));
@@ -295,19 +311,20 @@ static struct call *call_new(struct creds *c, const char *client, creds_done_fn 
 	call->creds = c;
 	call->done = done;
 	call->arg = arg;
-	call->next = c->calls;
-	call->pprev = &c->calls;
-	if (c->calls)
-		c->calls->pprev = &call->next;
-	c->calls = call;
+	call_link(call, &c->calls);
 	return call;
 }
 
-static void call_free(struct call *call)
+static void call_unlink(struct call *call)
 {
 	*call->pprev = call->next;
 	if (call->next)
 		call->next->pprev = call->pprev;
+}
+
+static void call_free(struct call *call)
+{
+	call_unlink(call);
 	free(call->client);
 	free(call);
 }
@@ -355,9 +372,51 @@ void creds_look_up(struct creds *c, const char *client, creds_done_fn done, void
 		store_get(c->store, make_key(key, sizeof(key), CRED_PREFIX, client), on_got, call);
 }
 
+// The client was told that it failed. If our hash is there nevertheless, nobody has its key: it must go, or
+// the id could never be registered.
+static void on_doubt(void *arg, int rc, struct str value)
+{
+	struct call *call = arg;
+	char key[512];
+	struct credval v;
+
+	if (rc == 0 && credval_read(value, &v) && strcmp(v.hash, call->hash) == 0)
+		store_del(call->creds->store, make_key(key, sizeof(key), CRED_PREFIX, call->client), NULL,
+			  NULL);
+	call_free(call);
+}
+
+static void settle_doubts(struct creds *c)
+{
+	struct call *call;
+	char key[512];
+
+	while ((call = c->doubts) != NULL) {
+		call_unlink(call);
+		call_link(call, &c->calls);
+		c->n_doubts--;
+		store_get(c->store, make_key(key, sizeof(key), CRED_PREFIX, call->client), on_doubt, call);
+	}
+}
+
+static void doubt(struct creds *c, const struct call *call)
+{
+	struct call *copy = c->n_doubts < MAX_DOUBTS ? call_new(c, call->client, NULL, NULL) : NULL;
+
+	if (copy == NULL)
+		return;
+	memcpy(copy->hash, call->hash, sizeof(copy->hash));
+	call_unlink(copy);
+	call_link(copy, &c->doubts);
+	c->n_doubts++;
+}
+
 static void on_put(void *arg, int rc, struct str)
 {
 	struct call *call = arg;
+
+	if (rc == -ETIMEDOUT || rc == -ENOTCONN)
+		doubt(call->creds, call);
 
 	if (rc == 0 && remember(call->creds, str_of(call->client), str_of(call->hash), time(NULL)) == NULL)
 		rc = -ENOBUFS;
@@ -525,6 +584,8 @@ void creds_free(struct creds *c)
 		store_cancel(c->store, c->calls);
 		call_free(c->calls);
 	}
+	while (c->doubts)
+		call_free(c->doubts);
 	loop_cancel(c->loop, &c->resync);
 	for (size_t cursor = 0; c->tokens && (t = map_next(c->tokens, &cursor, NULL)) != NULL;) {
 		free(t->client);

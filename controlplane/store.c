@@ -105,7 +105,7 @@ static void keep_waiting(struct store *s, struct store_op *op)
 
 static void hand_over(struct store *s, struct store_op *op)
 {
-	op->due = loop_now(s->loop) + STORE_OP_NS;
+	op->due = loop_now(s->loop) + (s->backend.is_shared ? STORE_OP_NS : STORE_DISK_NS);
 	TAILQ_INSERT_TAIL(&s->pending, op, pending_link);
 	s->stats.pending++;
 	if (!timer_armed(&s->timer))

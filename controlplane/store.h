@@ -18,7 +18,8 @@
 
 #define STORE_KEY_MAX 400 // bytes; LMDB's own limit is 511
 #define STORE_VALUE_MAX 65536
-#define STORE_OP_NS (2 * NS_PER_S)     // an operation that takes longer has failed (-ETIMEDOUT)
+#define STORE_OP_NS (2 * NS_PER_S)     // Redis: an operation that takes longer has failed (-ETIMEDOUT)
+#define STORE_DISK_NS (60 * NS_PER_S)  // the same for LMDB: a busy disk is waited for
 #define STORE_MAX_OPS 16384            // waiting for completion; more: -ENOBUFS
 #define STORE_MAX_WAITING_WRITES 65536 // keys with a write that waits for the store to come back
 

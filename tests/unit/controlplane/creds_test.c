@@ -224,6 +224,25 @@ static void writes_again(void)
 	pair_close(&p);
 }
 
+static void unheard_registrations(void)
+{
+	struct pair p;
+	ns_t until;
+
+	if (!pair_open(&p))
+		return;
+	CHECK_EQ(look_up(&p, &p.b, "c1"), -ENOENT);
+	p.relay.is_one_way = true;
+	CHECK_EQ(put(&p, &p.b, "c1"), -ETIMEDOUT); // Redis has it, but b told its client that it failed
+	CHECK_EQ(look_up(&p, &p.a, "c1"), 0);
+	p.relay.is_one_way = false;
+	until = clock_now() + 15 * NS_PER_S;
+	while (put(&p, &p.b, "c1") != 0 && clock_now() < until)
+		wait_ms(&p, 50);
+	CHECK(creds_find(p.b.creds, "c1") != NULL); // so b took it back, and the id can be registered
+	pair_close(&p);
+}
+
 static void tokens(void)
 {
 	struct pair p;
@@ -275,6 +294,7 @@ CU_TestInfo creds_tests[] = {
 	{"two nodes share credentials", shared},
 	{"D12: a node learns of what another removed", learns_of_removals},
 	{"Redis away: memory answers; Redis empty: memory is written again", writes_again},
+	{"a registration whose outcome was not heard is taken back", unheard_registrations},
 	{"one token a client, over all nodes", tokens},
 	{"store values that are no credentials are refused", values},
 	CU_TEST_INFO_NULL,

@@ -119,7 +119,8 @@ struct relay {
 	int listener;
 	uint16_t port, to;
 	struct loop_fd *watch;
-	bool is_held;
+	bool is_held;    // nothing passes
+	bool is_one_way; // answers do not pass
 	struct relay_pair pairs[16];
 };
 
@@ -139,7 +140,7 @@ static inline void relay_pass(struct relay_pair *p, int from)
 	char buf[65536];
 	ssize_t n;
 
-	if (p->relay->is_held) {
+	if (p->relay->is_held || (p->relay->is_one_way && from == 1)) {
 		loop_rewatch(p->watch[from], 0);
 		return;
 	}
