@@ -48,6 +48,7 @@ void simulcast_init(struct simulcast *s)
 				.above = NS_NEVER,
 				.below = NS_NEVER,
 				.starved = NS_NEVER,
+				.choked = NS_NEVER,
 				.changed = NS_NEVER,
 				.backoff = SIMULCAST_BACKOFF_NS};
 }
@@ -175,30 +176,42 @@ static void chase(struct simulcast *s, const struct simulcast_in *in, struct sim
 	out->key_layer = s->want_layer;
 }
 
-// Video gives way before audio suffers.
+static void resume(struct simulcast *s, const struct simulcast_in *in, int low, struct simulcast_out *out)
+{
+	if (low == SIMULCAST_NONE || (s->is_choked && !may_climb(s, in->now)))
+		return;
+	if (!affords(in, low, SIMULCAST_STAY)) { // nothing is sent that could show there is room again
+		out->probe_bps = in->rung[low].bps;
+		return;
+	}
+	s->is_paused = s->is_choked = false;
+	out->is_resumed_now = true;
+}
+
+// Video gives way before audio suffers: when not even half of the lowest rung fits, or when what does not fit piles
+// up in front of the receiver.
 static void pause_or_resume(struct simulcast *s, const struct simulcast_in *in, struct simulcast_out *out)
 {
 	int low = lowest_active(in);
 	bool is_starved = low != SIMULCAST_NONE && !affords(in, low, SIMULCAST_PAUSE);
+	bool is_choked = low != SIMULCAST_NONE && s->now == low && in->queue_ms > SIMULCAST_QUEUE_DOWN &&
+			 !affords(in, low, 100);
 
 	if (s->is_paused) {
-		if (low == SIMULCAST_NONE)
-			return;
-		if (!affords(in, low,
-			     SIMULCAST_STAY)) { // nothing is sent that could show there is room again
-			out->probe_bps = in->rung[low].bps;
-			return;
-		}
-		s->is_paused = false;
-		out->is_resumed_now = true;
+		resume(s, in, low, out);
 		return;
 	}
-	if (!lasts(&s->starved, is_starved, in->now, SIMULCAST_PAUSE_NS))
+	is_starved = lasts(&s->starved, is_starved, in->now, SIMULCAST_PAUSE_NS);
+	is_choked = lasts(&s->choked, is_choked, in->now, SIMULCAST_CHOKED_NS);
+	if (!is_starved && !is_choked)
 		return;
 	want_clear(s);
+	if (is_choked)
+		change_note(s, in->now);
 	s->now = SIMULCAST_NONE;
 	s->is_paused = true;
-	s->starved = NS_NEVER;
+	s->is_choked = is_choked;
+	s->starved = s->choked = NS_NEVER;
 	out->is_paused_now = true;
 }
 

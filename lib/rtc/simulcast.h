@@ -49,6 +49,7 @@ bool layerrate_is_active(const struct layerrate *, ns_t now);
 #define SIMULCAST_QUEUE_DOWN 200                  // ms
 #define SIMULCAST_PAUSE 50                        // percent of the lowest rung's rate ...
 #define SIMULCAST_PAUSE_NS (5 * NS_PER_S)         // ... for so long: pause
+#define SIMULCAST_CHOKED_NS (2 * NS_PER_S)        // so does a long queue, when the lowest rung does not fit
 #define SIMULCAST_KEY_NS (3 * NS_PER_S)           // without the key frame: ask again
 #define SIMULCAST_CANCEL_NS (10 * NS_PER_S)       // then a climb is given up
 
@@ -64,9 +65,10 @@ struct simulcast {
 	int8_t now;  // rung that is forwarded, SIMULCAST_NONE: nothing yet, or paused
 	int8_t want; // rung to change to, SIMULCAST_NONE: none
 	uint8_t want_layer, now_layer, want_cap, now_cap;
-	bool is_paused;             // for want of budget
-	bool is_frozen;             // now is not forwarded, although want has no key frame yet
-	ns_t above, below, starved; // since when, NS_NEVER: not
+	bool is_paused;                     // for want of budget
+	bool is_choked;                     // paused because of the queue: resume after the back-off only
+	bool is_frozen;                     // now is not forwarded, although want has no key frame yet
+	ns_t above, below, starved, choked; // since when, NS_NEVER: not
 	ns_t wanted, asked;
 	ns_t changed; // NS_NEVER: never
 	ns_t backoff;

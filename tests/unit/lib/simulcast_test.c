@@ -204,6 +204,27 @@ static void pause_and_resume(void)
 	CHECK(simulcast_takes(&s, 0));
 }
 
+// The lowest layer does not fit and piles up: audio behind it would suffer.
+static void choked(void)
+{
+	begin(600000);
+	CHECK(simulcast_on_key(&s, 0, START));
+	in.budget_bps = 400000;
+	run(10 * NS_PER_S, true);
+	CHECK(simulcast_takes(&s, 0)); // it gets through nevertheless
+	in.queue_ms = 300;
+	run(1900 * MS, true);
+	CHECK(simulcast_takes(&s, 0));
+	run(300 * MS, true);
+	CHECK(s.is_paused);
+	in.queue_ms = 0;
+	in.budget_bps = 600000;
+	run(9 * NS_PER_S, true);
+	CHECK(s.is_paused); // backs off
+	run(2 * NS_PER_S, true);
+	CHECK(simulcast_takes(&s, 0));
+}
+
 // One encoding with temporal layers: caps are the rungs, and need no key frame.
 static void caps(void)
 {
@@ -343,6 +364,20 @@ static void narrow(void)
 	}
 }
 
+// A link that does not carry the lowest layer: audio must not stand in its queue.
+static void too_narrow(void)
+{
+	struct loop c = loop_of(400e3, 0, 7);
+
+	c.sim->queue_max = 200000; // 4 s
+	loop_run(&c, 60000);
+	sim_mark(c.sim);
+	loop_run(&c, 120000);
+	CHECK(c.sim->max_queue < 1500 * MS);
+	CHECK_EQ(c.sim->n_lost, 0);
+	sim_free(c.sim);
+}
+
 static void link_changes(void)
 {
 	struct loop c = loop_of(6e6, 0, 5);
@@ -371,11 +406,13 @@ CU_TestInfo simulcast_tests[] = {
 	{"a layer that dies is left at once", layer_dies},
 	{"a key frame that does not come is asked for again; a climb is given up", no_key_frame},
 	{"video is paused when less than half of the lowest layer fits, and comes back", pause_and_resume},
+	{"video is paused when the lowest layer piles up in the queue", choked},
 	{"temporal caps are rungs that need no key frame", caps},
 	{"a ladder that becomes shorter", shorter_ladder},
 	{"layer rates are measured over whole quarters of a second", rates},
 	{"T17: a wide link gets the high layer within 15 s and keeps it", wide},
 	{"D37: links between the layers stay low without oscillating", narrow},
+	{"a link that does not carry the lowest layer keeps a short queue for audio", too_narrow},
 	{"T18: a link that collapses is followed within 3 s, and its recovery", link_changes},
 	CU_TEST_INFO_NULL,
 };
