@@ -22,6 +22,7 @@
 #define INHERENT_WEIGHT 0.1 // loss that a short queue cannot explain is the path's own; up to
 #define INHERENT_MAX 0.06   // this much is not answered by sending less
 #define SHORT_QUEUE_MS 50
+#define LONG_QUEUE_MS 250             // the estimate is no more than what arrives
 #define LOSS_GAP_NS (300 * NS_PER_MS) // plus RTT, between two decreases
 #define IDLE_BPS 100000
 #define CALM_NS (2 * NS_PER_S)
@@ -147,6 +148,12 @@ static void delay_adapt(struct gcc *g, ns_t now)
 		g->is_holding = true; // the queue drains
 		break;
 	case GCC_NORMAL:
+		// A queue that grows too slowly for the trend to be noticed.
+		if (gcc_queue_ms(g) > LONG_QUEUE_MS) {
+			g->is_holding = true;
+			g->delay_bps = acked > 0 ? fmin(g->delay_bps, acked) : g->delay_bps;
+			break;
+		}
 		if (!g->is_holding)
 			delay_increase(g, acked, now);
 		g->is_holding = false;

@@ -18,7 +18,7 @@
 #define THRESHOLD_DOWN 0.039
 #define THRESHOLD_OUTLIER 15.0
 #define OVERUSE_MS 10.0
-#define FLOOR_RISE 0.0005 // ms per ms: the floor forgets, as clocks drift
+#define FLOOR_RISE 0.003 // ms per ms: the floor forgets, as clocks drift and paths change
 
 void gcc_delay_init(struct gcc_delay *d)
 {
