@@ -111,6 +111,8 @@ int mock_dp_stop(struct mock_dp *d)
 	int status = 0;
 
 	mock_disconnect(d);
+	statseg_close(d->stats);
+	d->stats = NULL;
 	kill(d->pid, SIGTERM);
 	waitpid(d->pid, &status, 0);
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", d->dir);
@@ -175,6 +177,7 @@ void mock_connect(struct mock_dp *d)
 	d->doorbell[1] = fds[2];
 	pktring_rx_init(&d->to_cp, &d->punt, PUNT_RING_TO_CP, fds[1]);
 	pktring_tx_init(&d->to_dp, &d->punt, PUNT_RING_TO_DP, fds[2]);
+	statseg_close(d->stats); // counters can be read while disconnected too
 	d->stats = statseg_open(fds[3]);
 	close(fds[0]);
 	close(fds[3]);
@@ -189,7 +192,6 @@ void mock_disconnect(struct mock_dp *d)
 	ipc_chan_free(d->chan);
 	d->chan = NULL;
 	pktring_unmap(&d->punt);
-	statseg_close(d->stats);
 	close(d->doorbell[0]);
 	close(d->doorbell[1]);
 }
