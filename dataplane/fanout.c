@@ -93,7 +93,7 @@ void fanout_arrive(struct worker *w, struct rte_mbuf *m)
 
 	if (source_gen(src) != pkt->gen || f == NULL) {
 		drop(w, m, DROP_NO_RECEIVER);
-	} else if (w->now - pkt->arrival > STALE_NS) {
+	} else if (w->now - pkt->arrival > w->stale_ns) {
 		drop(w, m, DROP_STALE);
 	} else {
 		serve_own(w, f, m);

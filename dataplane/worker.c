@@ -428,6 +428,7 @@ struct worker *worker_new(struct dp *dp, unsigned id, bool sleeps)
 	w->dp = dp;
 	w->id = (uint16_t)id;
 	w->sleeps = sleeps;
+	w->stale_ns = sleeps ? STALE_SLEEPING_NS : STALE_POLLING_NS;
 	w->epoll_fd = w->doorbell = -1;
 	w->stats = statseg_block(dp->statseg, id);
 	w->ice = (struct icelite_env){.mac = {ice_hmac, w}, .random = ice_random, .arg = w};

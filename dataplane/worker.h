@@ -25,7 +25,11 @@
 #define HANDOFF_RING 1024 // packets between one pair of workers: 10 ms at 100 kpps
 #define MAIL_RING 2048
 #define NOTE_RING 2048
-#define STALE_NS (100 * NS_PER_MS)     // a packet that waited longer inside is dropped
+// A packet that waited longer inside is dropped: on cores of our own the wait is our overload, and old voice must make
+// room. On shared cores it is the scheduler's doing, as the wait in a socket's buffer is; there the receiver's jitter
+// buffer decides.
+#define STALE_POLLING_NS (100 * NS_PER_MS)
+#define STALE_SLEEPING_NS NS_PER_S
 #define STALL_WARN_NS (1 * NS_PER_S)   // a worker that did not turn for so long is reported
 #define STALL_FATAL_NS (10 * NS_PER_S) // and here the process gives up, for its supervisor to restart
 
@@ -72,6 +76,7 @@ struct worker {
 	struct dp *dp; // borrowed
 	uint16_t id;   // also lcore order, queue of every port, reader of the QSBR variable
 	bool sleeps;   // when idle; else polls
+	ns_t stale_ns; // STALE_*_NS
 	bool naps;     // asleep it looks at ports every millisecond: one has no descriptor to wait on
 	int epoll_fd, doorbell;
 	struct seal_engine *seal;              // owned
