@@ -33,6 +33,7 @@ struct store {
 	struct store_ops pending; // with the backend, oldest first
 	struct store_ops refused; // answered by the deferred call
 	struct map *waiting;      // key -> struct store_op, the last write of each, owned
+	uint64_t seq;             // of the newest operation
 	TAILQ_HEAD(, store_watcher) watchers;
 	struct deferred later;
 	struct timer timer; // time-outs
@@ -90,10 +91,15 @@ static void refuse(struct store *s, struct store_op *op, int rc)
 // A fire-and-forget write while the store is away: only the last one of a key counts.
 static void keep_waiting(struct store *s, struct store_op *op)
 {
-	struct store_op *old = map_del(s->waiting, op->key);
+	struct store_op *old = map_find(s->waiting, op->key);
 
 	if (old != NULL) {
 		s->stats.coalesced_writes++;
+		if (old->seq > op->seq) { // op was under way when the store went
+			op_free(op);
+			return;
+		}
+		map_del(s->waiting, op->key);
 		op_free(old);
 	}
 	if (map_count(s->waiting) >= STORE_MAX_WAITING_WRITES || map_put(s->waiting, op->key, op) < 0) {
@@ -126,8 +132,9 @@ static void submit(struct store *s, struct store_op *op)
 		keep_waiting(s, op);
 	else if (s->state == STORE_DOWN)
 		refuse(s, op, -ENOTCONN);
-	else if (s->stats.pending >= STORE_MAX_OPS && op->must_last)
-		keep_waiting(s, op);
+	else if (op->must_last &&
+		 (s->stats.pending >= STORE_MAX_OPS || map_find(s->waiting, op->key) != NULL))
+		keep_waiting(s, op); // also behind an older one that waits: it must not come last
 	else if (s->stats.pending >= STORE_MAX_OPS)
 		refuse(s, op, -ENOBUFS);
 	else
@@ -153,10 +160,7 @@ void store_op_done(struct store *s, struct store_op *op, int rc, struct str valu
 	s->stats.pending--;
 	if (rc == -ENOTCONN && op->must_last && !s->is_closing) {
 		op->is_abandoned = false;
-		if (map_find(s->waiting, op->key) == NULL) // else a later one waits already
-			keep_waiting(s, op);
-		else
-			op_free(op);
+		keep_waiting(s, op);
 		return;
 	}
 	finish(s, op, rc, value);
@@ -198,6 +202,7 @@ static void make(struct store *s, struct store_op *op, uint32_t ttl_s, store_don
 			done(arg, -ENOBUFS, STR_NONE);
 		return;
 	}
+	op->seq = ++s->seq;
 	op->ttl_s = ttl_s;
 	op->done = done;
 	op->arg = arg;
@@ -252,6 +257,8 @@ void store_cancel(struct store *s, const void *arg)
 	TAILQ_FOREACH (op, &s->pending, pending_link)
 		cancel_in(op, arg);
 	TAILQ_FOREACH (op, &s->refused, link)
+		cancel_in(op, arg);
+	TAILQ_FOREACH (op, &s->early, link)
 		cancel_in(op, arg);
 }
 

@@ -13,6 +13,7 @@ struct store_op {
 	store_each_fn each; // SCAN
 	void *arg;
 	ns_t due;
+	uint64_t seq;                       // order of making
 	bool is_internal;                   // store.c's own: does not go through the state
 	bool must_last;                     // fire-and-forget write: kept when the store goes away
 	bool is_abandoned;                  // answered with a time-out already

@@ -335,6 +335,37 @@ static void down_at_start(void)
 	close_rig(&r);
 }
 
+static void early_questions_cancelled(void)
+{
+	struct rig r = {.redis = {.port = free_port()}};
+	struct answer a = {};
+
+	CHECK_OR_RETURN(open_redis_at(&r, r.redis.port, "", ""));
+	store_get(r.store, STR("k"), on_done, &a);
+	store_cancel(r.store, &a);
+	close_rig(&r);
+	CHECK(!a.is_done);
+}
+
+// Writes beyond what may be under way wait; a later one of the same key must not overtake.
+static void crowded_writes(void)
+{
+	struct rig r;
+	struct answer a = {};
+
+	if (!open_redis(&r))
+		return;
+	for (unsigned i = 0; i < STORE_MAX_OPS; i++)
+		store_get(r.store, STR("x"), NULL, NULL);
+	store_set(r.store, STR("k"), STR("1"), 0, NULL, NULL);
+	store_get(r.store, STR("x"), on_done, &a);
+	CHECK(wait_for(&r, &a.is_done, 5 * NS_PER_S)); // refused
+	store_del(r.store, STR("k"), NULL, NULL);
+	CHECK(wait_for(&r, &(bool){false}, 2 * NS_PER_S) == false);
+	CHECK_EQ(ask(&r, GET, "k", STR_NONE).rc, -ENOENT);
+	close_rig(&r);
+}
+
 static void early_questions_wait(void)
 {
 	struct rig r = {};
@@ -369,13 +400,22 @@ static void dies_and_comes_back_empty(void)
 	kill(r.redis.pid, SIGSTOP);
 	store_get(r.store, STR("k"), on_done, &a);
 	store_set(r.store, STR("kept"), STR("1"), 0, NULL, NULL);
+	store_set(r.store, STR("twice"), STR("old"), 0, NULL, NULL);
+	store_set(r.store, STR("twice"), STR("new"), 0, NULL, NULL);
+	store_set(r.store, STR("removed"), STR("x"), 0, NULL, NULL);
+	store_del(r.store, STR("removed"), NULL, NULL);
+	store_set(r.store, STR("later"), STR("1"), 0, NULL, NULL);
 	loop_turn(r.loop, 20 * NS_PER_MS);
 	redis_kill(&r.redis);
 	CHECK(wait_for(&r, &a.is_done, 5 * NS_PER_S));
 	CHECK_EQ(a.rc, -ENOTCONN);
+	store_set(r.store, STR("later"), STR("2"), 0, NULL, NULL);
 	CHECK(redis_start(&r.redis, NULL));
 	CHECK(wait_state(&r, STORE_EMPTY, 15 * NS_PER_S));
 	CHECK_STR(ask(&r, GET, "kept", STR_NONE).value, "1");
+	CHECK_STR(ask(&r, GET, "twice", STR_NONE).value, "new");
+	CHECK_EQ(ask(&r, GET, "removed", STR_NONE).rc, -ENOENT);
+	CHECK_STR(ask(&r, GET, "later", STR_NONE).value, "2");
 	close_rig(&r);
 }
 
@@ -456,6 +496,8 @@ CU_TestInfo store_tests[] = {
 	{"lmdb: what was accepted survives the end", lmdb_survives},
 	{"bad URLs name the key and what is wrong", bad_urls},
 	{"redis: down at start; the last waiting write of a key arrives", down_at_start},
+	{"Redis: a question of the start that is cancelled is not answered", early_questions_cancelled},
+	{"Redis: a later write never comes before an earlier one of its key", crowded_writes},
 	{"redis: questions before the first connection wait for it", early_questions_wait},
 	{"redis: dies, comes back empty, twice", dies_and_comes_back_empty},
 	{"redis: cut, and too slow", cut_and_slow},
