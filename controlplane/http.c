@@ -375,6 +375,13 @@ static void read_conn(struct conn *c)
 		loop_defer(c->http->loop, &c->later);
 }
 
+struct conn *conn_find(const struct http *h, http_id id)
+{
+	struct conn *c = pool_find(h->conns, (handle_t)id);
+
+	return c != NULL && c->id == id ? c : NULL;
+}
+
 // --- life --------------------------------------------------------------------------------------------
 static void destroy(struct conn *c)
 {
@@ -392,7 +399,7 @@ static void destroy(struct conn *c)
 	free(c->out);
 	free(c->body);
 	free(c->head);
-	pool_put(h->conns, c->id);
+	pool_put(h->conns, (handle_t)c->id);
 	metric_set(h->metrics, M_HTTP_CONNS, METRIC_NO_LABELS, pool_count(h->conns));
 }
 
@@ -478,18 +485,18 @@ static void source_of(const struct sockaddr_storage *ss, struct http_source *s)
 static void conn_open(struct http *h, int fd, const struct sockaddr_storage *ss)
 {
 	struct conn *c;
-	http_id id;
+	handle_t handle;
 	int one = 1;
 
 	// Signaling is small messages both ways: none may wait for the acknowledgement of the one before.
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	c = pool_get(h->conns, &id);
+	c = pool_get(h->conns, &handle);
 
 	if (c == NULL) {
 		close(fd);
 		return;
 	}
-	c->id = id;
+	c->id = (http_id)++h->serial << 32 | handle;
 	c->http = h;
 	c->fd = fd;
 	c->write_due = NS_NEVER;
@@ -500,7 +507,7 @@ static void conn_open(struct http *h, int fd, const struct sockaddr_storage *ss)
 	if (c->watch == NULL || (h->tls && (c->tls = tls_new(h->tls, fd)) == NULL)) {
 		loop_unwatch(c->watch);
 		close(fd);
-		pool_put(h->conns, id);
+		pool_put(h->conns, handle);
 		return;
 	}
 	wait_for_request(c);
@@ -587,7 +594,6 @@ void http_free(struct http *h)
 {
 	struct conn *c;
 	uint32_t cursor = 0;
-	handle_t id;
 
 	if (h == NULL)
 		return;
@@ -597,7 +603,7 @@ void http_free(struct http *h)
 		loop_unwatch(h->listen_watch[i]);
 		close(h->listen_fd[i]);
 	}
-	while ((c = pool_next(h->conns, &cursor, &id)) != NULL)
+	while ((c = pool_next(h->conns, &cursor, NULL)) != NULL)
 		destroy(c);
 	pool_free(h->conns);
 	free(h);

@@ -19,7 +19,9 @@
 #include "controlplane/wsframe.h"
 #include "lib/base/pool.h"
 
-typedef handle_t http_id; // one connection
+// One connection: its pool handle, and above it a serial number. The handle alone comes back after 255
+// connections on a slot, which is soon enough for a late answer (a bearer token, say) to reach a stranger.
+typedef uint64_t http_id;
 
 // Who is asking: an IPv4 address (mapped), or the /64 of an IPv6 address.
 struct http_source {

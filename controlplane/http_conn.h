@@ -67,11 +67,13 @@ struct http {
 	struct loop_fd *listen_watch[4];
 	unsigned n_listen;
 	uint16_t port;
+	uint32_t serial;           // of the newest connection
 	struct timer accept_timer; // out of descriptors: try again
 	bool is_closing;
 };
 
 // http.c
+struct conn *conn_find(const struct http *, http_id); // NULL when it is gone
 void conn_kill(struct conn *); // destroys at the end of this turn; nothing else happens on it
 [[nodiscard]] bool conn_queue(struct conn *, const void *p, size_t len); // false: out of memory, killed
 void conn_finish(struct conn *);                                         // send what is queued, then end

@@ -74,7 +74,7 @@ static void reply(struct conn *c, const struct http_response *r)
 
 void http_reply(struct http *h, http_id id, const struct http_response *r)
 {
-	struct conn *c = pool_find(h->conns, id);
+	struct conn *c = conn_find(h, id);
 
 	if (c != NULL && !c->is_dead && c->state == CONN_HANDLED)
 		reply(c, r);

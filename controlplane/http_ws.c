@@ -83,7 +83,7 @@ static void arm_timer(struct conn *c)
 bool http_upgrade(struct http *h, http_id id, const struct ws_limits *limits,
 		  const struct ws_handler *handler, void *arg)
 {
-	struct conn *c = pool_find(h->conns, id);
+	struct conn *c = conn_find(h, id);
 	char key[32], reply[256];
 	ns_t now = loop_now(h->loop);
 	int n;
@@ -136,7 +136,7 @@ static bool queue_frame(struct conn *c, enum ws_opcode opcode, const void *p, si
 
 static struct conn *find_ws(struct http *h, http_id id)
 {
-	struct conn *c = pool_find(h->conns, id);
+	struct conn *c = conn_find(h, id);
 
 	return c != NULL && !c->is_dead && c->state == CONN_WS ? c : NULL;
 }

@@ -7,7 +7,7 @@ struct echo {
 	struct loop *loop;
 	struct metrics *metrics;
 	struct http *http;
-	http_id ws;
+	http_id ws, late;
 	unsigned n_closed, n_messages;
 	struct ws_limits limits;
 };
@@ -32,6 +32,10 @@ static void on_request(void *arg, const struct http_request *r)
 
 	if (str_eq(r->head->path, STR("/never")))
 		return; // never answered
+	if (str_eq(r->head->path, STR("/late"))) {
+		e->late = r->id;
+		return;
+	}
 	if (str_eq(r->head->path, STR("/ws"))) {
 		e->ws = r->id;
 		(void)!http_upgrade(e->http, r->id, &e->limits, &handler, e);
@@ -108,6 +112,38 @@ static void slow_requests_end(void)
 	t = time_to_end(&r, fd);
 	CHECK(t > 250 * NS_PER_MS && t < 1500 * NS_PER_MS);
 	CHECK(rig_metric(&r, "sluice_http_refused_total{reason=\"too slow\"} ") >= 2);
+	echo_close(&e);
+}
+
+// The asker hangs up; strangers connect often enough for his slot's generation to come round.
+static void late_answers_reach_nobody_else(void)
+{
+	struct echo e;
+	struct rig r;
+	http_id first;
+	int fd;
+
+	CHECK_OR_RETURN(echo_open(&e, &r, short_limits));
+	fd = rig_connect(&r);
+	rig_send(&r, fd, "GET /late HTTP/1.1\r\nHost: x\r\n\r\n", 31);
+	rig_turn(&r, 20 * NS_PER_MS);
+	first = e.late;
+	close(fd);
+	CHECK(first != 0);
+	rig_turn(&r, 400 * NS_PER_MS); // the limit of answers
+	for (unsigned i = 0; i < 600; i++) {
+		fd = rig_connect(&r);
+		rig_send(&r, fd, "GET /late HTTP/1.1\r\nHost: x\r\n\r\n", 31);
+		e.late = 0;
+		for (unsigned k = 0; k < 100 && e.late == 0; k++)
+			rig_turn(&r, 0);
+		CHECK(e.late != first);
+		http_reply(e.http, e.late,
+			   &(struct http_response){.status = 200, .body = STR("mine"), .must_close = true});
+		rig_turn(&r, 0);
+		close(fd);
+		rig_turn(&r, 0);
+	}
 	echo_close(&e);
 }
 
@@ -250,6 +286,7 @@ static void listens(void)
 
 CU_TestInfo http_tests[] = {
 	{"slow and unfinished requests end at their limits", slow_requests_end},
+	{"an answer that is late reaches no later connection", late_answers_reach_nobody_else},
 	{"keep-alive, pipelining, blank lines, idle limit", keeps_alive_and_pipelines},
 	{"half requests make room for whole ones", half_requests_make_room},
 	{"only pongs keep a WebSocket alive", only_pongs_keep_alive},
