@@ -26,6 +26,7 @@ struct call { // one operation on the store that somebody waits for
 	struct creds *creds;
 	char *client; // owned
 	char hash[64];
+	char owner[CREDVAL_MAX_CLIENT + 1]; // of the token asked for
 	creds_done_fn done;
 	void (*token_done)(void *arg, int rc, struct str client);
 	void *arg;
@@ -438,6 +439,29 @@ void creds_put(struct creds *c, const char *client, const char *hash, creds_done
 		  on_put, call);
 }
 
+// The removed client may have a token that only another node has seen.
+static void on_lost_bearer(void *arg, int rc, struct str value)
+{
+	struct call *call = arg;
+	char key[512], old[CREDS_TOKEN_HASH_LEN + 1];
+
+	if (rc == 0 && credval_read_bearer(value, old))
+		store_del(call->creds->store, make_key(key, sizeof(key), TOKEN_PREFIX, old), NULL, NULL);
+	call_free(call);
+}
+
+static void delete_foreign_token(struct creds *c, const char *client)
+{
+	struct call *call = call_new(c, client, NULL, NULL);
+	char buf[512];
+	struct str key = make_key(buf, sizeof(buf), BEARER_PREFIX, client);
+
+	if (call == NULL)
+		return;
+	store_get(c->store, key, on_lost_bearer, call);
+	store_del(c->store, key, NULL, NULL); // at once: a next login's must stay
+}
+
 static void on_del(void *arg, int rc, struct str)
 {
 	struct call *call = arg;
@@ -447,6 +471,8 @@ static void on_del(void *arg, int rc, struct str)
 	if (rc == 0 || rc == -ENOENT) {
 		if (t != NULL)
 			delete_token(c, t->client, t->hash);
+		else if (store_is_shared(c->store))
+			delete_foreign_token(c, call->client);
 		if (rc == 0 || creds_find(c, call->client))
 			lose(c, str_of(call->client));
 	}
@@ -513,20 +539,37 @@ static void answer_from_memory(struct creds *c, const char *hash,
 	}
 }
 
+static void token_answer(struct call *call, int rc, struct str client)
+{
+	if (rc == 0 || rc == -ESTALE || rc == -ENOENT)
+		call->token_done(call->arg, rc, client);
+	else // away: what we know is better than nothing
+		answer_from_memory(call->creds, call->client, call->token_done, call->arg);
+	call_free(call);
+}
+
+// A token is worth what its client is: that one may have been unregistered at another node.
+static void on_token_owner(void *arg, int rc)
+{
+	struct call *call = arg;
+
+	token_answer(call, rc, rc == 0 ? str_of(call->owner) : STR_NONE);
+}
+
 static void on_got_token(void *arg, int rc, struct str value)
 {
 	struct call *call = arg;
 	struct credval_token t = {};
 
-	if (rc == 0 && !credval_read_token(value, &t))
+	if (rc == 0 &&
+	    (!credval_read_token(value, &t) || !str_copy(str_of(t.client), call->owner, sizeof(call->owner))))
 		rc = -ENOENT;
 	if (rc == 0 && t.expires <= time(NULL))
 		rc = -ESTALE;
-	if (rc == 0 || rc == -ESTALE || rc == -ENOENT)
-		call->token_done(call->arg, rc, str_of(t.client));
-	else // away: what we know is better than nothing
-		answer_from_memory(call->creds, call->client, call->token_done, call->arg);
-	call_free(call);
+	if (rc == 0)
+		creds_look_up(call->creds, call->owner, on_token_owner, call);
+	else
+		token_answer(call, rc, STR_NONE);
 }
 
 void creds_find_token(struct creds *c, const char *hash, void (*done)(void *arg, int rc, struct str client),

@@ -266,6 +266,29 @@ static void tokens(void)
 	pair_close(&p);
 }
 
+static void tokens_of_removed(void)
+{
+	struct pair p;
+	char client[64];
+
+	if (!pair_open(&p))
+		return;
+	CHECK_EQ(put(&p, &p.a, "c1"), 0);
+	CHECK_EQ(creds_put_token(p.a.creds, "c1", TOKEN_A, time(NULL) + 100), 0);
+	wait_ms(&p, 100);
+	CHECK_EQ(find_token(&p, &p.b, TOKEN_A, client), 0);
+	CHECK_EQ(drop(&p, &p.b, "c1"), 0); // which never saw the login
+	wait_ms(&p, 100);
+	CHECK_EQ(find_token(&p, &p.b, TOKEN_A, client), -ENOENT);
+	CHECK_EQ(find_token(&p, &p.a, TOKEN_A, client), -ENOENT);
+	// a token whose client is gone from the store opens nothing
+	store_set(p.a.store, STR("sluice:token:" TOKEN_B), STR("{\"client\":\"c9\",\"expires\":9999999999}"),
+		  100, NULL, NULL);
+	wait_ms(&p, 100);
+	CHECK_EQ(find_token(&p, &p.b, TOKEN_B, client), -ENOENT);
+	pair_close(&p);
+}
+
 static void values(void)
 {
 	static const char *const bad[] = {"",
@@ -296,6 +319,7 @@ CU_TestInfo creds_tests[] = {
 	{"Redis away: memory answers; Redis empty: memory is written again", writes_again},
 	{"a registration whose outcome was not heard is taken back", unheard_registrations},
 	{"one token a client, over all nodes", tokens},
+	{"unregistering ends the token of a login at another node", tokens_of_removed},
 	{"store values that are no credentials are refused", values},
 	CU_TEST_INFO_NULL,
 };
