@@ -161,8 +161,8 @@ static int open_rings(struct dp *p)
 	p->bell = loop_watch(p->loop, p->fds[FD_BELL_TO_CP], LOOP_READ, on_bell, p);
 	if (p->bell == NULL)
 		return -ENOMEM;
-	on_bell(p, LOOP_READ); // announces sleep
-	return 0;
+	on_bell(p, LOOP_READ);                      // announces sleep
+	return p->link == LINK_DOWN ? -EBADMSG : 0; // it may have found the ring broken
 }
 
 static void on_kick(struct deferred *d)
