@@ -69,17 +69,25 @@ void hub_refresh_candidates(struct hub *h)
 }
 
 // --- messages while restoring ------------------------------------------------------------------------
-static void defer_message(struct hub *h, struct hub_deferred proto, const struct str part[6])
+static size_t deferred_size(const struct hub_deferred *d)
+{
+	return sizeof(*d) + d->part[5].at + d->part[5].len;
+}
+
+// Returns false when there is no room for it.
+static bool defer_message(struct hub *h, struct hub_deferred proto, const struct str part[6])
 {
 	struct hub_deferred *d;
 	size_t len = 0;
 
 	for (int i = 0; i < 6; i++)
 		len += part[i].len;
-	d = h->n_waiting < HUB_DEFERRED ? malloc(sizeof(*d) + len) : NULL;
+	d = h->n_waiting < HUB_DEFERRED && h->waiting_bytes + sizeof(*d) + len <= HUB_DEFERRED_BYTES
+		    ? malloc(sizeof(*d) + len)
+		    : NULL;
 	if (d == NULL) {
 		drop(h, "restoring");
-		return;
+		return false;
 	}
 	*d = proto;
 	len = 0;
@@ -92,6 +100,8 @@ static void defer_message(struct hub *h, struct hub_deferred proto, const struct
 	}
 	STAILQ_INSERT_TAIL(&h->waiting, d, next);
 	h->n_waiting++;
+	h->waiting_bytes += deferred_size(d);
+	return true;
 }
 
 static struct str part_of(const struct hub_deferred *d, int i)
@@ -135,6 +145,7 @@ static void drop_waiting(struct hub *h, bool replays)
 	while ((d = STAILQ_FIRST(&h->waiting)) != NULL) {
 		STAILQ_REMOVE_HEAD(&h->waiting, next);
 		h->n_waiting--;
+		h->waiting_bytes -= deferred_size(d);
 		if (replays)
 			replay(h, d);
 		free(d);
@@ -165,9 +176,12 @@ void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_
 					 .has_av1 = j->has_av1,
 					 .dc_signaling = j->dc_signaling,
 					 .has_dc = j->has_dc};
-		defer_message(h, d,
-			      (struct str[]){client, j->call_id, j->user_id, j->session_id, j->channel_id,
-					     STR_NONE});
+		if (!defer_message(h, d,
+				   (struct str[]){client, j->call_id, j->user_id, j->session_id,
+						  j->channel_id, STR_NONE})) {
+			metric_add(h->metrics, M_JOINS_REFUSED, METRIC_LABELS(STR("restoring")), 1);
+			plugins_send_close(h->plugins, client, conn, j->session_id);
+		}
 		return;
 	}
 	if (find(h, client, j->session_id) != NULL) {
@@ -218,13 +232,17 @@ void hub_reconnect(struct hub *h, conn_id conn, struct str client, struct str se
 {
 	struct session *s = find(h, client, session_id);
 
-	if (h->restoring)
+	if (h->restoring) {
 		defer_message(h, (struct hub_deferred){.kind = LATE_RECONNECT, .conn = conn},
 			      (struct str[]){client, STR_NONE, STR_NONE, session_id, STR_NONE, STR_NONE});
-	else if (s == NULL)
+	} else if (s == NULL) {
+		// Its join or its first offer fell into a restart. Without a word the client would wait for media
+		// until it gives up by itself.
 		unknown(h, session_id, "reconnect");
-	else
+		plugins_send_close(h->plugins, client, conn, session_id);
+	} else {
 		session_on_reconnect(s, conn);
+	}
 }
 
 void hub_rtc(struct hub *h, conn_id conn, struct str client, struct str session_id, enum rtc_type type,

@@ -14,9 +14,10 @@
 #include "lib/peer/dtls.h"
 
 enum hub_limits {
-	HUB_DEFERRED = 20000,   // plugin messages kept while state is read back
-	HUB_SCTP_CLOCK_MS = 20, // pace of the SCTP timers while any session has a data channel
-	HUB_DP_GONE_S = 3,      // sessions end when the dataplane stays away this long
+	HUB_DEFERRED = 20000,          // plugin messages kept while state is read back,
+	HUB_DEFERRED_BYTES = 64 << 20, // and their texts
+	HUB_SCTP_CLOCK_MS = 20,        // pace of the SCTP timers while any session has a data channel
+	HUB_DP_GONE_S = 3,             // sessions end when the dataplane stays away this long
 	HUB_SNAP_BUCKETS = 1024,
 	HUB_READ_AGAIN_MS = 250, // pause between attempts to read the store
 	HUB_RESTORE_S = 5,       // reading back state ends after this, whatever is missing
@@ -44,6 +45,7 @@ struct hub {
 	struct deferred reap;
 	STAILQ_HEAD(, hub_deferred) waiting; // plugin messages that came while restoring
 	unsigned n_waiting;
+	size_t waiting_bytes;
 	LIST_HEAD(, snap) snaps[HUB_SNAP_BUCKETS]; // what the dataplane said it has, while resyncing
 	unsigned n_snaps;
 	bool restoring, dp_synced, store_read;

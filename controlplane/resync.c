@@ -159,6 +159,8 @@ static void restore_one(void *arg, const struct persist_record *r)
 
 	if (len >= 0 && registry_find(&h->reg, r->client, r->join.session_id) == NULL)
 		s = session_restore(h, &n->session, r, saved, (size_t)len);
+	if (saved != NULL)
+		explicit_bzero(saved, r->sealed.len + 1);
 	free(saved);
 	if (s == NULL) {
 		log_notice("session %.*s: cannot be taken back", STR_ARG(r->join.session_id));

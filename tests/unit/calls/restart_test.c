@@ -1,4 +1,5 @@
 // What survives when one of the two processes, or the link between them, goes away.
+#include "controlplane/hub_state.h"
 #include "controlplane/persist.h"
 #include "tests/unit/calls/world.h"
 
@@ -193,6 +194,25 @@ static void messages_wait(void)
 	world_fini();
 }
 
+static void messages_wait_bounded(void)
+{
+	struct client *c[2], *d;
+	static char big[1 << 20];
+
+	world_with_call(c, true);
+	hub_killed();
+	world_hub();
+	d = client_new("dave");
+	for (unsigned i = 0; i < 64; i++) // what one flooding plugin may keep us remembering
+		hub_rtc(world->hub, 1, STR("clientA"), STR("alice"), RTC_SDP, (struct str){big, sizeof(big)});
+	for (unsigned i = 0; i < HUB_DEFERRED; i++)
+		hub_leave(world->hub, 1, STR("clientA"), STR("nobody"));
+	client_join(d, "call1", true);
+	CHECK_EQ(d->n_closes, 1); // D53: told at once
+	CHECK(world_until(world_serves(), 2));
+	world_fini();
+}
+
 static void dataplane_restarts(void)
 {
 	struct client *c[2], *d;
@@ -363,6 +383,7 @@ CU_TestInfo restart_tests[] = {
 	{"a session that one side has lost ends, with close", halves_end},
 	{"records that cannot be opened are deleted and their sessions closed", foreign_records},
 	{"plugin messages wait in order while state is read back", messages_wait},
+	{"D53: a join that finds no room during a restart is told by close", messages_wait_bounded},
 	{"a restarted dataplane ends its sessions with close and serves new ones", dataplane_restarts},
 	{"a dataplane that stays away ends its sessions", dataplane_stays_away},
 	{"a broken link alone ends nothing", link_breaks},
