@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "controlplane/session.h"
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 
@@ -29,13 +30,27 @@ struct persist {
 };
 
 // --- writing ---------------------------------------------------------------------------------------
+// '/' and '%' of an id are written %2F and %25, so that no tenant's key can be another's.
+static void put_id(struct wbuf *w, struct str id)
+{
+	for (size_t i = 0; i < id.len; i++) {
+		if (id.p[i] == '/' || id.p[i] == '%')
+			wbuf_printf(w, id.p[i] == '/' ? "%%2F" : "%%25");
+		else
+			wbuf_u8(w, (uint8_t)id.p[i]);
+	}
+}
+
 static int make_key(const struct persist *p, struct str client, struct str session_id,
 		    char out[STORE_KEY_MAX + 1])
 {
-	int n = snprintf(out, STORE_KEY_MAX + 1, "%s%.*s/%.*s", p->prefix, STR_ARG(client),
-			 STR_ARG(session_id));
+	struct wbuf w = wbuf_of(out, STORE_KEY_MAX);
 
-	return n > STORE_KEY_MAX ? -E2BIG : n;
+	wbuf_bytes(&w, p->prefix, strlen(p->prefix));
+	put_id(&w, client);
+	wbuf_u8(&w, '/');
+	put_id(&w, session_id);
+	return w.full ? -E2BIG : (int)wbuf_len(&w);
 }
 
 static int make_record(struct session *s, uint8_t *out, size_t size)
