@@ -178,14 +178,21 @@ static enum join_result insert(struct registry *r, struct member *m, struct grou
 	return JOIN_OK;
 }
 
+// Names are kept as C strings and are the maps' keys: one with a NUL would be filed under one name and
+// removed under another.
+static bool is_id(struct str s)
+{
+	return s.len <= CALL_MAX_ID && (s.len == 0 || memchr(s.p, 0, s.len) == NULL);
+}
+
 static enum join_result join(struct registry *r, struct member *m, struct str client,
 			     const struct join_msg *j, ns_t now, bool is_limited)
 {
 	struct group *g = map_find(r->groups, client);
 	enum join_result result = JOIN_OK;
 
-	if (j->call_id.len > CALL_MAX_ID || j->user_id.len > CALL_MAX_ID || j->session_id.len > CALL_MAX_ID ||
-	    j->channel_id.len > CALL_MAX_ID)
+	if (!is_id(client) || !is_id(j->call_id) || !is_id(j->user_id) || !is_id(j->session_id) ||
+	    !is_id(j->channel_id))
 		return JOIN_INVALID;
 	if (g != NULL && map_find(g->members, j->session_id) != NULL)
 		return JOIN_DUPLICATE;

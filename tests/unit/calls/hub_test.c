@@ -533,6 +533,57 @@ static void reconnects(void)
 	world_fini();
 }
 
+// A join that fell into a restart: the plugin reconnects a session that nobody knows.
+static void reconnects_unknown(void)
+{
+	struct client *c;
+
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	c = client_new("ghost");
+	hub_reconnect(world->hub, 7, STR("clientA"), STR("ghost"));
+	CHECK_EQ(c->n_closes, 1);
+	CHECK_EQ(world_sessions(), 0);
+	world_fini();
+}
+
+// Names are C strings inside: an id with a NUL would be filed under one name and removed under another.
+static void nul_in_ids(void)
+{
+	struct join_msg j = {.call_id = STR("call1"), .user_id = STR("u"), .session_id = STR("a\0b")};
+
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	for (unsigned i = 0; i < 3; i++) {
+		hub_join(world->hub, 1, STR("clientA"), &j);
+		hub_leave(world->hub, 1, STR("clientA"), j.session_id);
+		world_for(0.05);
+	}
+	j = (struct join_msg){.call_id = STR("c\0d"), .user_id = STR("u"), .session_id = STR("s")};
+	for (unsigned i = 0; i < 3; i++) {
+		hub_join(world->hub, 1, STR("clientA"), &j);
+		hub_leave(world->hub, 1, STR("clientA"), j.session_id);
+		world_for(0.05);
+	}
+	CHECK_EQ(world->n_unknown_closes, 6); // D53: each refused join is told
+	CHECK_EQ(world_sessions(), 0);
+	world_fini();
+}
+
+static void keys_are_apart(void)
+{
+	struct client *c;
+
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	c = client_connect("x/y%", "call1", 1, true);
+	CHECK(world_until(world->n_records == 1, 2));
+	CHECK(strstr(world->records[0].key, "/clientA/x%2Fy%25") != NULL);
+	hub_leave(world->hub, 1, STR("clientA"), str_of(c->id));
+	CHECK(world_until(world->n_records == 0, 2));
+	world_fini();
+}
+
 static void drained(void *arg)
 {
 	*(bool *)arg = true;
@@ -650,6 +701,9 @@ CU_TestInfo hub_tests[] = {
 	{"a certificate that SDP did not announce ends the session", wrong_certificate},
 	{"D40: a screen id belongs to the session that announced it", screen_ids},
 	{"D13: reconnect moves the route, and restarts ICE when the path is silent", reconnects},
+	{"joins with a NUL in an id are refused", nul_in_ids},
+	{"D10: no id makes one tenant's record another's", keys_are_apart},
+	{"reconnect of a session that is not here is answered by close", reconnects_unknown},
 	{"D31, D32: draining refuses new calls and ends with the last session", drains},
 	{"10,000 half-open handshakes are bounded and disturb nobody", half_open},
 	{"500 sessions live and end without a trace", five_hundred_lives},

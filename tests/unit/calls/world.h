@@ -160,7 +160,7 @@ FAKE void plugins_send_close(struct plugins *p, struct str client, conn_id prefe
 	struct client *c = client_by_id(session_id);
 
 	CHECK(str_copy(session_id, world->last_close, sizeof(world->last_close)));
-	if (c != NULL)
+	if (c != NULL && str_eq(client, STR("clientA"))) // all of its clients are
 		c->n_closes++;
 	else
 		world->n_unknown_closes++;
