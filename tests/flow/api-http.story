@@ -81,8 +81,9 @@ took=$((($(date +%s%N) - begin) / 1000000))
 exec {fd}>&-
 check "says 101, then hello with clientID and connID" env LC_ALL=C grep -qaE 'hello.*clientID.*a.*connID' "$dir/silent"
 check "pings each 10 s and drops a silent WebSocket after 20 s ($took ms)" test "$took" -ge 19000 -a "$took" -le 22000
-check "one ping came before the end, and no close frame" test \
-	"$(tail -c +150 "$dir/silent" | xxd -p | tr -d '\n' | grep -oE '8900(8900)?$')" = 8900
+# The ping of the 20th second and the end are due together: either may come first.
+check "a ping came before the end, and no close frame" grep -qE '[0-9a-f]8900(8900)?$' <(
+	tail -c +150 "$dir/silent" | xxd -p | tr -d '\n')
 
 for _ in $(seq 300); do # half a request each, kept open
 	exec {half}<>"/dev/tcp/127.0.0.1/$port" && printf 'GET /half' >&"$half"
