@@ -80,7 +80,7 @@ timeout 40 cat <&"$fd" >"$dir/silent" # until the server ends it
 took=$((($(date +%s%N) - begin) / 1000000))
 exec {fd}>&-
 check "says 101, then hello with clientID and connID" env LC_ALL=C grep -qaE 'hello.*clientID.*a.*connID' "$dir/silent"
-check "pings each 10 s and drops a silent WebSocket after 20 s ($took ms)" test "$took" -ge 19000 -a "$took" -le 22000
+check "pings each 10 s and drops a silent WebSocket after 20 s ($took ms)" test "$took" -ge 19000 -a "$took" -le 26000
 # The ping of the 20th second and the end are due together: either may come first.
 check "a ping came before the end, and no close frame" grep -qE '[0-9a-f]8900(8900)?$' <(
 	tail -c +150 "$dir/silent" | xxd -p | tr -d '\n')
