@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dataplane/egress.h"
+#include "dataplane/ice.h"
 #include "dataplane/leg.h"
 #include "dataplane/session.h"
 #include "dataplane/source.h"
@@ -16,6 +17,7 @@
 #define MAX_COMPOUND 1200        // bytes
 #define SR_BYTES 28
 #define SDES_EVERY 5
+#define LSR_GUESSES 16 // wrong LSRs before report blocks are no proof any more: a second has 65536 right ones
 #define RTCP_PER_S 200 // datagrams of a session
 #define RTCP_BURST 200
 
@@ -28,6 +30,22 @@ static struct leg *find_leg(const struct session *s, uint32_t ssrc)
 	while (leg != NULL && leg->ssrc != ssrc)
 		leg = leg->next;
 	return leg;
+}
+
+// A block that names a sender report exactly proves that its sender got it. The name is a time, so it could be
+// guessed with many tries: what names none of ours counts, and too many of those end this kind of proof (that by
+// STUN goes on).
+static void on_lsr(struct session *s, const struct leg *leg, uint32_t lsr)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (leg->sr_mid[i] == lsr && s->n_bad_lsr < LSR_GUESSES) {
+			icelite_on_acked(&s->ice, leg->sr_at[i]);
+			ice_refresh(s);
+			if (s->send == SEND_FREE)
+				s->n_bad_lsr = 0;
+			return;
+		}
+	s->n_bad_lsr = (uint8_t)(s->n_bad_lsr + (s->n_bad_lsr < UINT8_MAX));
 }
 
 // Reports about what we sent: only SSRCs of the session's legs count.
@@ -44,11 +62,11 @@ static void on_blocks(struct worker *w, struct session *s, const struct rtcp_pkt
 			continue;
 		leg->lost_fraction = block.fraction;
 		leg->jitter = block.jitter;
+		if (s->send == SEND_ASK && block.lsr != 0)
+			on_lsr(s, leg, block.lsr);
 		rtt = rtt_of(&block, now_ntp);
-		if (rtt <= 0)
-			continue;
-		rtt_sample(&s->rtt, rtt, w->now);
-		icelite_on_proven(&s->ice); // it names a report that only this path carried
+		if (rtt > 0)
+			rtt_sample(&s->rtt, rtt, w->now);
 	}
 }
 
@@ -219,6 +237,10 @@ static bool leg_report(struct worker *w, struct leg *leg, struct rtcp_sr *sr)
 			       .n_packets = leg->n_packets,
 			       .n_octets = leg->n_octets};
 	leg->sr_packets = leg->n_packets;
+	leg->sr_mid[1] = leg->sr_mid[0];
+	leg->sr_at[1] = leg->sr_at[0];
+	leg->sr_mid[0] = (uint32_t)(sr->ntp >> 16);
+	leg->sr_at[0] = w->now;
 	return true;
 }
 

@@ -36,6 +36,8 @@ struct leg {
 	uint16_t rsvd;
 	uint32_t lost_fraction; // /256, of the last report block
 	uint32_t jitter;        // RTP clock units
+	uint32_t sr_mid[2];     // middle 32 bits of the NTP time of the last two sender reports, 0: none
+	ns_t sr_at[2];          // when they were made
 	struct leg *next;       // of the session
 };
 static_assert(sizeof(struct leg) == 128 && offsetof(struct leg, source) == 64);

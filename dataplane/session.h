@@ -88,6 +88,7 @@ struct session {
 	struct worker *worker; // borrowed: home, for the timer
 	ns_t ice_due, rtcp_due;
 	uint8_t n_rtcp_sent; // compounds, modulo: every fifth carries SDES
+	uint8_t n_bad_lsr;   // report blocks since the last proof that named no report of ours
 	bool dead;           // MAIL_SESSION_DEL was seen
 	uint8_t owed;        // enum owed bits: notes main had no room for, posted again by the timer
 

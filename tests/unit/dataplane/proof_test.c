@@ -1,0 +1,138 @@
+// An address gets volume only once it has proved that it receives (media-plane 1.8): what a client that aims
+// at somebody else's address can and cannot do.
+#include "lib/rtc/rtcp.h"
+#include "tests/unit/dataplane/rig.h"
+
+#define VICTIM_PORT 7000
+
+static bool is_victim(const struct flow_key *to)
+{
+	return to->remote_port == VICTIM_PORT;
+}
+
+static unsigned n_bytes_to_victim(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < rig.n_sent; i++)
+		n += is_victim(&rig.sent[i].to) ? rig.sent[i].len : 0;
+	return n;
+}
+
+// What was put in last seems to come from 127.0.0.9, another machine.
+static void spoof(const struct rig_peer *p)
+{
+	struct flow_key *key = &pkt_of(rig.in[p->queue][rig.n_in[p->queue] - 1])->key;
+
+	key->remote[3] = 9;
+	key->remote_port = VICTIM_PORT;
+}
+
+// b, who hears a, makes the victim its selected pair.
+static bool aim(struct rig_peer *a, struct rig_peer *b)
+{
+	if (!rig_open(1))
+		return false;
+	rig_join(a, 0, SEAL_AEAD_AES_128_GCM);
+	rig_join(b, 1, SEAL_AEAD_AES_128_GCM);
+	CHECK_EQ(rig_leg(b, 0, a, 77), 0);
+	for (unsigned i = 0; i < 150; i++) { // 3 s: the old pair is no longer fresh
+		rig_say(a);
+		rig_run(20 * NS_PER_MS);
+	}
+	rig.n_sent = 0;
+	rig_check(b);
+	spoof(b);
+	rig_run(20 * NS_PER_MS);
+	return true;
+}
+
+static void leave(struct rig_peer *a, struct rig_peer *b)
+{
+	rig_leave(a);
+	rig_leave(b);
+	rig_close();
+}
+
+static void report(struct rig_peer *b, uint32_t lsr, uint32_t index)
+{
+	struct rtcp_block block = {.ssrc = 77, .lsr = lsr};
+	uint8_t bytes[128];
+	struct wbuf w = wbuf_of(bytes, sizeof(bytes));
+
+	rtcp_write_rr(&w, 1, &block, 1);
+	int len = seal_rtcp_protect(rig.seal, b->tx, bytes, wbuf_len(&w), sizeof(bytes), index);
+	CHECK_OR_RETURN(len > 0);
+	rig_receive(b, bytes, (size_t)len);
+	spoof(b);
+	rig_run(0);
+}
+
+static void talk(struct rig_peer *a, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		rig_say(a);
+		rig_run(20 * NS_PER_MS);
+	}
+}
+
+static uint32_t newest_lsr(void)
+{
+	return rig.dp->session[1]->legs->sr_mid[0];
+}
+
+// A time at which a report could have been made, and none was.
+static uint32_t guess(uint32_t i)
+{
+	return (uint32_t)(clock_ntp(rig.dp->wall_offset + rig.now) >> 16) - 3000 - i;
+}
+
+static void forged_reports(void)
+{
+	struct rig_peer a, b;
+	unsigned so_far;
+
+	CHECK_OR_RETURN(aim(&a, &b));
+	talk(&a, 100);
+	so_far = n_bytes_to_victim();
+	CHECK(so_far > 0 && so_far < 1000);
+	for (uint32_t i = 0; i < 10; i++)
+		report(&b, guess(i), 1 + i);
+	rig.n_sent = 0;
+	talk(&a, 100);
+	CHECK(n_bytes_to_victim() < 3000); // three times what the reports brought
+	leave(&a, &b);
+}
+
+static void true_report(void)
+{
+	struct rig_peer a, b;
+
+	CHECK_OR_RETURN(aim(&a, &b));
+	talk(&a, 100); // reports are made after the change
+	report(&b, newest_lsr(), 1);
+	rig.n_sent = 0;
+	talk(&a, 100);
+	CHECK_EQ(rig_n_heard(&(struct rig_peer){.port = VICTIM_PORT}, 77), 100);
+	leave(&a, &b);
+}
+
+static void many_guesses(void)
+{
+	struct rig_peer a, b;
+
+	CHECK_OR_RETURN(aim(&a, &b));
+	talk(&a, 100);
+	for (uint32_t i = 0; i < 17; i++)
+		report(&b, guess(i), 1 + i);
+	report(&b, newest_lsr(), 100);
+	CHECK(rig.dp->session[1]->send == SEND_ASK);
+	leave(&a, &b);
+}
+
+CU_TestInfo proof_tests[] = {
+	{"S17: report blocks that name no report of ours prove nothing", forged_reports},
+	{"S17: a report block that names one sent this way proves the address", true_report},
+	{"S17: guessing the time of a report is cut off", many_guesses},
+	CU_TEST_INFO_NULL,
+};
