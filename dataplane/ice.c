@@ -51,7 +51,7 @@ struct flow ice_route(struct worker *w, struct rte_mbuf *m, struct flow by_addre
 {
 	struct stun_msg msg;
 	struct str left, right;
-	struct flow flow;
+	struct flow flow = {};
 
 	if (stun_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, &msg) < 0) {
 		count(w, DROP_STUN_MALFORMED, 1);
@@ -62,13 +62,16 @@ struct flow ice_route(struct worker *w, struct rte_mbuf *m, struct flow by_addre
 			count(w, DROP_STUN_NO_TRANSACTION, 1);
 		return by_address;
 	}
-	if (!stun_username(&msg, &left, &right) || left.len != IPC_UFRAG_LEN) {
-		count(w, DROP_STUN_UNKNOWN_UFRAG, 1);
+	if (by_address.sid == 0 && strangers_over(&w->strangers, &pkt_of(m)->key, w->now)) {
+		count(w, DROP_STUN_SOURCE_RATE, 1);
 		return (struct flow){};
 	}
-	flow = ufrag_find(w->dp, left.p);
-	if (flow.sid == 0)
+	if (stun_username(&msg, &left, &right) && left.len == IPC_UFRAG_LEN)
+		flow = ufrag_find(w->dp, left.p);
+	if (flow.sid == 0) {
+		strangers_failed(&w->strangers, &pkt_of(m)->key, w->now);
 		count(w, DROP_STUN_UNKNOWN_UFRAG, 1);
+	}
 	return flow;
 }
 
@@ -226,9 +229,16 @@ void ice_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 		drop(w, m, DROP_STUN_MALFORMED);
 		return;
 	}
+	// Again on the home worker: it is the one that spends the HMACs and sees them fail.
+	if (icelite_find(&s->ice, &from) < 0 && strangers_over(&w->strangers, key, w->now)) {
+		drop(w, m, DROP_STUN_SOURCE_RATE);
+		return;
+	}
 	verdict = icelite_on_stun(&s->ice, &w->ice, &msg, &from, w->now, &out);
 	ice_apply(w, s, &out, m);
 	if (verdict != ICELITE_REPLY && verdict != ICELITE_OK) {
+		if (verdict == ICELITE_DROP_INTEGRITY)
+			strangers_failed(&w->strangers, key, w->now);
 		drop(w, m, verdict_drop[verdict]);
 		return;
 	}

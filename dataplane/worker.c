@@ -433,6 +433,7 @@ struct worker *worker_new(struct dp *dp, unsigned id, bool sleeps)
 	w->stats = statseg_block(dp->statseg, id);
 	w->ice = (struct icelite_env){.mac = {ice_hmac, w}, .random = ice_random, .arg = w};
 	rand_bytes(w->random, sizeof(w->random));
+	strangers_init(&w->strangers, rand_u32());
 	w->now = clock_now();
 	wheel_init(&w->wheel, w->now);
 	atomic_store_explicit(&w->beat, w->now, memory_order_relaxed);

@@ -15,6 +15,7 @@
 #include <rte_ring.h>
 
 #include "dataplane/port.h"
+#include "dataplane/strangers.h"
 #include "lib/base/wheel.h"
 #include "lib/conf/conf.h"
 #include "lib/ipc/statseg.h"
@@ -95,6 +96,7 @@ struct worker {
 	uint32_t n_sessions, n_tracks, n_legs;
 	struct port_stats seen[PORT_MAX]; // what was already added to stats
 	ns_t stats_due;
+	struct strangers strangers;
 
 	// main only
 	uint64_t n_mails_posted;
