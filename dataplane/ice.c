@@ -94,6 +94,8 @@ static void unbind(struct worker *w, struct session *s, const struct icelite_out
 		if (pair < 0)
 			continue;
 		flow_del(w->dp, &s->pair_path[pair].key, s->sid);
+		if (s->dtls_to == pair + 1)
+			s->dtls_to = DTLS_PAIR_GONE;
 		memset(&s->pair_path[pair], 0, sizeof(s->pair_path[pair]));
 	}
 }

@@ -21,6 +21,8 @@ void punt_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	struct note note = {.type = NOTE_PUNT, .sid = s->sid, .punt = m};
 
 	icelite_on_rx(&s->ice, pkt_of(m)->pair, m->data_len);
+	if (s->rx_key == NULL)
+		s->dtls_from = (uint8_t)(pkt_of(m)->pair + 1);
 	if (!bucket_take(&s->punt, w->now, PUNT_PER_S, PUNT_BURST))
 		drop(w, m, DROP_PUNT_RATE);
 	else if (rte_ring_free_count(w->notes) < NOTE_RING / 4 || !note_post(w, &note)) // events come first
@@ -51,6 +53,8 @@ void punt_inject(struct worker *w, struct session *s, struct rte_mbuf *m, const 
 		return;
 	}
 	count(w, CTR_PUNT_RX_PACKETS, 1);
+	if (s->dtls_to == 0)
+		s->dtls_to = (uint8_t)(pair + 1);
 	worker_send(w, &s->pair_path[pair], m);
 }
 

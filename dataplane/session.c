@@ -84,6 +84,15 @@ void session_stop(struct worker *w, struct session *s)
 	w->n_sessions--;
 }
 
+// The handshake proves the address that our flight went to and the answer came from, which need not be the one
+// selected by now. -1: none.
+static int proven_by_dtls(const struct session *s)
+{
+	if (s->dtls_to == 0 || s->dtls_from == 0) // keys without a handshake through here
+		return s->ice.selected;
+	return s->dtls_to == s->dtls_from ? s->dtls_to - 1 : -1;
+}
+
 void session_keys(struct worker *w, struct session *s, const struct seal_key *rx, const struct seal_key *tx,
 		  uint32_t rtcp_ssrc)
 {
@@ -95,7 +104,7 @@ void session_keys(struct worker *w, struct session *s, const struct seal_key *rx
 	s->rtcp_ssrc = rtcp_ssrc;
 	s->profile = (uint16_t)seal_key_profile(tx);
 	s->rtp_tag = (uint8_t)seal_rtp_tag_len(seal_key_profile(tx));
-	icelite_on_keys(&s->ice);
+	icelite_on_keys_at(&s->ice, proven_by_dtls(s));
 	ice_refresh(s);
 	for (unsigned i = 0; i < s->n_parked; i++) {
 		if (w->now - pkt_of(s->parked[i])->arrival > SESSION_PARK_NS)

@@ -39,6 +39,8 @@ enum send_gate {
 
 enum owed { OWED_PATH = 1, OWED_LIVENESS = 2 };
 
+#define DTLS_PAIR_GONE 0xff // of dtls_to, dtls_from
+
 struct rtcp_sender {
 	uint32_t ssrc;
 	struct srtcpidx idx;
@@ -88,6 +90,8 @@ struct session {
 	struct worker *worker; // borrowed: home, for the timer
 	ns_t ice_due, rtcp_due;
 	uint8_t n_rtcp_sent; // compounds, modulo: every fifth carries SDES
+	uint8_t dtls_to;     // pair + 1 the first DTLS datagram of ours went to, 0: none yet
+	uint8_t dtls_from;   // pair + 1 the last one came from before the keys, 0: none
 	uint8_t n_bad_lsr;   // report blocks since the last proof that named no report of ours
 	bool dead;           // MAIL_SESSION_DEL was seen
 	uint8_t owed;        // enum owed bits: notes main had no room for, posted again by the timer

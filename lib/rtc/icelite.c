@@ -123,10 +123,24 @@ static void prove(struct icelite *a, int i)
 		a->probe_pair = NO_PAIR;
 }
 
+void icelite_on_keys_at(struct icelite *a, int pair)
+{
+	assert(pair < ICELITE_PAIRS);
+	a->has_keys = true;
+	if (pair < 0 || !a->pair[pair].is_used)
+		return;
+	prove(a, pair);
+	ip_of(&a->pair[pair].tuple, a->proven_ip);
+	if (a->selected != NO_PAIR) { // another port of that address needs no proof either
+		uint8_t ip[17];
+		ip_of(&a->pair[a->selected].tuple, ip);
+		a->pair[a->selected].is_proven |= memcmp(ip, a->proven_ip, sizeof(ip)) == 0;
+	}
+}
+
 void icelite_on_keys(struct icelite *a)
 {
-	a->has_keys = true;
-	prove(a, a->selected);
+	icelite_on_keys_at(a, a->selected);
 }
 
 void icelite_on_proven(struct icelite *a)

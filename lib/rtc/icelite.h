@@ -186,6 +186,8 @@ void icelite_on_media(struct icelite *, unsigned pair, bool is_newer, ns_t now, 
 
 // DTLS completed: the selected pair has proved that it receives.
 void icelite_on_keys(struct icelite *);
+// The same when the handshake ran on that pair, selected or not. -1: the caller cannot tell, nothing is proved.
+void icelite_on_keys_at(struct icelite *, int pair);
 
 // The selected pair is known to receive, by other means than the probes of this agent.
 void icelite_on_proven(struct icelite *);

@@ -130,9 +130,83 @@ static void many_guesses(void)
 	leave(&a, &b);
 }
 
+static void dtls(struct rig_peer *p, bool is_spoofed)
+{
+	uint8_t record[100] = {22, 0xfe, 0xfd};
+
+	rig_receive(p, record, sizeof(record));
+	if (is_spoofed)
+		spoof(p);
+	rig_run(0);
+}
+
+static void answer_dtls(const struct rig_peer *p)
+{
+	struct mail mail = {.type = MAIL_INJECT, .session = rig.dp->session[p->sid & 0xffffff]};
+
+	mail.inject.m = rte_pktmbuf_alloc(rig.dp->tx_pool);
+	memset(rte_pktmbuf_append(mail.inject.m, 100), 22, 100);
+	mail.inject.to = (struct ipc_addr){.family = 4, .proto = 17, .port = p->port, .ip = {127, 0, 0, 1}};
+	mail_post(rig.dp->worker[0], &mail);
+	rig_run(0);
+}
+
+static bool keyed_after_dtls(bool end_spoofed)
+{
+	struct rig_peer a;
+	bool is_free;
+
+	if (!rig_open(1))
+		return true;
+	rig_add(&a, 0, SEAL_AEAD_AES_128_GCM);
+	rig_check(&a);
+	rig_run(0);
+	dtls(&a, false);
+	answer_dtls(&a);
+	for (unsigned i = 0; i < 3; i++)
+		rig_run(NS_PER_S);
+	rig_check(&a); // the victim's address is selected just before the end of the handshake
+	spoof(&a);
+	rig_run(0);
+	dtls(&a, end_spoofed);
+	rig_keys(&a);
+	rig_run(0);
+	CHECK_EQ(rig.dp->session[0]->path.key.remote_port, VICTIM_PORT);
+	is_free = rig.dp->session[0]->send == SEND_FREE;
+	rig_leave(&a);
+	rig_close();
+	return is_free;
+}
+
+static void handshake_elsewhere(void)
+{
+	CHECK(!keyed_after_dtls(false));
+	CHECK(!keyed_after_dtls(true));
+}
+
+static void handshake_here(void)
+{
+	struct rig_peer a;
+
+	CHECK_OR_RETURN(rig_open(1));
+	rig_add(&a, 0, SEAL_AEAD_AES_128_GCM);
+	rig_check(&a);
+	rig_run(0);
+	dtls(&a, false);
+	answer_dtls(&a);
+	dtls(&a, false);
+	rig_keys(&a);
+	rig_run(0);
+	CHECK(rig.dp->session[0]->send == SEND_FREE);
+	rig_leave(&a);
+	rig_close();
+}
+
 CU_TestInfo proof_tests[] = {
 	{"S17: report blocks that name no report of ours prove nothing", forged_reports},
 	{"S17: a report block that names one sent this way proves the address", true_report},
 	{"S17: guessing the time of a report is cut off", many_guesses},
+	{"S17: a handshake on one pair does not prove another", handshake_elsewhere},
+	{"S17: a handshake proves the pair it ran on", handshake_here},
 	CU_TEST_INFO_NULL,
 };
