@@ -18,6 +18,9 @@
 // An SRTCP index is never used twice: this many, then no more RTCP (3 years at 20/s; media-plane 2.6).
 #define RTCP_INDEX_END ((1u << 31) - (1u << 20))
 
+// An SRTP index has 48 bits; behind them numbers, and with them nonces, would come again (RFC 3711 section 9.2).
+#define RTP_INDEX_END (UINT64_C(1) << 48)
+
 #define MAX_HDR (RTP_HDR_LEN + 8) // one extension of one byte
 
 // Header that all receivers of a class share.
@@ -53,6 +56,10 @@ static bool admit(struct worker *w, struct leg *leg, struct session *s, const st
 		leg->base = rewrite_start_seq((uint32_t)worker_random(w)) - pkt->index;
 		leg->first_rank = pkt->index;
 		leg->started = true;
+	}
+	if (pkt->index + leg->base >= RTP_INDEX_END) {
+		count(w, DROP_SEAL_ERROR, 1);
+		return false;
 	}
 	return pkt->index >= leg->first_rank;
 }

@@ -306,6 +306,31 @@ static void gone(void)
 	rig_close();
 }
 
+static void index_end(void)
+{
+	struct rig_peer a, b;
+	struct leg *leg;
+
+	CHECK_OR_RETURN(rig_open(1));
+	rig_join(&a, 0, SEAL_AEAD_AES_128_GCM);
+	rig_join(&b, 1, SEAL_AEAD_AES_128_GCM);
+	CHECK_EQ(rig_leg(&b, 0, &a, 77), 0);
+	rig_say(&a);
+	rig_run(0);
+	leg = rig.dp->session[1]->legs;
+	leg->base = (UINT64_C(1) << 48) - 1 - leg->source->next_rank; // one number is left
+	rig.n_sent = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		rig_say(&a);
+		rig_run(20 * NS_PER_MS);
+	}
+	CHECK_EQ(rig_n_heard(&b, 77), 1);
+	CHECK_EQ(rig_counter(DROP_SEAL_ERROR), 2);
+	rig_leave(&a);
+	rig_leave(&b);
+	rig_close();
+}
+
 CU_TestInfo forward_tests[] = {
 	{"K2, R5: all profiles, one worker: numbers, timestamps, payload and type are right", one_worker},
 	{"W1: receivers on two workers get every packet in order", two_workers},
@@ -317,5 +342,6 @@ CU_TestInfo forward_tests[] = {
 	{"R11: 60 s of mute: sequence contiguous, timestamps 60 s on, marker set", mute},
 	{"K7: a late joiner opens a source that wrapped three times", late_joiner},
 	{"what is deleted is not sent any more, and its memory comes back", gone},
+	{"at 2^48 packets of a leg sending ends: no nonce comes again", index_end},
 	CU_TEST_INFO_NULL,
 };
