@@ -162,6 +162,8 @@ static void send_probe(struct worker *w, struct session *s, const struct icelite
 
 void ice_apply(struct worker *w, struct session *s, const struct icelite_out *out, struct rte_mbuf *m)
 {
+	if (out->events & (ICELITE_EV_PAIR_GONE | ICELITE_EV_PATH))
+		worker_send_queued(w); // what was allowed to go to the old address goes there
 	if (out->events & ICELITE_EV_PAIR_GONE)
 		unbind(w, s, out); // before PAIR_NEW, which may reuse the slot
 	if ((out->events & ICELITE_EV_PAIR_NEW) && m != NULL)

@@ -97,6 +97,12 @@ void worker_send(struct worker *w, const struct path *path, struct rte_mbuf *m)
 		flush_port(w, path->key.port);
 }
 
+void worker_send_queued(struct worker *w)
+{
+	for (unsigned i = 0; i < w->dp->n_ports; i++)
+		flush_port(w, i);
+}
+
 struct rte_mbuf *worker_packet(struct worker *w, const void *data, size_t len)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->dp->tx_pool);
@@ -137,8 +143,7 @@ void worker_hand_over(struct worker *w, unsigned to, struct rte_mbuf *m)
 // End of a round: everything queued goes out, so nothing borrowed is held across a grace period.
 static void flush(struct worker *w)
 {
-	for (unsigned i = 0; i < w->dp->n_ports; i++)
-		flush_port(w, i);
+	worker_send_queued(w);
 	for (unsigned i = 0; i < w->dp->n_workers; i++)
 		flush_handoff(w, i);
 	note_flush(w);
