@@ -48,6 +48,7 @@ static void on_due(struct timer *t, ns_t now)
 		icelite_tick(&s->ice, &w->ice, now, &out);
 		ice_apply(w, s, &out, NULL);
 		ice_pay(w, s);
+		stream_unpark(w, s);
 		s->ice_due = next_ice_tick(s, now);
 	}
 	session_due(w, s, s->ice_due);

@@ -58,6 +58,16 @@ static void park(struct worker *w, struct session *s, struct rte_mbuf *m)
 	s->parked[s->n_parked++] = m;
 }
 
+void stream_unpark(struct worker *w, struct session *s)
+{
+	unsigned n = 0;
+
+	while (n < s->n_parked && w->now - pkt_of(s->parked[n])->arrival > SESSION_PARK_NS)
+		drop(w, s->parked[n++], DROP_NOT_KEYED);
+	s->n_parked = (uint8_t)(s->n_parked - n);
+	memmove(s->parked, s->parked + n, s->n_parked * sizeof(s->parked[0]));
+}
+
 // Unknown SSRCs cost a cipher run each: a session that keeps failing is not given any more in this second.
 static bool may_try_unknown(struct worker *w, struct session *s)
 {

@@ -41,6 +41,9 @@ struct twcc_state {
 // thread: home worker
 void stream_receive(struct worker *, struct rte_mbuf **pkts, unsigned n);
 
+// Give up parked packets whose keys did not come in time. thread: home worker
+void stream_unpark(struct worker *, struct session *);
+
 // thread: home worker
 struct stream *stream_find(const struct session *, uint32_t ssrc);
 void stream_free_all(struct worker *, struct session *);

@@ -182,11 +182,68 @@ static void restart(void)
 	rig_close();
 }
 
+// In one round of worker 1 a packet is queued for b, then b's check from a new address comes over from worker 0.
+static void queued_before_the_change(void)
+{
+	struct rig_peer p[4];
+	uint16_t old_port;
+
+	CHECK_OR_RETURN(rig_open(2));
+	for (unsigned i = 0; i < 4; i++)
+		rig_join(&p[i], i, SEAL_AEAD_AES_128_GCM);
+	CHECK_EQ(rig.dp->session[1]->home, 1);
+	CHECK_EQ(rig.dp->session[3]->home, 1);
+	CHECK_EQ(rig_leg(&p[3], 0, &p[1], 77), 0);
+	p[1].queue = 1;
+	for (unsigned i = 0; i < 150; i++) {
+		rig_say(&p[1]);
+		rig_run(20 * NS_PER_MS);
+	}
+	rig.n_sent = 0;
+	old_port = p[3].port;
+	p[3].port = 6000;
+	rig_say(&p[1]);
+	rig_check(&p[3]);
+	rig_run(20 * NS_PER_MS);
+	CHECK_EQ(rig.dp->session[3]->path.key.remote_port, 6000);
+	CHECK_EQ(rig_n_heard(&p[3], 77), 0);
+	p[3].port = old_port;
+	CHECK_EQ(rig_n_heard(&p[3], 77), 1);
+	for (unsigned i = 0; i < 4; i++)
+		rig_leave(&p[i]);
+	rig_close();
+}
+
+// Receive buffers are shared by all sessions: one that never gets keys gives back what it parked.
+static void parked_go_back(void)
+{
+	struct rig_peer a;
+	unsigned n_free;
+
+	CHECK_OR_RETURN(rig_open(1));
+	rig_add(&a, 0, SEAL_AEAD_AES_128_GCM);
+	rig_check(&a);
+	rig_run(0);
+	n_free = rte_mempool_avail_count(rig.dp->rx_pool);
+	for (unsigned i = 0; i < SESSION_PARK; i++)
+		rig_say(&a);
+	rig_run(0);
+	CHECK_EQ(rte_mempool_avail_count(rig.dp->rx_pool), n_free - SESSION_PARK);
+	rig_run(NS_PER_S);
+	rig_run(NS_PER_S);
+	CHECK_EQ(rte_mempool_avail_count(rig.dp->rx_pool), n_free);
+	CHECK_EQ(rig_counter(DROP_NOT_KEYED), SESSION_PARK);
+	rig_leave(&a);
+	rig_close();
+}
+
 CU_TestInfo ice_tests[] = {
 	{"S20: without checks sending stops after 30 s, and it is told", consent},
 	{"a client that never comes is told after 30 s", never_came},
 	{"S15, S16: a rebinding to another worker's queue: media follow, numbers go on", rebinding},
 	{"addresses go with their session", addresses_go_with_the_session},
 	{"S21: after an ICE restart the old credentials answer for 30 s", restart},
+	{"what was queued before a change of path leaves on the old one", queued_before_the_change},
+	{"parked packets whose keys do not come are given back", parked_go_back},
 	CU_TEST_INFO_NULL,
 };
