@@ -49,6 +49,26 @@ static void doom_key(struct model *m, struct seal_key *key, struct worker *home)
 	model_doom(m, key_free, r, home);
 }
 
+// Passwords do not stay behind in freed memory.
+static void creds_free(void *creds)
+{
+	explicit_bzero(creds, sizeof(struct ipc_session_ice));
+	free(creds);
+}
+
+static void session_free(void *session)
+{
+	explicit_bzero(session, sizeof(struct session));
+	free(session);
+}
+
+static void m_session_free(struct m_session *s)
+{
+	free(s->used_ssrc);
+	explicit_bzero(s, sizeof(*s));
+	free(s);
+}
+
 // To be freed after the fan-out lists that mention it are replaced.
 void model_doom(struct model *m, void (*free_fn)(void *), void *object, struct worker *home)
 {
@@ -100,7 +120,7 @@ static int creds_mail(struct model *m, struct m_session *s, const struct ipc_ses
 		return -ENOMEM;
 	*copy = *ice;
 	model_post(s, (struct mail){.type = MAIL_CREDS, .creds = copy});
-	model_doom(m, free, copy, s->home);
+	model_doom(m, creds_free, copy, s->home);
 	return 0;
 }
 
@@ -136,6 +156,7 @@ static int session_add(struct model *m, const struct ipc_session_add *add)
 	struct ipc_session_ice first = {.sid = add->sid};
 	uint32_t slot = add->sid & 0xffffff;
 	struct m_session *s;
+	int err;
 
 	if (slot >= m->dp->max_sessions)
 		return -ENOSPC;
@@ -147,8 +168,8 @@ static int session_add(struct model *m, const struct ipc_session_add *add)
 	if (s == NULL)
 		return -ENOMEM;
 	if (!ufrag_add(m->dp, s->ufrag, s->sid, (uint8_t)s->home->id)) {
-		free(s->session);
-		free(s);
+		session_free(s->session);
+		m_session_free(s);
 		return -ENOSPC;
 	}
 	m->session[slot] = s;
@@ -159,7 +180,9 @@ static int session_add(struct model *m, const struct ipc_session_add *add)
 	model_post(s, (struct mail){.type = MAIL_SESSION_ADD});
 	// release: complete before it can be found; pairs with session_find
 	atomic_store_explicit(&m->dp->session[slot], s->session, memory_order_release);
-	return creds_mail(m, s, &first);
+	err = creds_mail(m, s, &first);
+	explicit_bzero(&first, sizeof(first));
+	return err;
 }
 
 static int session_ice(struct model *m, const struct ipc_session_ice *ice)
@@ -235,12 +258,11 @@ static void remove_session(struct model *m, struct m_session *s)
 		model_remove_leg(m, leg, false);
 	doom_key(m, s->rx, s->home);
 	doom_key(m, s->tx, s->home);
-	model_doom(m, free, s->session, s->home);
+	model_doom(m, session_free, s->session, s->home);
 	s->home->n_placed--;
 	m->session[slot] = NULL;
 	m->n_sessions--;
-	free(s->used_ssrc);
-	free(s);
+	m_session_free(s);
 }
 
 static int session_del(struct model *m, const struct ipc_session_ref *ref)
