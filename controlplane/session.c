@@ -330,8 +330,9 @@ void session_on_sdp(struct session *s, struct str json, bool by_dc)
 // --- the plugin --------------------------------------------------------------------------------------
 void session_on_rtc(struct session *s, enum rtc_type type, struct str data)
 {
-	if (type != RTC_SDP && !bucket_take(&s->plugin_messages, loop_now(s->hub->loop), SESSION_PLUGIN_BURST,
-					    SESSION_PLUGIN_PER_S)) {
+	// Descriptions too: one that is refused costs as much reading as a good one (D17).
+	if (!bucket_take(&s->plugin_messages, loop_now(s->hub->loop), SESSION_PLUGIN_BURST,
+			 SESSION_PLUGIN_PER_S)) {
 		session_drop(s, "plugin_rate");
 		return;
 	}

@@ -21,7 +21,7 @@ enum session_limits {
 	SESSION_DC_BURST = 200,
 	SESSION_DC_PER_S = 60, // data-channel messages (D17)
 	SESSION_PLUGIN_BURST = 200,
-	SESSION_PLUGIN_PER_S = 50,   // other plugin messages
+	SESSION_PLUGIN_PER_S = 50,   // messages by the plugin
 	SESSION_MAP_ACK_MS = 400,    // an offer by WebSocket waits this long for its map to be acknowledged
 	SESSION_RESTART_WAIT_S = 10, // after `reconnect`: silence of the path means a new network
 	SESSION_MAX_STREAM_ID = 128, // bytes of a msid stream id

@@ -239,6 +239,8 @@ void plugins_accept(struct plugins *p, http_id http, struct str id)
 		c = pool_get(p->conns, &handle);
 	if (c == NULL) {
 		count_drop(p, "too many connections");
+		if (cl != NULL)
+			client_release(cl);
 		http_reply_text(p->http, http, 503, "too many connections\n", "/ws");
 		return;
 	}

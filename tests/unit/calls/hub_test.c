@@ -570,6 +570,20 @@ static void nul_in_ids(void)
 	world_fini();
 }
 
+static void description_flood(void)
+{
+	struct client *c;
+
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	c = client_connect("alice", "call1", 1, true);
+	for (unsigned i = 0; i < 1000; i++)
+		client_rtc(c, RTC_SDP, "{\"type\":\"answer\",\"sdp\":\"v=0\"}");
+	CHECK(*drop_count("plugin_rate") >= 750);
+	CHECK_EQ(c->n_closes, 0);
+	world_fini();
+}
+
 static void keys_are_apart(void)
 {
 	struct client *c;
@@ -701,6 +715,7 @@ CU_TestInfo hub_tests[] = {
 	{"a certificate that SDP did not announce ends the session", wrong_certificate},
 	{"D40: a screen id belongs to the session that announced it", screen_ids},
 	{"D13: reconnect moves the route, and restarts ICE when the path is silent", reconnects},
+	{"D17: a flood of descriptions that fit no offer is not even read", description_flood},
 	{"joins with a NUL in an id are refused", nul_in_ids},
 	{"D10: no id makes one tenant's record another's", keys_are_apart},
 	{"reconnect of a session that is not here is answered by close", reconnects_unknown},
