@@ -127,6 +127,7 @@ struct dp *dp_open(const struct conf *conf, const struct eal_plan *plan, char *e
 	dp->n_workers = plan->n_workers;
 	dp->max_sessions = conf->dataplane.max_sessions;
 	dp->rx_burst = (uint16_t)RTE_MIN(conf->dataplane.rx_burst, (uint32_t)BURST);
+	dp->tx_burst = (uint16_t)RTE_MIN(conf->dataplane.tx_burst, (uint32_t)BURST);
 	dp->main_doorbell = -1;
 	dp->wall_offset = clock_wall() - clock_now();
 	snprintf(error, error_size, "memory is too small for %u sessions: raise dataplane.memory_mib (%u)",

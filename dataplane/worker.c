@@ -93,7 +93,7 @@ void worker_send(struct worker *w, const struct path *path, struct rte_mbuf *m)
 
 	q->m[q->n] = m;
 	q->path[q->n] = path;
-	if (++q->n == BURST)
+	if (++q->n >= w->dp->tx_burst)
 		flush_port(w, path->key.port);
 }
 

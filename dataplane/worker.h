@@ -52,6 +52,7 @@ struct dp {
 	_Atomic uint32_t n_flows;                // under the lock of flow.c
 	uint32_t max_sessions;
 	uint16_t rx_burst;   // packets per look at a port, 1..BURST
+	uint16_t tx_burst;   // packets given to a port at a time, 1..BURST
 	int64_t wall_offset; // wall clock minus ns_t, fixed at start: steps of the wall clock stay out of SRs
 	struct statseg *statseg; // owned; block i is worker i's, block n_workers is main's
 	int main_doorbell;       // eventfd: notes wait for main

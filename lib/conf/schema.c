@@ -144,7 +144,7 @@ const struct conf_key conf_schema[] = {
 		 "kernel; auto: poll where dataplane.worker_cores pins it, else sleep."},
 	{"dataplane.rx_burst", CONF_U32, AT(dataplane.rx_burst), "packets", 1, 64, "32",
 	 .help = "Packets taken from a port at a time."},
-	{"dataplane.tx_burst", CONF_U32, AT(dataplane.tx_burst), "packets", 1, 64, "32",
+	{"dataplane.tx_burst", CONF_U32, AT(dataplane.tx_burst), "packets", 1, 64, "64",
 	 .help = "Packets given to a port at a time."},
 	{"dataplane.memory_mib", CONF_U32, AT(dataplane.memory_mib), "MiB", 64, 1048576, "256",
 	 .help = "Memory for packets and tables."},

@@ -75,6 +75,32 @@ static void wrong_queue(void)
 	rig_close();
 }
 
+static void burst_size(void)
+{
+	struct rig_peer a, b, c;
+	uint64_t before;
+
+	CHECK_OR_RETURN(rig_open(1));
+	CHECK_EQ(rig.dp->tx_burst, rig.conf.dataplane.tx_burst);
+	rig_join(&a, 0, profiles[0]);
+	rig_join(&b, 1, profiles[0]);
+	rig_join(&c, 2, profiles[0]);
+	CHECK_EQ(rig_leg(&b, 0, &a, 77), 0);
+	CHECK_EQ(rig_leg(&c, 0, &a, 78), 0);
+	rig_run(0);
+	for (uint16_t burst = 1; burst <= 2; burst++) {
+		rig.dp->tx_burst = burst;
+		before = rig_counter(CTR_TX_BURSTS);
+		rig_say(&a);
+		rig_run(0);
+		CHECK_EQ(rig_counter(CTR_TX_BURSTS) - before, 2 / burst);
+	}
+	rig_leave(&a);
+	rig_leave(&b);
+	rig_leave(&c);
+	rig_close();
+}
+
 static void loss_and_order(void)
 {
 	struct rig_peer a, b;
@@ -332,6 +358,7 @@ static void index_end(void)
 }
 
 CU_TestInfo forward_tests[] = {
+	{"a port is given bursts of the configured size", burst_size},
 	{"K2, R5: all profiles, one worker: numbers, timestamps, payload and type are right", one_worker},
 	{"W1: receivers on two workers get every packet in order", two_workers},
 	{"packets that arrive at another worker reach the session's home", wrong_queue},
