@@ -90,7 +90,7 @@ const struct conf_key conf_schema[] = {
 	{"rtc.nack_buffer_size", CONF_U32, AT(rtc.nack_buffer_size), "packets", 0, 65535, "256",
 	 "RTCD_RTC_NACKBUFFERSIZE", "NACKBufferSize", .check = conf_check_nack_size,
 	 .help = "Packets kept per video stream for retransmission: a power of 2 from 32 to 8192. 0 means "
-		 "256."},
+		 "256. Of no effect yet: this version forwards audio only."},
 	{"rtc.dtls_role", CONF_STRING, AT(rtc.dtls_role), .def = "passive", .check = conf_check_dtls_role,
 	 .syntax = "`passive` or `active`",
 	 .help = "Side of the DTLS handshake. passive lets the server choose the cheapest cipher; active is "
