@@ -390,11 +390,6 @@ bool dp_is_up(const struct dp *p)
 	return p->link == LINK_UP;
 }
 
-const struct ipc_hello *dp_hello(const struct dp *p)
-{
-	return p->link == LINK_UP ? &p->hello : NULL;
-}
-
 int dp_send(struct dp *p, void *msg)
 {
 	return p->link == LINK_UP ? send_now(p, msg) : -ENOTCONN;

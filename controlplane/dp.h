@@ -35,8 +35,6 @@ void dp_free(struct dp *); // NULL is allowed
 
 // Synced, so commands are taken.
 bool dp_is_up(const struct dp *);
-// What sluice-dp said of itself; NULL while down.
-const struct ipc_hello *dp_hello(const struct dp *);
 
 // Send one command (made by ipc_begin); the sequence number is filled in here. returns: 0, -ENOTCONN; a
 // link that cannot take more is broken and comes back with a snapshot, so the caller needs no retry.

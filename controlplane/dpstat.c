@@ -4,29 +4,22 @@
 
 #include "lib/ipc/statseg.h"
 
-static void family(struct metrics_out *out, const char *name, const char *type, const char *help,
-		   double value)
-{
-	metrics_out_family(out, name, type, help);
-	metrics_out_sample(out, "", value);
-}
-
 static void link_families(struct metrics_out *out, const struct dp *dp)
 {
 	struct dp_stats s;
 
 	dp_stats(dp, &s);
-	family(out, "sluice_dp_up", "gauge", "1 while the link to sluice-dp stands", dp_is_up(dp));
-	family(out, "sluice_dp_connects_total", "counter", "times the link to sluice-dp was made",
-	       (double)s.n_connects);
-	family(out, "sluice_dp_commands_total", "counter", "commands sent to sluice-dp",
-	       (double)s.n_commands);
-	family(out, "sluice_dp_commands_refused_total", "counter", "commands sluice-dp refused",
-	       (double)s.n_acks_failed);
-	family(out, "sluice_dp_bad_messages_total", "counter", "messages of sluice-dp that made no sense",
-	       (double)s.n_bad_messages);
-	family(out, "sluice_dp_punt_drops_total", "counter", "datagrams to sluice-dp dropped",
-	       (double)s.punt_dropped);
+	metrics_out_value(out, "sluice_dp_up", "gauge", "1 while the link to sluice-dp stands", dp_is_up(dp));
+	metrics_out_value(out, "sluice_dp_connects_total", "counter", "times the link to sluice-dp was made",
+			  (double)s.n_connects);
+	metrics_out_value(out, "sluice_dp_commands_total", "counter", "commands sent to sluice-dp",
+			  (double)s.n_commands);
+	metrics_out_value(out, "sluice_dp_commands_refused_total", "counter", "commands sluice-dp refused",
+			  (double)s.n_acks_failed);
+	metrics_out_value(out, "sluice_dp_bad_messages_total", "counter",
+			  "messages of sluice-dp that made no sense", (double)s.n_bad_messages);
+	metrics_out_value(out, "sluice_dp_punt_drops_total", "counter", "datagrams to sluice-dp dropped",
+			  (double)s.punt_dropped);
 }
 
 static const char names[][64] = {
@@ -52,8 +45,8 @@ static void segment_families(struct metrics_out *out, const struct statseg *seg)
 			snprintf(labels, sizeof(labels), "reason=\"%s\"", info->name);
 			metrics_out_sample(out, labels, value);
 		} else {
-			family(out, names[id], info->kind == STAT_GAUGE ? "gauge" : "counter", info->help,
-			       value);
+			metrics_out_value(out, names[id], info->kind == STAT_GAUGE ? "gauge" : "counter",
+					  info->help, value);
 		}
 	}
 }

@@ -89,4 +89,3 @@ struct ws_limits {
 int ws_send(struct http *, http_id, const void *p, size_t len);
 // Send a close frame, then end the TCP connection; on_closed follows.
 void ws_close(struct http *, http_id, uint16_t code, const char *reason);
-void ws_drop(struct http *, http_id); // end the TCP connection; on_closed follows

@@ -178,14 +178,6 @@ void ws_close(struct http *h, http_id id, uint16_t code, const char *reason)
 		conn_finish(c);
 }
 
-void ws_drop(struct http *h, http_id id)
-{
-	struct conn *c = find_ws(h, id);
-
-	if (c != NULL)
-		conn_kill(c);
-}
-
 static void on_event(struct conn *c, const struct wsframe_event *ev)
 {
 	struct ws_side *ws = c->ws;

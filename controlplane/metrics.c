@@ -279,6 +279,13 @@ void metrics_out_sample(struct metrics_out *out, const char *labels, double valu
 		sample(&out->text, out->blocks[out->n_blocks - 1].name, "", labels, value);
 }
 
+void metrics_out_value(struct metrics_out *out, const char *name, const char *type, const char *help,
+		       double value)
+{
+	metrics_out_family(out, name, type, help);
+	metrics_out_sample(out, "", value);
+}
+
 static void write_histogram(struct text *t, const struct family_desc *d, const struct child *c)
 {
 	uint64_t sum = 0;

@@ -6,12 +6,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static void emit(struct metrics_out *out, const char *name, const char *type, const char *help, double value)
-{
-	metrics_out_family(out, name, type, help);
-	metrics_out_sample(out, "", value);
-}
-
 static void emit_stat(struct metrics_out *out)
 {
 	FILE *f = fopen("/proc/self/stat", "re");
@@ -33,14 +27,17 @@ static void emit_stat(struct metrics_out *out)
 		   "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d "
 		   "%llu %llu %lld",
 		   &utime, &stime, &start, &vsize, &rss) == 5) {
-		emit(out, "rtcd_process_cpu_seconds_total", "counter",
-		     "Total user and system CPU time spent in seconds.", (double)(utime + stime) / hz);
-		emit(out, "rtcd_process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.",
-		     (double)vsize);
-		emit(out, "rtcd_process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
-		     (double)rss * (double)sysconf(_SC_PAGESIZE));
-		emit(out, "rtcd_process_start_time_seconds", "gauge",
-		     "Start time of the process since unix epoch in seconds.", boot + (double)start / hz);
+		metrics_out_value(out, "rtcd_process_cpu_seconds_total", "counter",
+				  "Total user and system CPU time spent in seconds.",
+				  (double)(utime + stime) / hz);
+		metrics_out_value(out, "rtcd_process_virtual_memory_bytes", "gauge",
+				  "Virtual memory size in bytes.", (double)vsize);
+		metrics_out_value(out, "rtcd_process_resident_memory_bytes", "gauge",
+				  "Resident memory size in bytes.",
+				  (double)rss * (double)sysconf(_SC_PAGESIZE));
+		metrics_out_value(out, "rtcd_process_start_time_seconds", "gauge",
+				  "Start time of the process since unix epoch in seconds.",
+				  boot + (double)start / hz);
 	}
 	fclose(f);
 }
@@ -55,14 +52,16 @@ static void emit_fds(struct metrics_out *out)
 		n++;
 	if (d) {
 		closedir(d);
-		emit(out, "rtcd_process_open_fds", "gauge", "Number of open file descriptors.", n);
+		metrics_out_value(out, "rtcd_process_open_fds", "gauge", "Number of open file descriptors.",
+				  n);
 	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-		emit(out, "rtcd_process_max_fds", "gauge", "Maximum number of open file descriptors.",
-		     (double)limit.rlim_cur);
+		metrics_out_value(out, "rtcd_process_max_fds", "gauge",
+				  "Maximum number of open file descriptors.", (double)limit.rlim_cur);
 	if (getrlimit(RLIMIT_AS, &limit) == 0)
-		emit(out, "rtcd_process_virtual_memory_max_bytes", "gauge",
-		     "Maximum amount of virtual memory available in bytes.", (double)limit.rlim_cur);
+		metrics_out_value(out, "rtcd_process_virtual_memory_max_bytes", "gauge",
+				  "Maximum amount of virtual memory available in bytes.",
+				  (double)limit.rlim_cur);
 }
 
 static void collect(void *, struct metrics_out *out)
