@@ -12,6 +12,7 @@
 
 struct session;
 struct source;
+struct viewer;
 
 struct leg {
 	alignas(64) uint64_t base; // output index = rank + base; valid once started
@@ -26,6 +27,7 @@ struct leg {
 	uint8_t rsvd0;
 	ns_t last_sent;
 	struct session *session; // borrowed: the receiver
+	struct viewer *viewer;   // owned: NULL for audio
 
 	// cold
 	alignas(64) struct source *source; // borrowed: type-stable, compare source_gen
@@ -34,10 +36,12 @@ struct leg {
 	uint32_t sid; // of the receiver
 	uint16_t id;  // leg number of the session
 	uint16_t rsvd;
-	uint32_t lost_fraction; // /256, of the last report block
-	uint32_t jitter;        // RTP clock units
-	uint32_t sr_mid[2];     // middle 32 bits of the NTP time of the last two sender reports, 0: none
-	ns_t sr_at[2];          // when they were made
-	struct leg *next;       // of the session
+	uint8_t lost_fraction; // /256, of the last report block
+	uint8_t kind;          // enum ipc_kind
+	uint8_t rsvd2[2];
+	uint32_t jitter;    // RTP clock units
+	uint32_t sr_mid[2]; // middle 32 bits of the NTP time of the last two sender reports, 0: none
+	ns_t sr_at[2];      // when they were made
+	struct leg *next;   // of the session
 };
 static_assert(sizeof(struct leg) == 128 && offsetof(struct leg, source) == 64);

@@ -93,10 +93,12 @@ static void do_mail(struct worker *w, const struct mail *mail)
 		publish_track_del(w, s, mail->track.source);
 		break;
 	case MAIL_LEG_ADD:
-		leg_add(w, s, mail->leg);
+		leg_add(w, s, mail->leg.leg);
 		break;
 	case MAIL_LEG_DEL:
-		leg_del(w, s, mail->leg);
+		leg_del(w, s, mail->leg.leg);
+		break;
+	case MAIL_QUERY: // (answered by the estimator)
 		break;
 	case MAIL_INJECT:
 		punt_inject(w, s, mail->inject.m, &mail->inject.to);

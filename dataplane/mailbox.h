@@ -26,9 +26,10 @@ enum mail_type {
 	MAIL_TRACK,  // source, track: bind or change
 	MAIL_GATE,   // source, enabled
 	MAIL_TRACK_DEL,
-	MAIL_LEG_ADD, // leg
+	MAIL_LEG_ADD, // leg, bwe
 	MAIL_LEG_DEL,
 	MAIL_INJECT, // m: datagram of the control plane; to
+	MAIL_QUERY,  // seq: answered by NOTE_LEG_STATE ... NOTE_SESSION_STATE
 };
 
 struct mail {
@@ -47,7 +48,12 @@ struct mail {
 			const struct ipc_track_add *track; // borrowed until reclaimed
 			bool enabled;
 		} track;
-		struct leg *leg; // borrowed until MAIL_LEG_DEL is reclaimed
+		struct {
+			struct leg *leg; // borrowed until MAIL_LEG_DEL is reclaimed
+			struct bwe *
+				bwe; // the session's, borrowed until MAIL_SESSION_DEL is reclaimed; NULL without video
+		} leg;
+		uint32_t seq;
 		struct {
 			struct rte_mbuf *m; // consumed
 			struct ipc_addr to;

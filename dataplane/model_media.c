@@ -178,14 +178,14 @@ int model_leg_add(struct model *m, const struct ipc_leg_add *add)
 	s->n_legs++;
 	from->n_legs++;
 	mark_dirty(m, from);
-	model_post(s, (struct mail){.type = MAIL_LEG_ADD, .leg = leg->leg});
+	model_post(s, (struct mail){.type = MAIL_LEG_ADD, .leg = {leg->leg}});
 	return 0;
 }
 
 void model_remove_leg(struct model *m, struct m_leg *leg, bool tell)
 {
 	if (tell)
-		model_post(leg->owner, (struct mail){.type = MAIL_LEG_DEL, .leg = leg->leg});
+		model_post(leg->owner, (struct mail){.type = MAIL_LEG_DEL, .leg = {leg->leg}});
 	LIST_REMOVE(leg, of_session);
 	LIST_REMOVE(leg, of_track);
 	leg->owner->n_legs--;

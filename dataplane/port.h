@@ -14,6 +14,7 @@
 
 #include "dataplane/dpdk.h"
 #include "lib/conf/conf.h"
+#include "lib/rtc/keyframe.h"
 
 #define PORT_MAX 8            // ports of this process
 #define PORT_MAX_BURST 64     // packets per rx or tx call
@@ -58,10 +59,12 @@ struct pkt {
 	uint8_t pt, marker;
 	uint8_t level; // audio level octet (RFC 6464) when has_level
 	uint8_t has_level;
-	uint8_t pair;  // pair of the session it came in on
-	uint8_t kind;  // enum pkt_kind of classify.h
-	uint8_t codec; // receive: enum ipc_codec
-	uint8_t rsvd[33];
+	uint8_t pair;        // pair of the session it came in on
+	uint8_t kind;        // enum pkt_kind of classify.h
+	uint8_t codec;       // receive: enum ipc_codec
+	uint8_t layer;       // publish: number of the encoding of a video track
+	struct vp8_desc vp8; // publish: of a VP8 payload; len 0 for others
+	uint8_t rsvd[16];
 };
 static_assert(sizeof(struct pkt) == 128);
 

@@ -24,6 +24,7 @@
 #define SESSION_BAD_TAGS 20     // failures in a second before unknown SSRCs are no longer tried
 #define SESSION_RTCP_SENDERS 16 // sender SSRCs whose SRTCP replay window is kept
 
+struct bwe;
 struct leg;
 struct seal_key;
 struct source;
@@ -70,6 +71,7 @@ struct session {
 	uint8_t n_tracks;
 	uint8_t n_rtcp_senders;
 	uint16_t n_legs;
+	struct bwe *bwe;  // borrowed: NULL until a video leg comes
 	struct path path; // selected
 
 	// receiving

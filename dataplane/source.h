@@ -14,6 +14,7 @@
 
 struct fanout;
 struct stream;
+struct video;
 
 // RTP time of the track's output against our clock, for sender reports by the receivers' workers.
 struct clock_map {
@@ -27,6 +28,7 @@ struct source {
 	// main writes, all workers read
 	alignas(64) const struct fanout *_Atomic fanout; // rcu; NULL: nobody receives
 	_Atomic uint32_t gen;
+	struct video *video; // owned: NULL for audio; set before the source is seen
 
 	// publisher's home worker
 	alignas(64) struct stream *current; // borrowed: feeds the track now

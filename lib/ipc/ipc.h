@@ -32,6 +32,8 @@ union ipc_msg {
 	struct ipc_snap_session snap_session;
 	struct ipc_snap_track snap_track;
 	struct ipc_snap_leg snap_leg;
+	struct ipc_leg_state leg_state;
+	struct ipc_session_state session_state;
 	uint8_t bytes[IPC_MAX_MSG];
 };
 

@@ -133,6 +133,11 @@ static const char *track_wrong(const struct ipc_track_add *t)
 	for (unsigned i = 0; i < IPC_TRACK_CODECS; i++)
 		if (t->codec[i].pt > MAX_PT || t->codec[i].apt > MAX_PT || !is_codec(t->codec[i].codec))
 			return "codec";
+	if (t->n_rids > IPC_TRACK_RIDS || t->is_ranked > 1)
+		return "rids or is_ranked";
+	for (unsigned i = 0; i < t->n_rids; i++)
+		if (t->rid[i][0] == '\0')
+			return "rid";
 	return NULL;
 }
 
@@ -252,6 +257,24 @@ static const char *check_snap_leg(const union ipc_msg *m)
 	return leg_wrong(&m->snap_leg.add);
 }
 
+static const char *check_leg_state(const union ipc_msg *m)
+{
+	const struct ipc_leg_state *l = &m->leg_state;
+
+	if (!is_sid(l->sid) || !is_sid(l->src_sid))
+		return "sid";
+	if (l->leg >= IPC_MAX_LEGS || l->src_track >= IPC_MAX_TRACKS)
+		return "leg or track";
+	if (l->n_layers > IPC_TRACK_RIDS || (l->layer >= l->n_layers && l->layer != UINT8_MAX))
+		return "layer";
+	return l->is_paused > 1 ? "is_paused" : NULL;
+}
+
+static const char *check_session_state(const union ipc_msg *m)
+{
+	return is_sid(m->session_state.sid) ? addr_wrong(&m->session_state.remote) : "sid";
+}
+
 static const struct row {
 	uint16_t type, size;
 	enum ipc_side from;
@@ -274,6 +297,7 @@ static const struct row {
 	ROW(CMD_TRACK_DEL, CP, ipc_track_ref, check_track_ref),
 	ROW(CMD_LEG_ADD, CP, ipc_leg_add, check_leg_add),
 	ROW(CMD_LEG_DEL, CP, ipc_leg_ref, check_leg_ref),
+	ROW(CMD_QUERY, CP, ipc_session_ref, check_session_ref),
 	ROW(EVT_HELLO, DP, ipc_hello, check_hello_dp),
 	ROW(EVT_ACK, DP, ipc_ack, check_ack),
 	ROW(EVT_PATH, DP, ipc_path, check_path),
@@ -284,6 +308,8 @@ static const struct row {
 	ROW(EVT_SNAP_TRACK, DP, ipc_snap_track, check_snap_track),
 	ROW(EVT_SNAP_LEG, DP, ipc_snap_leg, check_snap_leg),
 	ROW(EVT_SNAP_END, DP, ipc_bare, NULL),
+	ROW(EVT_LEG_STATE, DP, ipc_leg_state, check_leg_state),
+	ROW(EVT_SESSION_STATE, DP, ipc_session_state, check_session_state),
 #undef ROW
 };
 

@@ -21,7 +21,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define IPC_VERSION 1
+#define IPC_VERSION 2
 #define IPC_MAX_MSG 1024  // bytes, largest struct below
 #define IPC_MAX_TRACKS 16 // per session
 #define IPC_MAX_LEGS 256  // per session
@@ -41,18 +41,21 @@ enum ipc_type {
 	CMD_TRACK_DEL,   // struct ipc_track_ref
 	CMD_LEG_ADD,     // struct ipc_leg_add
 	CMD_LEG_DEL,     // struct ipc_leg_ref
+	CMD_QUERY, // struct ipc_session_ref: answered by EVT_LEG_STATE ... EVT_SESSION_STATE, after the EVT_ACK
 
 	// sluice-dp -> sluice-cp
-	EVT_HELLO = 100,  // struct ipc_hello, with IPC_N_HELLO_FDS descriptors
-	EVT_ACK,          // struct ipc_ack
-	EVT_PATH,         // struct ipc_path: selected or changed path of a session
-	EVT_LIVENESS,     // struct ipc_liveness
-	EVT_TRACK_LIVE,   // struct ipc_track_live: first authenticated RTP of an SSRC of a track
-	EVT_VOICE,        // struct ipc_voice: talking or not, rule of docs/ipc.md
-	EVT_SNAP_SESSION, // struct ipc_snap_session
-	EVT_SNAP_TRACK,   // struct ipc_snap_track
-	EVT_SNAP_LEG,     // struct ipc_snap_leg
-	EVT_SNAP_END,     // struct ipc_bare
+	EVT_HELLO = 100,   // struct ipc_hello, with IPC_N_HELLO_FDS descriptors
+	EVT_ACK,           // struct ipc_ack
+	EVT_PATH,          // struct ipc_path: selected or changed path of a session
+	EVT_LIVENESS,      // struct ipc_liveness
+	EVT_TRACK_LIVE,    // struct ipc_track_live: first authenticated RTP of an SSRC of a track
+	EVT_VOICE,         // struct ipc_voice: talking or not, rule of docs/ipc.md
+	EVT_SNAP_SESSION,  // struct ipc_snap_session
+	EVT_SNAP_TRACK,    // struct ipc_snap_track
+	EVT_SNAP_LEG,      // struct ipc_snap_leg
+	EVT_SNAP_END,      // struct ipc_bare
+	EVT_LEG_STATE,     // struct ipc_leg_state: one video leg of the session that was asked about
+	EVT_SESSION_STATE, // struct ipc_session_state: last of an answer to CMD_QUERY
 };
 
 struct ipc_hdr {
@@ -74,7 +77,8 @@ struct ipc_hello {
 	uint32_t max_sessions; // dp only
 	uint16_t n_workers;    // dp only
 	uint16_t media_port;   // dp only: UDP port that serves, host order
-	uint32_t rsvd;
+	uint16_t tcp_port;     // dp only: TCP port that serves ICE-TCP, 0: none
+	uint16_t rsvd;
 };
 
 // A transport address as seen on the wire.
@@ -105,7 +109,10 @@ struct ipc_session_add {
 	char ufrag[IPC_UFRAG_LEN]; // local; found by exact match, so random enough never to collide
 	char pwd[IPC_PWD_LEN];     // local
 	char name[32]; // session id of the API, NUL-terminated when shorter: CNAME we send, shown by tools
+	uint8_t flags; // enum ipc_session_flags
+	uint8_t rsvd[7];
 };
+enum ipc_session_flags { SESSION_EVERY_VOICE = 1 }; // a recorder or transcriber: no choice of speakers for it
 
 struct ipc_session_ice {
 	struct ipc_hdr hdr;
@@ -146,6 +153,8 @@ enum ipc_codec { CODEC_NONE, CODEC_OPUS, CODEC_VP8, CODEC_AV1, CODEC_RTX };
 
 #define IPC_TRACK_SSRCS 4
 #define IPC_TRACK_CODECS 4
+#define IPC_TRACK_RIDS 3 // simulcast encodings of a track
+#define IPC_RID_LEN 12   // bytes of a rid that can be told apart; longer ones are refused
 
 // Declares what an m-line of the session may send. SSRCs are bound by the listed ones, else by the MID
 // extension, else by payload type when exactly one track has it (media-plane rules in docs/packet-path.md).
@@ -158,13 +167,18 @@ struct ipc_track_add {
 	char mid[16];    // NUL-terminated when shorter
 	uint32_t clock_hz;
 	uint32_t ssrc[IPC_TRACK_SSRCS]; // 0: unused entry
+	uint32_t rtx_ssrc
+		[IPC_TRACK_SSRCS]; // repairs ssrc of the same index; 0: none, or learnt from the RRID extension
+	uint8_t n_rids;            // 0: one encoding. Layers are numbered in the order of rid
+	uint8_t is_ranked;         // a voice: takes part in the choice of speakers
+	uint8_t rsvd[2];
+	char rid[IPC_TRACK_RIDS][IPC_RID_LEN]; // NUL-padded
 	struct {
 		uint8_t pt;
 		uint8_t codec; // enum ipc_codec
 		uint8_t apt;   // CODEC_RTX: the payload type it repairs
 		uint8_t fb;    // enum ipc_fb bits
 	} codec[IPC_TRACK_CODECS];
-	uint32_t rsvd;
 };
 enum ipc_fb { FB_NACK = 1, FB_PLI = 2, FB_FIR = 4, FB_TWCC = 8, FB_REMB = 16 };
 
@@ -199,6 +213,9 @@ struct ipc_leg_add {
 	uint32_t rtx_ssrc;
 	uint32_t clock_hz;
 	char mid[16];
+	uint8_t importance; // video: 0 comes first when not everything fits (a screen), equal ones share
+	uint8_t fb;         // enum ipc_fb bits that the receiver sends
+	uint8_t rsvd[2];
 };
 
 struct ipc_leg_ref {
@@ -245,7 +262,7 @@ struct ipc_track_live {
 	uint8_t pt;
 	uint8_t codec; // enum ipc_codec
 	uint32_t ssrc;
-	char rid[12]; // "" when none
+	char rid[IPC_RID_LEN]; // NUL-padded; of the SSRC that came first, empty when none
 };
 
 struct ipc_voice {
@@ -254,6 +271,35 @@ struct ipc_voice {
 	uint16_t track;
 	uint8_t on;
 	uint8_t rsvd;
+};
+
+// What a receiver of video gets at present; bit/s are means of the last one or two seconds.
+struct ipc_leg_state {
+	struct ipc_hdr hdr;
+	uint32_t sid;
+	uint16_t leg;
+	uint8_t layer;     // forwarded now, 0xff: none
+	uint8_t n_layers;  // of the source
+	uint8_t is_paused; // for want of bandwidth
+	uint8_t rsvd[3];
+	uint32_t src_sid;
+	uint16_t src_track;
+	uint16_t rsvd2;
+	uint32_t layer_bps[IPC_TRACK_RIDS]; // as the publisher sends them, 0: inactive
+	uint32_t sent_bps;
+	uint32_t n_switches, n_nacked, n_resent, n_key_requests; // since the leg began
+};
+
+struct ipc_session_state {
+	struct ipc_hdr hdr; // seq of the CMD_QUERY
+	uint32_t sid;
+	uint32_t estimate_bps; // 0: receives no video, so nothing is estimated
+	uint32_t rtt_us;       // 0: unknown
+	uint32_t queue_ms;
+	uint16_t loss; // per mille, smoothed
+	uint8_t rsvd[2];
+	uint32_t n_probes;
+	struct ipc_addr remote; // selected path, family 0 when none
 };
 
 struct ipc_snap_session {
@@ -271,6 +317,8 @@ struct ipc_snap_session {
 	struct ipc_addr remote; // selected path, family 0 when none
 	struct ipc_addr local;
 	uint8_t ext[IPC_N_EXTS];
+	uint8_t flags; // enum ipc_session_flags
+	uint8_t rsvd[7];
 };
 
 struct ipc_snap_track {

@@ -24,7 +24,7 @@ static const uint16_t all_types[] = {
 	CMD_SESSION_EXTMAP, CMD_SESSION_DEL, CMD_TRACK_ADD,   CMD_TRACK_GATE,   CMD_TRACK_DEL,
 	CMD_LEG_ADD,        CMD_LEG_DEL,     EVT_HELLO,       EVT_ACK,          EVT_PATH,
 	EVT_LIVENESS,       EVT_TRACK_LIVE,  EVT_VOICE,       EVT_SNAP_SESSION, EVT_SNAP_TRACK,
-	EVT_SNAP_LEG,       EVT_SNAP_END,
+	EVT_SNAP_LEG,       EVT_SNAP_END,    CMD_QUERY,       EVT_LEG_STATE,    EVT_SESSION_STATE,
 };
 
 static void fill_leg(struct ipc_leg_add *l)
@@ -82,6 +82,10 @@ static void fill(union ipc_msg *m, unsigned type)
 		break;
 	case EVT_SNAP_LEG:
 		fill_leg(&m->snap_leg.add);
+		break;
+	case EVT_LEG_STATE:
+		m->leg_state.src_sid = SID;
+		m->leg_state.layer = UINT8_MAX;
 		break;
 	default:
 		break;

@@ -1,0 +1,69 @@
+// How much video a session may be sent: transport-wide numbers out, feedback in, an estimate, probes when more
+// would be worth having, and the choice of layers that follows from it.
+//
+// One per session that receives video; made by main with its first video leg (MAIL_LEG_ADD), freed with the session.
+// thread: home worker of the session
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+#include "lib/ipc/wire.h"
+#include "lib/rtc/gcc.h"
+#include "lib/rtc/pacer.h"
+#include "lib/rtc/probe.h"
+#include "lib/rtc/sendhist.h"
+
+struct leg;
+struct rtcp_block;
+struct rtcp_fb;
+struct session;
+struct worker;
+
+#define BWE_SLOTS 1024 // packets remembered; a second of 10 Mbit/s
+
+// Made by main; everything after bwe_new is the home worker's.
+struct bwe {
+	struct pacer pacer; // of the session's video
+	struct sendhist hist;
+	struct gcc gcc;
+	struct probe probe;
+	ns_t due;        // of bwe_run
+	uint32_t target; // bit/s, as the pacer and the limits of resends use it
+	bool is_congested;
+	// the rest belongs to bwe.c
+	uint64_t n_video_bytes, n_audio_bytes; // sent
+	ns_t decided;
+	uint32_t n_probes;
+	struct sendhist_slot slot[BWE_SLOTS];
+};
+
+// thread: main. NULL: out of memory.
+struct bwe *bwe_new(void);
+void bwe_free(void *bwe);
+
+// The estimator of the session starts with its first video leg.
+void bwe_start(struct worker *, struct session *);
+// Another path was selected.
+void bwe_path_changed(struct worker *, struct session *);
+
+// A packet of video, RTX or probe goes out: its transport-wide number. n_bytes: on the wire, UDP and IP included.
+static inline uint16_t bwe_sent(struct bwe *b, unsigned n_bytes, uint8_t cluster, ns_t now)
+{
+	b->n_video_bytes += n_bytes;
+	if (cluster == 0)
+		probe_media(&b->probe, n_bytes);
+	return sendhist_add(&b->hist, (uint16_t)n_bytes, cluster, now);
+}
+
+void bwe_on_twcc(struct worker *, struct session *, const struct rtcp_fb *);
+void bwe_on_remb(struct worker *, struct session *, uint32_t bps);
+// A report block about a video leg.
+void bwe_on_block(struct worker *, struct session *, struct leg *, const struct rtcp_block *);
+
+// Whatever is due: silence, decisions each 100 ms, probes. Part of the session's timer.
+void bwe_run(struct worker *, struct session *);
+
+// For CMD_QUERY.
+void bwe_state(const struct bwe *, ns_t now, struct ipc_session_state *);
