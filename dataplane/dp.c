@@ -65,7 +65,8 @@ static int open_pools(struct dp *dp)
 	dp->twcc_pool = rte_mempool_create("twcc", RTE_MAX(dp->max_sessions / 4, (unsigned)MIN_STREAMS),
 					   sizeof(struct twcc_state), 64, 0, NULL, NULL, NULL, NULL,
 					   SOCKET_ID_ANY, 0);
-	return dp->rx_pool && dp->tx_pool && dp->stream_pool && dp->twcc_pool ? 0 : -ENOMEM;
+	dp->video = layer_store_open((uint64_t)dp->conf->dataplane.video_memory_mib << 20);
+	return dp->rx_pool && dp->tx_pool && dp->stream_pool && dp->twcc_pool && dp->video ? 0 : -ENOMEM;
 }
 
 static int open_shared(struct dp *dp)
@@ -160,6 +161,7 @@ void dp_close(struct dp *dp)
 	statseg_close(dp->statseg);
 	free(dp->session);
 	rte_free(dp->qsbr);
+	layer_store_close(dp->video);
 	rte_mempool_free(dp->twcc_pool);
 	rte_mempool_free(dp->stream_pool);
 	rte_mempool_free(dp->tx_pool);

@@ -355,9 +355,7 @@ void model_free(struct model *m)
 	if (m->reclaim)
 		model_flush(m);
 	reclaim_free(m->reclaim);
-	for (unsigned i = 0; i < m->n_source_chunks; i++)
-		free(m->source_chunks[i]);
-	free(m->source_chunks);
+	model_free_sources(m);
 	free(m->doomed);
 	free(m->session);
 	keyring_free(m->keyring);

@@ -7,6 +7,7 @@
 #include "dataplane/mailbox.h"
 #include "dataplane/model_priv.h"
 #include "dataplane/session.h"
+#include "dataplane/video.h"
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
 #include "lib/base/list.h"
@@ -16,7 +17,8 @@
 
 // --- sources: memory that is never used for anything else -------------------------------------------
 
-static bool grow_sources(struct model *m)
+// Sources of a kind and number of layers stay so: 0 layers is audio.
+static bool grow_sources(struct model *m, unsigned n_layers)
 {
 	struct source *chunk = model_zalloc(SOURCES_PER_CHUNK * sizeof(*chunk));
 	void **list = realloc(m->source_chunks, (m->n_source_chunks + 1) * sizeof(*list));
@@ -29,21 +31,23 @@ static bool grow_sources(struct model *m)
 	}
 	m->source_chunks[m->n_source_chunks++] = chunk;
 	for (unsigned i = 0; i < SOURCES_PER_CHUNK; i++) {
-		chunk[i].current = (void *)m->free_sources;
-		m->free_sources = &chunk[i];
+		chunk[i].current = (void *)m->free_sources[n_layers];
+		m->free_sources[n_layers] = &chunk[i];
 	}
 	return true;
 }
 
-static struct source *source_get(struct model *m)
+static struct source *source_get(struct model *m, unsigned n_layers)
 {
 	struct source *s;
 	uint32_t gen, map_seq;
 
-	if (m->free_sources == NULL && !grow_sources(m))
+	if (m->free_sources[n_layers] == NULL && !grow_sources(m, n_layers))
 		return NULL;
-	s = m->free_sources;
-	m->free_sources = (void *)s->current;
+	s = m->free_sources[n_layers];
+	if (n_layers > 0 && s->video == NULL && (s->video = video_new(m->dp, s, n_layers)) == NULL)
+		return NULL;
+	m->free_sources[n_layers] = (void *)s->current;
 	gen = source_gen(s);
 	map_seq = atomic_load_explicit(&s->map_seq, memory_order_relaxed);
 	// Nobody holds it but late packets and legs of its former life, which look at gen and fanout only.
@@ -62,10 +66,23 @@ struct source_return {
 static void source_put(void *p)
 {
 	struct source_return *r = p;
+	unsigned n_layers = r->source->video ? r->source->video->n_layers : 0;
 
-	r->source->current = (void *)r->model->free_sources;
-	r->model->free_sources = r->source;
+	r->source->current = (void *)r->model->free_sources[n_layers];
+	r->model->free_sources[n_layers] = r->source;
 	free(r);
+}
+
+void model_free_sources(struct model *m)
+{
+	for (unsigned i = 0; i < m->n_source_chunks; i++) {
+		struct source *chunk = m->source_chunks[i];
+
+		for (unsigned k = 0; k < SOURCES_PER_CHUNK; k++)
+			video_free(chunk[k].video);
+		free(chunk);
+	}
+	free(m->source_chunks);
 }
 
 // --- finding -----------------------------------------------------------------------------------------
@@ -211,6 +228,12 @@ static int track_mail(struct model *m, struct m_track *t)
 	return 0;
 }
 
+// Layers that a declaration needs; 0 for audio.
+static unsigned n_layers_of(const struct ipc_track_add *add)
+{
+	return add->kind != KIND_VIDEO ? 0 : RTE_MAX(add->n_rids, 1u);
+}
+
 int model_track_add(struct model *m, const struct ipc_track_add *add)
 {
 	struct m_session *s = model_find_session(m, add->sid);
@@ -220,13 +243,13 @@ int model_track_add(struct model *m, const struct ipc_track_add *add)
 		return -ENOENT;
 	t = s->track[add->track];
 	if (t != NULL) {
-		if (t->add.kind != add->kind)
+		if (t->add.kind != add->kind || n_layers_of(add) > n_layers_of(&t->add))
 			return -EEXIST;
 		t->add = *add;
 		return track_mail(m, t);
 	}
 	t = calloc(1, sizeof(*t));
-	if (t == NULL || (t->source = source_get(m)) == NULL) {
+	if (t == NULL || (t->source = source_get(m, n_layers_of(add))) == NULL) {
 		free(t);
 		return -ENOMEM;
 	}

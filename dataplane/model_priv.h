@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "dataplane/layer.h"
 #include "dataplane/model.h"
 #include "dataplane/port.h"
 
@@ -69,8 +70,8 @@ struct model {
 	struct seal_engine *seal; // main's own: key expansion
 	struct keyring *keyring;
 	TAILQ_HEAD(, m_track) dirty;
-	struct source *free_sources; // chained through `current`
-	void **source_chunks;        // owned: memory of sources, kept to the end
+	struct source *free_sources[1 + LAYER_MAX]; // by number of layers, chained through `current`
+	void **source_chunks;                       // owned: memory of sources, kept to the end
 	unsigned n_source_chunks;
 	struct {
 		void (*free_fn)(void *);
@@ -96,4 +97,5 @@ int model_leg_del(struct model *, const struct ipc_leg_ref *);
 // tell: the worker is to be told; false when its whole session goes.
 void model_remove_track(struct model *, struct m_track *, bool tell);
 void model_remove_leg(struct model *, struct m_leg *, bool tell);
+void model_free_sources(struct model *);
 bool model_publish(struct model *, struct m_track *); // a new list of the track's legs; false: no memory

@@ -64,7 +64,9 @@ struct pkt {
 	uint8_t codec;       // receive: enum ipc_codec
 	uint8_t layer;       // publish: number of the encoding of a video track
 	struct vp8_desc vp8; // publish: of a VP8 payload; len 0 for others
-	uint8_t rsvd[16];
+	uint32_t handle;     // layer: of this buffer in the store, for life
+	uint8_t is_late;     // layer: fills a place behind the newest
+	uint8_t rsvd[11];
 };
 static_assert(sizeof(struct pkt) == 128);
 

@@ -8,6 +8,7 @@
 #include "dataplane/session.h"
 #include "dataplane/source.h"
 #include "dataplane/stream.h"
+#include "dataplane/video.h"
 #include "dataplane/worker.h"
 
 // Another SSRC of the same track takes over when the current one has been silent for so long.
@@ -242,12 +243,19 @@ void publish_gate(struct worker *w, struct session *s, struct source *src, bool 
 		on_voice(w, src, vad_reset(&src->vad));
 }
 
+void publish_end(struct worker *w, struct source *src)
+{
+	for (unsigned i = 0; src->video && i < src->video->n_layers; i++)
+		layer_clear(w, src->video->layer[i]);
+}
+
 void publish_track_del(struct worker *w, struct session *s, struct source *src)
 {
 	if (s->track[src->id] != src)
 		return;
 	on_voice(w, src, vad_reset(&src->vad));
 	stream_unbind(s, src);
+	publish_end(w, src);
 	src->current = NULL;
 	s->track[src->id] = NULL;
 	s->n_tracks--;

@@ -22,3 +22,5 @@ void publish_track(struct worker *, struct session *, struct source *, const str
 		   bool enabled);
 void publish_gate(struct worker *, struct session *, struct source *, bool enabled);
 void publish_track_del(struct worker *, struct session *, struct source *);
+// Let go of what the track keeps: it or its session ends.
+void publish_end(struct worker *, struct source *);

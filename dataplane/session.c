@@ -3,6 +3,7 @@
 #include "dataplane/feedback.h"
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
+#include "dataplane/publish.h"
 #include "dataplane/stream.h"
 #include "dataplane/worker.h"
 
@@ -78,6 +79,9 @@ void session_stop(struct worker *w, struct session *s)
 	for (unsigned i = 0; i < s->n_parked; i++)
 		drop(w, s->parked[i], DROP_NOT_KEYED);
 	s->n_parked = 0;
+	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
+		if (s->track[i])
+			publish_end(w, s->track[i]);
 	stream_free_all(w, s);
 	if (s->twcc)
 		rte_mempool_put(w->dp->twcc_pool, s->twcc);

@@ -8,6 +8,7 @@
 
 #include "dataplane/layer.h"
 
+struct dp;
 struct fanout;
 struct source;
 
@@ -23,7 +24,11 @@ struct audience {
 
 // Memory of a video is type-stable like that of its source, which it belongs to for life.
 struct video {
-	uint8_t n_layers;               // set by main before the source is seen
-	struct layer *layer[LAYER_MAX]; // owned by the model
+	uint8_t n_layers;               // 1..LAYER_MAX, for life
+	struct layer *layer[LAYER_MAX]; // owned
 	struct audience audience[PORT_MAX_WORKERS];
 };
+
+// Of a source that stays a video source with so many layers. NULL: out of memory. thread: main
+struct video *video_new(struct dp *, struct source *, unsigned n_layers);
+void video_free(struct video *); // NULL is allowed

@@ -342,6 +342,7 @@ unsigned worker_round(struct worker *w, ns_t now)
 	work += wheel_advance(&w->wheel, now, TIMERS_PER_ROUND);
 	flush(w);
 	rte_rcu_qsbr_quiescent(w->dp->qsbr, w->id);
+	layer_bury(w);
 	if (now >= w->stats_due)
 		publish_stats(w);
 	count(w, CTR_LOOPS, 1);
@@ -439,6 +440,7 @@ struct worker *worker_new(struct dp *dp, unsigned id, bool sleeps)
 	w->ice = (struct icelite_env){.mac = {ice_hmac, w}, .random = ice_random, .arg = w};
 	rand_bytes(w->random, sizeof(w->random));
 	strangers_init(&w->strangers, rand_u32());
+	layer_grave_init(&w->grave);
 	w->now = clock_now();
 	wheel_init(&w->wheel, w->now);
 	atomic_store_explicit(&w->beat, w->now, memory_order_relaxed);

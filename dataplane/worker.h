@@ -14,6 +14,7 @@
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
 
+#include "dataplane/layer.h"
 #include "dataplane/port.h"
 #include "dataplane/strangers.h"
 #include "lib/base/wheel.h"
@@ -44,6 +45,7 @@ struct dp {
 	struct worker *worker[PORT_MAX_WORKERS]; // owned
 	struct port *port[PORT_MAX];             // owned
 	struct rte_mempool *rx_pool, *tx_pool;   // owned: 2 KiB buffers in, fresh ones out
+	struct layer_store *video;               // owned: packets of video that are kept
 	struct rte_mempool *stream_pool;         // owned: struct stream
 	struct rte_mempool *twcc_pool;           // owned: struct twcc_state
 	struct rte_rcu_qsbr *qsbr;               // owned: one reader per worker
@@ -98,6 +100,7 @@ struct worker {
 	struct port_stats seen[PORT_MAX]; // what was already added to stats
 	ns_t stats_due;
 	struct strangers strangers;
+	struct layer_grave grave;
 
 	// main only
 	uint64_t n_mails_posted;

@@ -62,6 +62,7 @@ struct conf {
 		char *idle;                 // "auto", "poll" or "sleep"
 		uint32_t rx_burst, tx_burst;
 		uint32_t memory_mib;
+		uint32_t video_memory_mib; // part of memory_mib
 		bool hugepages;
 		char *seal; // "ipsec-mb" or "libsrtp2"
 		uint32_t max_sessions;

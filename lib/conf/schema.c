@@ -87,10 +87,13 @@ const struct conf_key conf_schema[] = {
 	 .help = "How long TURN credentials are good for. Accepted for rtcd's sake, without effect."},
 	{"rtc.enable_ipv6", CONF_BOOL, AT(rtc.enable_ipv6), .def = "false", .env = "RTCD_RTC_ENABLEIPV6",
 	 .help = "Serve and announce IPv6 addresses too."},
-	{"rtc.nack_buffer_size", CONF_U32, AT(rtc.nack_buffer_size), "packets", 0, 65535, "256",
+	{"rtc.nack_buffer_size", CONF_U32, AT(rtc.nack_buffer_size), "packets", 0, 65535, "1024",
 	 "RTCD_RTC_NACKBUFFERSIZE", "NACKBufferSize", .check = conf_check_nack_size,
-	 .help = "Packets kept per video stream for retransmission: a power of 2 from 32 to 8192. 0 means "
-		 "256. Of no effect yet: this version forwards audio only."},
+	 .help = "Packets kept for retransmission of each encoding that a publisher sends, once for all of "
+		 "its "
+		 "receivers (rtcd keeps them per receiver): a power of 2 from 32 to 8192; 64 to 4096 are "
+		 "used. "
+		 "0 means 1024, about 4 s at 2.5 Mbit/s."},
 	{"rtc.dtls_role", CONF_STRING, AT(rtc.dtls_role), .def = "passive", .check = conf_check_dtls_role,
 	 .syntax = "`passive` or `active`",
 	 .help = "Side of the DTLS handshake. passive lets the server choose the cheapest cipher; active is "
@@ -148,6 +151,10 @@ const struct conf_key conf_schema[] = {
 	 .help = "Packets given to a port at a time."},
 	{"dataplane.memory_mib", CONF_U32, AT(dataplane.memory_mib), "MiB", 64, 1048576, "256",
 	 .help = "Memory for packets and tables."},
+	{"dataplane.video_memory_mib", CONF_U32, AT(dataplane.video_memory_mib), "MiB", 0, 65536, "0",
+	 .help = "Part of dataplane.memory_mib that keeps the last two seconds of each video, at 1 MiB for "
+		 "2.5 "
+		 "Mbit/s; when it runs short the oldest packets go first. 0: a quarter."},
 	{"dataplane.hugepages", CONF_BOOL, AT(dataplane.hugepages), .def = "false",
 	 .help = "Take that memory from hugepages. Needed by most NIC drivers."},
 	{"dataplane.seal", CONF_STRING, AT(dataplane.seal), .def = "ipsec-mb", .check = conf_check_seal,

@@ -219,7 +219,12 @@ int conf_check_together(struct loader *l)
 	if (*c->rtc.turn_secret && c->rtc.turn_expiration_min >= 7 * 24 * 60)
 		return refuse_at(l, "rtc.turn_expiration_min", "should be less than 1 week");
 	if (c->rtc.nack_buffer_size == 0)
-		c->rtc.nack_buffer_size = 256;
+		c->rtc.nack_buffer_size = 1024;
+	if (c->dataplane.video_memory_mib == 0)
+		c->dataplane.video_memory_mib = c->dataplane.memory_mib / 4;
+	if (c->dataplane.video_memory_mib > c->dataplane.memory_mib / 2)
+		return refuse_at(l, "dataplane.video_memory_mib",
+				 "should be at most half of dataplane.memory_mib");
 	if (c->dataplane.ports.n == 0)
 		return refuse_at(l, "dataplane.ports", "should name sockets or a device");
 	if (names_device(&c->dataplane.ports) && c->dataplane.addresses.n == 0)

@@ -4,6 +4,7 @@
 #include "lib/rtc/rtxring.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "lib/rtc/rtp.h"
 
@@ -46,10 +47,20 @@ void rtxring_init(struct rtxring *r, struct rtxring_slot *slot, _Atomic uint64_t
 {
 	assert(n_slots >= 64 && n_slots <= 4096 && (n_slots & (n_slots - 1)) == 0);
 	*r = (struct rtxring){.slot = slot, .of_rank = of_rank, .mask = n_slots - 1};
-	for (uint32_t i = 0; i < n_slots; i++)
-		PUT(&slot[i].key, 0);
-	for (uint32_t i = 0; i < n_slots * RTXRING_CAPS; i++)
-		PUT(&of_rank[i], 0);
+	rtxring_reset(r);
+}
+
+void rtxring_reset(struct rtxring *r)
+{
+	r->started = false;
+	r->has_dropped = 0;
+	memset(r->n_dropped, 0, sizeof(r->n_dropped));
+	PUT(&r->top, 0);
+	PUT(&r->key_index, 0);
+	for (uint32_t i = 0; i <= r->mask; i++)
+		PUT(&r->slot[i].key, 0);
+	for (uint32_t i = 0; i < (r->mask + 1) * RTXRING_CAPS; i++)
+		PUT(&r->of_rank[i], 0);
 }
 
 static struct rtxring_slot *slot_of(const struct rtxring *r, uint64_t index)

@@ -55,6 +55,9 @@ struct rtxring {
 // in: n_slots  power of two, 64..4096
 void rtxring_init(struct rtxring *, struct rtxring_slot *slot, _Atomic uint64_t *of_rank, uint32_t n_slots);
 
+// Forget all packets: as after rtxring_init, but readers of its former life may still look (and find nothing).
+void rtxring_reset(struct rtxring *);
+
 struct rtxring_pkt {
 	uint64_t index; // srtpidx index; each at most once
 	uint32_t ts;

@@ -101,6 +101,7 @@ static inline bool rig_open(unsigned n)
 	rig.conf.rtc.enable_ipv6 = false;
 	rig.conf.dataplane.max_sessions = 64;
 	rig.conf.dataplane.memory_mib = 128;
+	rig.conf.dataplane.video_memory_mib = 8;
 	if (!rig_eal_workers && eal_start(&rig.conf, &plan, error, sizeof(error)) < 0) {
 		printf("# %s\n", error);
 		return false;

@@ -56,7 +56,7 @@ static void test_defaults(void)
 	CHECK_EQ(conf.rtc.port_udp, 8443);
 	CHECK_EQ(conf.rtc.port_tcp, 8443);
 	CHECK_EQ(conf.api.session_expiration_min, 1440);
-	CHECK_EQ(conf.rtc.nack_buffer_size, 256);
+	CHECK_EQ(conf.rtc.nack_buffer_size, 1024);
 	CHECK(!conf.api.allow_self_registration && !conf.api.enable_admin && !conf.rtc.enable_ipv6);
 	CHECK_EQ(conf.dataplane.ports.n, 1);
 	CHECK_STR(conf.dataplane.ports.item[0], "sockets");
@@ -93,7 +93,7 @@ static void test_values_of_each_type(void)
 	CHECK_EQ(conf.rtc.address_tcp.n, 2);
 	CHECK_STR(conf.rtc.address_tcp.item[1], "10.0.0.2");
 	CHECK_STR(conf.rtc.host_port_override, "9000");
-	CHECK_EQ(conf.rtc.nack_buffer_size, 256); // 0 means the default
+	CHECK_EQ(conf.rtc.nack_buffer_size, 1024); // 0 means the default
 	CHECK_EQ(conf.dataplane.main_core, 1);
 	CHECK_EQ(conf.api.max_conns, 8);
 	conf_fini(&conf);

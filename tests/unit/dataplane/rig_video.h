@@ -1,0 +1,83 @@
+// Video for the rig: tracks, and a way to put packets into a layer without a publisher.
+#pragma once
+
+#include "dataplane/layer.h"
+#include "dataplane/video.h"
+#include "tests/unit/dataplane/rig.h"
+
+#define RIG_VP8 96
+#define RIG_RTX 97
+
+// A video track of the peer with VP8 and RTX, n_rids encodings l, m, h in the order of l h for two (0: one without rid).
+static inline int rig_video_track(const struct rig_peer *p, uint16_t track, const char *mid, uint32_t ssrc,
+				  unsigned n_rids)
+{
+	static const char *const rid[2][3] = {{"l", "h"}, {"l", "m", "h"}};
+	struct ipc_track_add add = {
+		.sid = p->sid,
+		.track = track,
+		.kind = KIND_VIDEO,
+		.enabled = 1,
+		.clock_hz = 90000,
+		.ssrc = {ssrc},
+		.n_rids = (uint8_t)n_rids,
+		.codec = {{.pt = RIG_VP8, .codec = CODEC_VP8, .fb = FB_NACK | FB_PLI | FB_TWCC},
+			  {.pt = RIG_RTX, .codec = CODEC_RTX, .apt = RIG_VP8}}};
+
+	snprintf(add.mid, sizeof(add.mid), "%s", mid);
+	for (unsigned i = 0; i < n_rids; i++)
+		snprintf(add.rid[i], sizeof(add.rid[i]), "%s", rid[n_rids == 3][i]);
+	return rig_cmd(&add, CMD_TRACK_ADD);
+}
+
+struct rig_frame_packet {
+	uint64_t index;
+	uint32_t ts;
+	uint8_t flags, tid; // enum layer_flags
+	uint16_t pid;       // VP8 picture id
+	unsigned n_bytes;   // of the payload, 16 at least; 0: 100
+};
+
+// VP8 payload with a 15-bit picture id, TL0PICIDX and temporal id; the rest of it depends on the index.
+static inline void rig_vp8(uint8_t *payload, unsigned n_bytes, const struct rig_frame_packet *f)
+{
+	memset(payload, (int)(f->index & 0xff), n_bytes);
+	payload[0] = (uint8_t)(0x80 | ((f->flags & LAYER_START) ? 0x10 : 0) |
+			       ((f->flags & LAYER_DISCARDABLE) ? 0x20 : 0));
+	payload[1] = 0x80 | 0x40 | 0x20;
+	be16_put(payload + 2, 0x8000 | f->pid);
+	payload[4] = (uint8_t)f->pid; // TL0PICIDX
+	payload[5] = (uint8_t)(f->tid << 6 | ((f->flags & LAYER_SWITCH_UP) ? 0x20 : 0));
+	payload[6] = (f->flags & LAYER_KEY) ? 0x10 : 0x11; // frame tag: bit 0 clear is a key frame
+	be64_put(payload + 8, f->index);
+}
+
+// Put a packet into a layer of a source as the worker of its publisher does. The buffer it comes from is the caller's.
+static inline enum layer_added rig_feed(struct worker *w, struct source *src, unsigned layer,
+					struct rig_frame_packet f)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(w->dp->rx_pool), *copy;
+	unsigned n = f.n_bytes ? f.n_bytes : 100;
+	struct pkt *pkt = pkt_of(m);
+	uint8_t *data = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(RTP_HDR_LEN + n));
+	enum layer_added added;
+
+	memset(pkt, 0, sizeof(*pkt));
+	rtp_write(data, false, f.flags & LAYER_MARKER, RIG_VP8, (uint16_t)f.index, f.ts, 0x9000 + layer);
+	rig_vp8(data + RTP_HDR_LEN, n, &f);
+	*pkt = (struct pkt){.index = f.index,
+			    .ts = f.ts,
+			    .arrival = w->now,
+			    .seq = (uint16_t)f.index,
+			    .hdr_len = RTP_HDR_LEN,
+			    .pt = RIG_VP8,
+			    .codec = CODEC_VP8,
+			    .marker = (f.flags & LAYER_MARKER) != 0,
+			    .layer = (uint8_t)layer,
+			    .stream = src,
+			    .gen = source_gen(src)};
+	CHECK_EQ(vp8_parse(data + RTP_HDR_LEN, n, &pkt->vp8), 0);
+	added = layer_add(w, src->video->layer[layer], m, f.flags, &copy);
+	rte_pktmbuf_free(m);
+	return added;
+}
