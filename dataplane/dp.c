@@ -39,14 +39,15 @@ static bool only_sockets(const struct conf *conf)
 	return true;
 }
 
-// Devices hold thousands of buffers in their queues: a quarter of the memory for each direction then. Streams
+// Devices hold thousands of buffers in their queues: a quarter of what video leaves for each direction then. Streams
 // and tables need the other half, at the default number of sessions and the default of memory.
 static unsigned n_buffers(const struct dp *dp, size_t size)
 {
 	unsigned n = SOCKET_BUFFERS * dp->n_workers;
 
 	if (!only_sockets(dp->conf)) {
-		uint64_t share = ((uint64_t)dp->conf->dataplane.memory_mib << 20) / 4;
+		uint32_t mib = dp->conf->dataplane.memory_mib - dp->conf->dataplane.video_memory_mib;
+		uint64_t share = ((uint64_t)mib << 20) / 4;
 		n = (unsigned)RTE_MIN(share / (size + sizeof(struct pkt) + 256), UINT64_C(1) << 20);
 	}
 	return RTE_MAX(n, 2 * SOCKET_BUFFERS);

@@ -149,7 +149,7 @@ const struct conf_key conf_schema[] = {
 	 .help = "Packets taken from a port at a time."},
 	{"dataplane.tx_burst", CONF_U32, AT(dataplane.tx_burst), "packets", 1, 64, "64",
 	 .help = "Packets given to a port at a time."},
-	{"dataplane.memory_mib", CONF_U32, AT(dataplane.memory_mib), "MiB", 64, 1048576, "256",
+	{"dataplane.memory_mib", CONF_U32, AT(dataplane.memory_mib), "MiB", 64, 1048576, "384",
 	 .help = "Memory for packets and tables."},
 	{"dataplane.video_memory_mib", CONF_U32, AT(dataplane.video_memory_mib), "MiB", 0, 65536, "0",
 	 .help = "Part of dataplane.memory_mib that keeps the last two seconds of each video, at 1 MiB for "
