@@ -7,7 +7,7 @@
 
 #include <rte_prefetch.h>
 
-#include "dataplane/feedback.h"
+#include "dataplane/reports.h"
 #include "dataplane/leg.h"
 #include "dataplane/session.h"
 #include "dataplane/worker.h"
@@ -78,7 +78,7 @@ static void account(struct worker *w, struct leg *leg, struct session *s, const 
 	leg->last_ts = pkt->ts;
 	leg->last_sent = w->now;
 	if (!s->rtcp_armed)
-		feedback_arm(w, s);
+		reports_arm(w, s);
 }
 
 // Packets of a slice between the passes.

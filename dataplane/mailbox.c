@@ -7,7 +7,6 @@
 
 #include <rte_ring_elem.h>
 
-#include "dataplane/feedback.h"
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
 #include "dataplane/publish.h"

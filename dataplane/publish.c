@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "dataplane/fanout.h"
-#include "dataplane/feedback.h"
+#include "dataplane/reports.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/session.h"
 #include "dataplane/source.h"
@@ -194,7 +194,7 @@ void publish_packet(struct worker *w, struct session *s, struct stream *st, stru
 		st->source = find_track(s, st->ssrc, v->pt, exts.mid);
 	src = st->source;
 	rx_stats_packet(&st->stats, pkt->index, pkt->ts, payload_len, pkt->arrival, src ? src->clock_hz : 0);
-	feedback_on_rtp(w, s, st, pkt);
+	reports_on_rtp(w, s, st, pkt);
 	if (src == NULL) {
 		drop(w, m, DROP_NO_TRACK);
 		return;

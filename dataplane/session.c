@@ -1,6 +1,6 @@
 #include "dataplane/session.h"
 
-#include "dataplane/feedback.h"
+#include "dataplane/reports.h"
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
 #include "dataplane/publish.h"
@@ -53,7 +53,7 @@ static void on_due(struct timer *t, ns_t now)
 		s->ice_due = next_ice_tick(s, now);
 	}
 	session_due(w, s, s->ice_due);
-	feedback_run(w, s);
+	reports_run(w, s);
 }
 
 // --- life -----------------------------------------------------------------------------------------

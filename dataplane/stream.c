@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "dataplane/fanout.h"
-#include "dataplane/feedback.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/publish.h"
 #include "dataplane/session.h"
