@@ -11,9 +11,11 @@
 #include <rte_launch.h>
 #include <rte_malloc.h>
 
+#include "dataplane/arrivals.h"
 #include "dataplane/eal.h"
 #include "dataplane/flow.h"
 #include "dataplane/stream.h"
+#include "dataplane/tomb.h"
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
 #include "lib/base/rand.h"
@@ -23,6 +25,7 @@
 #define SOCKET_BUFFERS 4096 // of each kind and per worker; kernel sockets hold the rest
 #define POOL_CACHE 256
 #define MIN_STREAMS 1024
+#define MIN_FEW 128 // of what only some sessions have
 
 static_assert(RTE_PKTMBUF_HEADROOM >= PORT_HEADROOM);
 
@@ -53,21 +56,30 @@ static unsigned n_buffers(const struct dp *dp, size_t size)
 	return RTE_MAX(n, 2 * SOCKET_BUFFERS);
 }
 
+static struct rte_mempool *open_pool(const char *name, unsigned n, size_t size)
+{
+	return rte_mempool_create(name, n, (unsigned)size, 32, 0, NULL, NULL, NULL, NULL, SOCKET_ID_ANY, 0);
+}
+
 static int open_pools(struct dp *dp)
 {
-	unsigned n_streams = RTE_MAX(2 * dp->max_sessions, (unsigned)MIN_STREAMS);
+	unsigned n = dp->max_sessions;
 
 	dp->rx_pool = rte_pktmbuf_pool_create("rx", n_buffers(dp, RX_BUFFER), POOL_CACHE, sizeof(struct pkt),
 					      RX_BUFFER, SOCKET_ID_ANY);
 	dp->tx_pool = rte_pktmbuf_pool_create("tx", n_buffers(dp, TX_BUFFER), POOL_CACHE, sizeof(struct pkt),
 					      TX_BUFFER, SOCKET_ID_ANY);
-	dp->stream_pool = rte_mempool_create("streams", n_streams, sizeof(struct stream), 64, 0, NULL, NULL,
-					     NULL, NULL, SOCKET_ID_ANY, 0);
-	dp->twcc_pool = rte_mempool_create("twcc", RTE_MAX(dp->max_sessions / 4, (unsigned)MIN_STREAMS),
-					   sizeof(struct twcc_state), 64, 0, NULL, NULL, NULL, NULL,
-					   SOCKET_ID_ANY, 0);
 	dp->video = layer_store_open((uint64_t)dp->conf->dataplane.video_memory_mib << 20);
-	return dp->rx_pool && dp->tx_pool && dp->stream_pool && dp->twcc_pool && dp->video ? 0 : -ENOMEM;
+	dp->stream_pool = open_pool("streams", RTE_MAX(2 * n, (unsigned)MIN_STREAMS), sizeof(struct stream));
+	dp->twcc_pool = open_pool("twcc", RTE_MAX(n / 4, (unsigned)MIN_STREAMS),
+				  sizeof(struct twcc_state) + TWCC_SLOTS * sizeof(uint32_t));
+	dp->twcc_wide_pool = open_pool("twcc_wide", RTE_MAX(n / 32, (unsigned)MIN_FEW),
+				       sizeof(struct twcc_state) + TWCC_VIDEO_SLOTS * sizeof(uint32_t));
+	dp->tomb_pool = open_pool("tombs", RTE_MAX(n / 32, (unsigned)MIN_FEW), sizeof(struct tombs));
+	return dp->rx_pool && dp->tx_pool && dp->video && dp->stream_pool && dp->twcc_pool &&
+			       dp->twcc_wide_pool && dp->tomb_pool
+		       ? 0
+		       : -ENOMEM;
 }
 
 static int open_shared(struct dp *dp)
@@ -163,6 +175,8 @@ void dp_close(struct dp *dp)
 	free(dp->session);
 	rte_free(dp->qsbr);
 	layer_store_close(dp->video);
+	rte_mempool_free(dp->tomb_pool);
+	rte_mempool_free(dp->twcc_wide_pool);
 	rte_mempool_free(dp->twcc_pool);
 	rte_mempool_free(dp->stream_pool);
 	rte_mempool_free(dp->tx_pool);

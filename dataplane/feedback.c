@@ -2,10 +2,12 @@
 
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
+#include "dataplane/publish_video.h"
 #include "dataplane/reports.h"
 #include "dataplane/session.h"
 #include "dataplane/source.h"
 #include "dataplane/stream.h"
+#include "dataplane/tomb.h"
 #include "dataplane/worker.h"
 #include "lib/rtc/rtcp.h"
 
@@ -73,8 +75,26 @@ static void on_sr(struct worker *w, struct session *s, const struct rtcp_pkt *pk
 		return;
 	rx_stats_sr(&st->stats, sr.ntp, w->now);
 	if (st->source &&
-	    sr_map_on_sr(&st->map, &s->clock, sr.ntp, sr.rtp, st->source->clock_hz, w->now) == 0)
-		reports_map(w, s, st);
+	    sr_map_on_sr(&st->map, &s->clock, sr.ntp, sr.rtp, st->source->clock_hz, w->now) == 0) {
+		if (st->source->video)
+			publish_video_sr(w, s, st);
+		else
+			reports_map(w, s, st);
+	}
+}
+
+// Not relayed: the stream stops being reported, and makes room for others when it stays silent.
+static void on_bye(struct worker *w, struct session *s, const struct rtcp_pkt *pkt)
+{
+	uint32_t ssrc;
+
+	count(w, CTR_RTCP_BYE_RX, 1);
+	for (unsigned i = 0; rtcp_bye_read(pkt, i, &ssrc) == 0; i++) {
+		struct stream *st = stream_find(s, ssrc);
+
+		if (st != NULL)
+			st->ended = w->now;
+	}
 }
 
 static void on_packet(struct worker *w, struct session *s, const struct rtcp_pkt *pkt)
@@ -86,8 +106,8 @@ static void on_packet(struct worker *w, struct session *s, const struct rtcp_pkt
 	case RTCP_RR:
 		on_blocks(w, s, pkt);
 		break;
-	case RTCP_BYE: // not relayed; the stream simply stops being reported
-		count(w, CTR_RTCP_BYE_RX, 1);
+	case RTCP_BYE:
+		on_bye(w, s, pkt);
 		break;
 	case RTCP_RTPFB:
 		count(w, CTR_RTCP_NACK_RX, pkt->count == RTPFB_NACK);
@@ -100,7 +120,7 @@ static void on_packet(struct worker *w, struct session *s, const struct rtcp_pkt
 	}
 }
 
-// Replay window of the SSRC that sent this compound; NULL when the session uses too many.
+// Replay window of the SSRC that sent this compound; NULL: it has none yet.
 static struct rtcp_sender *find_sender(struct session *s, uint32_t ssrc)
 {
 	for (unsigned i = 0; i < s->n_rtcp_senders; i++)
@@ -109,15 +129,42 @@ static struct rtcp_sender *find_sender(struct session *s, uint32_t ssrc)
 	return NULL;
 }
 
-static struct rtcp_sender *add_sender(struct session *s, uint32_t ssrc)
+// The one that was used least recently makes room; its highest index stays known.
+static struct rtcp_sender *reuse_sender(struct worker *w, struct session *s)
+{
+	struct rtcp_sender *old = &s->rtcp_sender[0];
+
+	for (unsigned i = 1; i < s->n_rtcp_senders; i++)
+		if (s->rtcp_sender[i].last < old->last)
+			old = &s->rtcp_sender[i];
+	return tomb_put(w, s, TOMB_RTCP, old->ssrc, old->idx.top) ? old : NULL;
+}
+
+static struct rtcp_sender *add_sender(struct worker *w, struct session *s, uint32_t ssrc)
 {
 	struct rtcp_sender *sender;
+	uint64_t top;
 
-	if (s->n_rtcp_senders == SESSION_RTCP_SENDERS)
+	if (s->n_rtcp_senders < SESSION_RTCP_SENDERS)
+		sender = &s->rtcp_sender[s->n_rtcp_senders++];
+	else if ((sender = reuse_sender(w, s)) == NULL)
 		return NULL;
-	sender = &s->rtcp_sender[s->n_rtcp_senders++];
 	*sender = (struct rtcp_sender){.ssrc = ssrc};
+	if (tomb_find(s, TOMB_RTCP, ssrc, &top))
+		srtcpidx_restore(&sender->idx, (uint32_t)top);
+	tomb_take(s, TOMB_RTCP, ssrc);
 	return sender;
+}
+
+// Was this index used before? By the window of its sender, or by what is left of that.
+static bool is_replayed(const struct session *s, const struct rtcp_sender *sender, uint32_t ssrc,
+			uint32_t index)
+{
+	uint64_t top;
+
+	if (sender != NULL)
+		return srtcpidx_check(&sender->idx, index) < 0;
+	return tomb_find(s, TOMB_RTCP, ssrc, &top) && index <= top;
 }
 
 // Authenticate and decrypt in place. Plain bytes, or 0 with the reason.
@@ -133,19 +180,20 @@ static size_t open_compound(struct worker *w, struct session *s, struct rte_mbuf
 	if (seal_rtcp_peek_index(s->profile, p, m->data_len, &index) < 0)
 		return 0;
 	*why = DROP_REPLAY_RTCP;
-	if (sender && srtcpidx_check(&sender->idx, index) < 0)
+	if (is_replayed(s, sender, ssrc, index))
 		return 0;
 	*why = DROP_BAD_TAG_RTCP;
 	len = seal_rtcp_unprotect(w->seal, s->rx_key, p, m->data_len, &index);
 	if (len <= 0)
 		return 0;
 	if (sender == NULL)
-		sender = add_sender(s, ssrc);
+		sender = add_sender(w, s, ssrc);
 	*why = DROP_SSRC_LIMIT;
 	if (sender == NULL)
 		return 0;
 	*is_newer = !sender->idx.started || index > sender->idx.top;
 	srtcpidx_accept(&sender->idx, index);
+	sender->last = w->now;
 	return (size_t)len;
 }
 

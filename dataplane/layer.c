@@ -329,7 +329,7 @@ enum layer_added layer_add(struct worker *w, struct layer *l, struct rte_mbuf *m
 	if (copy ==
 	    NULL) { // place is kept by the next one's gap; what is evicted is free a grace period later
 		count(w, CTR_VIDEO_EVICTED, evict(w, l, EVICT, NS_NEVER));
-		return LAYER_REFUSED;
+		return LAYER_NO_MEMORY;
 	}
 	added = enter(w, l, copy, flags);
 	if (added == LAYER_REFUSED) {

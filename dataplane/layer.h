@@ -94,16 +94,17 @@ uint32_t layer_slots(uint32_t n_packets);
 void layer_clear(struct worker *, struct layer *);
 
 enum layer_added {
-	LAYER_REFUSED,  // known already, given up, or no memory: nobody will see it
-	LAYER_IN_ORDER, // new on top
-	LAYER_LATE,     // fills a place that was kept
+	LAYER_REFUSED,   // known already, or given up
+	LAYER_NO_MEMORY, // its place stays empty
+	LAYER_IN_ORDER,  // new on top
+	LAYER_LATE,      // fills a place that was kept
 };
 
 // Put a copy of a packet into the ring. pkt_of(m) has index, ts, arrival, marker, codec, layer, hdr_len, vp8, and
 // stream, gen as for a hand-over.
 //
 // in:  flags    enum layer_flags
-// out: m_peek   the copy, kind PKT_FANOUT, valid as after layer_read; NULL when refused
+// out: m_peek   the copy, kind PKT_FANOUT and is_late set, valid as after layer_read; NULL when there is none
 enum layer_added layer_add(struct worker *, struct layer *, struct rte_mbuf *m, uint8_t flags,
 			   struct rte_mbuf **m_peek);
 // A packet without payload: takes no place, or fills one that was kept with nothing.

@@ -78,6 +78,7 @@ struct note {
 			uint16_t track;
 			uint8_t pt, codec;
 			uint32_t ssrc;
+			char rid[IPC_RID_LEN]; // NUL-padded
 		} live;
 		struct {
 			uint16_t track;

@@ -44,15 +44,6 @@ struct path {
 };
 static_assert(sizeof(struct path) == 128);
 
-// What a packet to send is worth to its receiver, best first: a port that must choose drops from the other end.
-// Set by whoever builds the packet; ports may read nothing else of struct pkt on the way out.
-enum pkt_class {
-	CLASS_CONTROL, // STUN, DTLS, RTCP
-	CLASS_AUDIO,
-	CLASS_KEY,   // video others are decoded from: key frames, base layer
-	CLASS_VIDEO, // the rest of video, padding
-};
-
 // What we know about a packet: lives in the private area of every mbuf of our pools.
 // Filled from top to bottom as the packet goes through the passes of worker.c.
 struct pkt {
@@ -75,8 +66,7 @@ struct pkt {
 	struct vp8_desc vp8; // publish: of a VP8 payload; len 0 for others
 	uint32_t handle;     // layer: of this buffer in the store, for life
 	uint8_t is_late;     // layer: fills a place behind the newest
-	uint8_t class;       // send: enum pkt_class
-	uint8_t rsvd[10];
+	uint8_t rsvd[11];
 };
 static_assert(sizeof(struct pkt) == 128);
 

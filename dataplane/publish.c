@@ -2,13 +2,15 @@
 
 #include <string.h>
 
+#include "dataplane/arrivals.h"
+#include "dataplane/bind.h"
 #include "dataplane/fanout.h"
-#include "dataplane/reports.h"
 #include "dataplane/mailbox.h"
+#include "dataplane/publish_video.h"
+#include "dataplane/reports.h"
 #include "dataplane/session.h"
 #include "dataplane/source.h"
 #include "dataplane/stream.h"
-#include "dataplane/video.h"
 #include "dataplane/worker.h"
 
 // Another SSRC of the same track takes over when the current one has been silent for so long.
@@ -16,70 +18,8 @@
 // Timestamps that left real time by more than this (media-plane 3.4) are re-based.
 #define TS_JUMP_NS (1 * NS_PER_S)
 #define FRAME_MS 20
-#define TWCC_INTERVAL_NS (100 * NS_PER_MS)
 
-// --- which track -------------------------------------------------------------------------------
-
-static bool lists_ssrc(const struct source *src, uint32_t ssrc)
-{
-	for (unsigned i = 0; i < IPC_TRACK_SSRCS; i++)
-		if (src->ssrc[i] == ssrc && ssrc != 0)
-			return true;
-	return false;
-}
-
-static bool lists_any_ssrc(const struct source *src)
-{
-	return src->ssrc[0] || src->ssrc[1] || src->ssrc[2] || src->ssrc[3];
-}
-
-// In this order: a listed SSRC, the MID extension, the payload type if only one track has it.
-static struct source *find_track(const struct session *s, uint32_t ssrc, uint8_t pt, struct str mid)
-{
-	struct source *by_pt = NULL;
-	unsigned n_by_pt = 0;
-
-	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
-		if (s->track[i] && lists_ssrc(s->track[i], ssrc))
-			return s->track[i];
-	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++) {
-		struct source *src = s->track[i];
-		if (src == NULL)
-			continue;
-		if (mid.len > 0 && str_eq(mid, (struct str){src->mid, src->mid_len}))
-			return src;
-		if (source_codec(src, pt) != CODEC_NONE && !lists_any_ssrc(src)) {
-			by_pt = src;
-			n_by_pt++;
-		}
-	}
-	return mid.len == 0 && n_by_pt == 1 ? by_pt : NULL;
-}
-
-static void announce(struct worker *w, struct session *s, struct stream *st, uint8_t pt, uint8_t codec)
-{
-	struct note note = {.type = NOTE_TRACK_LIVE,
-			    .sid = s->sid,
-			    .live = {.track = st->source->id, .pt = pt, .codec = codec, .ssrc = st->ssrc}};
-
-	st->announced = note_post(w, &note);
-}
-
-// --- what happens to every packet, forwarded or not ----------------------------------------------
-
-static void log_twcc(struct worker *w, struct session *s, const struct pkt *pkt, uint16_t number)
-{
-	if (s->twcc == NULL) {
-		struct twcc_state *t;
-		if (rte_mempool_get(w->dp->twcc_pool, (void **)&t) < 0)
-			return;
-		twcc_log_init(&t->log, t->ring, TWCC_SLOTS, TWCC_INTERVAL_NS);
-		s->twcc = t;
-	}
-	s->twcc->media_ssrc = pkt->ssrc;
-	twcc_log_add(&s->twcc->log, number, pkt->arrival);
-	session_due(w, s, twcc_log_due(&s->twcc->log));
-}
+// --- voice activity ------------------------------------------------------------------------------
 
 static void post_voice(struct worker *w, struct source *src)
 {
@@ -178,34 +118,17 @@ static enum counter refuse(const struct source *src, uint16_t payload_len, uint8
 	return CTR_NONE;
 }
 
-void publish_packet(struct worker *w, struct session *s, struct stream *st, struct rte_mbuf *m,
-		    const struct rtp_view *v, uint16_t payload_len)
+static void publish_voice(struct worker *w, struct stream *st, struct rte_mbuf *m,
+			  const struct rtp_exts *exts, uint16_t payload_len)
 {
+	struct source *src = st->source;
 	struct pkt *pkt = pkt_of(m);
-	struct rtp_exts exts;
-	struct source *src;
 	enum counter why;
 
-	if (rtp_ext_read(rte_pktmbuf_mtod(m, const uint8_t *), v, s->ext, &exts) < 0)
-		count(w, DROP_BAD_EXT, 1); // the block is ignored, the packet is not
-	if (exts.has_twcc)
-		log_twcc(w, s, pkt, exts.twcc);
-	if (st->source == NULL)
-		st->source = find_track(s, st->ssrc, v->pt, exts.mid);
-	src = st->source;
-	rx_stats_packet(&st->stats, pkt->index, pkt->ts, payload_len, pkt->arrival, src ? src->clock_hz : 0);
-	reports_on_rtp(w, s, st, pkt);
-	if (src == NULL) {
-		drop(w, m, DROP_NO_TRACK);
-		return;
-	}
-	pkt->codec = source_codec(src, v->pt);
-	pkt->has_level = exts.has_level;
-	pkt->level = (uint8_t)(exts.level | (exts.is_voice ? 0x80 : 0));
-	if (exts.has_level)
-		on_voice(w, src, vad_push(&src->vad, exts.level, w->now));
-	if (!st->announced && pkt->codec != CODEC_NONE)
-		announce(w, s, st, v->pt, pkt->codec);
+	pkt->has_level = exts->has_level;
+	pkt->level = (uint8_t)(exts->level | (exts->is_voice ? 0x80 : 0));
+	if (exts->has_level)
+		on_voice(w, src, vad_push(&src->vad, exts->level, w->now));
 	why = refuse(src, payload_len, pkt->codec);
 	if (why != CTR_NONE) {
 		seqrank_skip(&st->rank, pkt->index);
@@ -217,47 +140,207 @@ void publish_packet(struct worker *w, struct session *s, struct stream *st, stru
 	}
 }
 
+// --- which track ---------------------------------------------------------------------------------
+
+static void announce(struct worker *w, struct session *s, struct stream *st, const struct pkt *pkt)
+{
+	const struct source *src = st->source;
+	struct note note = {.type = NOTE_TRACK_LIVE,
+			    .sid = s->sid,
+			    .live = {.track = src->id, .pt = pkt->pt, .codec = pkt->codec, .ssrc = st->ssrc}};
+
+	if (src->video && src->decl.n_rids > 0)
+		memcpy(note.live.rid, src->decl.rid[st->layer], sizeof(note.live.rid));
+	st->announced = note_post(w, &note);
+}
+
+// False: not yet, or not at all.
+static bool bind(struct worker *w, struct session *s, struct stream *st, uint8_t pt,
+		 const struct rtp_exts *exts, enum counter *why)
+{
+	struct binding b;
+
+	if (st->source != NULL)
+		return true;
+	switch (bind_find(s, st->ssrc, pt, exts, &b)) {
+	case BIND_FOUND:
+		st->source = b.source;
+		st->layer = b.layer;
+		st->is_rtx = b.is_rtx;
+		if (b.source->video)
+			publish_video_bound(w, s, st);
+		return true;
+	case BIND_UNKNOWN_RID:
+		*why = DROP_UNKNOWN_RID;
+		return false;
+	case BIND_NOT_YET:
+		break;
+	}
+	*why = DROP_NO_TRACK;
+	return false;
+}
+
+// The packet belongs to a track.
+static void forward(struct worker *w, struct session *s, struct stream *st, struct rte_mbuf *m,
+		    const struct rtp_exts *exts, uint16_t payload_len)
+{
+	struct pkt *pkt = pkt_of(m);
+
+	pkt->codec = source_codec(st->source, pkt->pt);
+	if (!st->announced && pkt->codec != CODEC_NONE && pkt->codec != CODEC_RTX)
+		announce(w, s, st, pkt);
+	if (st->source->video)
+		publish_video(w, s, st, m, payload_len);
+	else
+		publish_voice(w, st, m, exts, payload_len);
+}
+
+// --- packets that wait for their track -----------------------------------------------------------
+
+static void park(struct worker *w, struct session *s, struct rte_mbuf *m)
+{
+	if (s->n_waiting == SESSION_PARK) {
+		drop(w, s->waiting[0], DROP_NO_TRACK);
+		memmove(s->waiting, s->waiting + 1, --s->n_waiting * sizeof(s->waiting[0]));
+	}
+	s->waiting[s->n_waiting++] = m;
+}
+
+void publish_unpark(struct worker *w, struct session *s)
+{
+	unsigned n = 0;
+
+	while (n < s->n_waiting && w->now - pkt_of(s->waiting[n])->arrival > SESSION_PARK_NS)
+		drop(w, s->waiting[n++], DROP_NO_TRACK);
+	s->n_waiting = (uint8_t)(s->n_waiting - n);
+	memmove(s->waiting, s->waiting + n, s->n_waiting * sizeof(s->waiting[0]));
+}
+
+// A track came: what waited may be its.
+static void retry(struct worker *w, struct session *s)
+{
+	struct rte_mbuf *waiting[SESSION_PARK];
+	unsigned n;
+
+	publish_unpark(w, s);
+	n = s->n_waiting;
+	s->n_waiting = 0;
+	memcpy(waiting, s->waiting, sizeof(waiting));
+	for (unsigned i = 0; i < n; i++) {
+		const uint8_t *data = rte_pktmbuf_mtod(waiting[i], const uint8_t *);
+		struct pkt *pkt = pkt_of(waiting[i]);
+		struct stream *st = stream_find(s, pkt->ssrc);
+		enum counter why = DROP_NO_TRACK;
+		struct rtp_exts exts;
+		struct rtp_view v;
+
+		if (st == NULL || rtp_parse(data, waiting[i]->data_len, 0, &v) < 0) {
+			drop(w, waiting[i], DROP_NO_TRACK);
+			continue;
+		}
+		(void)!rtp_ext_read(data, &v, s->ext, &exts); // a bad block was counted at first
+		if (bind(w, s, st, pkt->pt, &exts, &why))
+			forward(w, s, st, waiting[i], &exts, (uint16_t)(waiting[i]->data_len - pkt->hdr_len));
+		else if (why == DROP_NO_TRACK)
+			park(w, s, waiting[i]);
+		else
+			drop(w, waiting[i], why);
+	}
+	publish_video_flush(w);
+}
+
+void publish_packet(struct worker *w, struct session *s, struct stream *st, struct rte_mbuf *m,
+		    const struct rtp_view *v, uint16_t payload_len)
+{
+	struct pkt *pkt = pkt_of(m);
+	enum counter why = CTR_NONE;
+	struct rtp_exts exts;
+	bool is_bound;
+
+	if (rtp_ext_read(rte_pktmbuf_mtod(m, const uint8_t *), v, s->ext, &exts) < 0)
+		count(w, DROP_BAD_EXT, 1); // the block is ignored, the packet is not
+	if (exts.has_twcc)
+		arrivals_log(w, s, pkt, exts.twcc);
+	is_bound = bind(w, s, st, v->pt, &exts, &why);
+	rx_stats_packet(&st->stats, pkt->index, pkt->ts, payload_len, pkt->arrival,
+			is_bound ? st->source->clock_hz : 0);
+	reports_on_rtp(w, s, st, pkt);
+	if (is_bound)
+		forward(w, s, st, m, &exts, payload_len);
+	else if (why == DROP_NO_TRACK && payload_len > 0)
+		park(w, s, m);
+	else
+		drop(w, m, why);
+}
+
 // --- mails about tracks ---------------------------------------------------------------------------
 
 void publish_track(struct worker *w, struct session *s, struct source *src, const struct ipc_track_add *add,
 		   bool enabled)
 {
 	unsigned i = add->track;
+	bool is_new = s->track[i] == NULL;
 
-	if (s->track[i] == NULL) {
+	if (is_new) {
 		s->track[i] = src;
 		s->n_tracks++;
 		w->n_tracks++;
-	} else {
-		stream_unbind(s, src);
 	}
-	source_declare(src, add);
+	if (source_declare(src, add) && !is_new)
+		stream_unbind(s, src);
 	if (src->enabled != enabled)
 		publish_gate(w, s, src, enabled);
+	retry(w, s);
 }
 
 void publish_gate(struct worker *w, struct session *s, struct source *src, bool enabled)
 {
 	src->enabled = enabled;
-	if (!enabled)
+	if (src->video)
+		publish_video_gate(w, s, src);
+	else if (!enabled)
 		on_voice(w, src, vad_reset(&src->vad));
 }
 
-void publish_end(struct worker *w, struct source *src)
+// Let go of what the track keeps.
+static void end(struct worker *w, struct source *src)
 {
-	for (unsigned i = 0; src->video && i < src->video->n_layers; i++)
-		layer_clear(w, src->video->layer[i]);
+	if (src->video)
+		publish_video_end(w, src);
+	src->current = NULL;
 }
 
 void publish_track_del(struct worker *w, struct session *s, struct source *src)
 {
 	if (s->track[src->id] != src)
 		return;
-	on_voice(w, src, vad_reset(&src->vad));
+	if (src->video == NULL)
+		on_voice(w, src, vad_reset(&src->vad));
 	stream_unbind(s, src);
-	publish_end(w, src);
-	src->current = NULL;
+	end(w, src);
 	s->track[src->id] = NULL;
 	s->n_tracks--;
 	w->n_tracks--;
+}
+
+void publish_stop(struct worker *w, struct session *s)
+{
+	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
+		if (s->track[i])
+			end(w, s->track[i]);
+	for (unsigned i = 0; i < s->n_waiting; i++)
+		drop(w, s->waiting[i], DROP_NO_TRACK);
+	s->n_waiting = 0;
+}
+
+void publish_forget(struct session *s, const struct stream *st)
+{
+	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++) {
+		struct source *src = s->track[i];
+
+		if (src && src->video)
+			publish_video_forget(src, st);
+		else if (src && src->current == st)
+			src->current = NULL;
+	}
 }

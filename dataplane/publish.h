@@ -1,12 +1,14 @@
-// From an authentic packet of a publisher to its receivers: which track it belongs to, whether it is
-// forwarded, and its place in the track's order.
+// From an authentic packet of a publisher to its receivers: which track it belongs to, whether it is forwarded, and
+// its place in the track's order. Voice is here; publish_video.h has the rest of video.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/port.h"
 #include "lib/rtc/rtp.h"
 
+struct ipc_track_add;
 struct session;
 struct source;
 struct stream;
@@ -15,12 +17,15 @@ struct worker;
 // m: header and payload in the clear, tag and padding cut off; consumed. thread: home worker
 void publish_packet(struct worker *, struct session *, struct stream *, struct rte_mbuf *m,
 		    const struct rtp_view *, uint16_t payload_len);
+// Give up packets that no track claimed in time. thread: home worker
+void publish_unpark(struct worker *, struct session *);
 
 // Mails about tracks. thread: home worker
-struct ipc_track_add;
 void publish_track(struct worker *, struct session *, struct source *, const struct ipc_track_add *,
 		   bool enabled);
 void publish_gate(struct worker *, struct session *, struct source *, bool enabled);
 void publish_track_del(struct worker *, struct session *, struct source *);
-// Let go of what the track keeps: it or its session ends.
-void publish_end(struct worker *, struct source *);
+// The session ends.
+void publish_stop(struct worker *, struct session *);
+// The stream goes: nothing may point to it.
+void publish_forget(struct session *, const struct stream *);

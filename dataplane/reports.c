@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "dataplane/arrivals.h"
 #include "dataplane/egress.h"
 #include "dataplane/leg.h"
 #include "dataplane/session.h"
@@ -12,7 +13,6 @@
 
 #define REPORT_NS (1 * NS_PER_S) // mean interval; each one is drawn from half to one and a half of it
 #define REPORT_IDLE 3            // intervals without media before the timer stops
-#define NO_SR_NS (2 * NS_PER_S)  // then sender reports are anchored on arrival for want of better
 #define MAX_COMPOUND 1200        // bytes
 #define SR_BYTES 28
 #define SDES_EVERY 5
@@ -20,17 +20,10 @@
 void reports_map(struct worker *w, struct session *s, struct stream *st)
 {
 	struct source *src = st->source;
-	struct clock_map map = {.at = w->now, .valid = true};
+	struct clock_map map;
 
-	if (src == NULL || src->current != st)
+	if (src == NULL || src->current != st || !stream_clock(st, s, w->now, &map))
 		return;
-	map.clock_hz = src->clock_hz;
-	if (!sr_map_rtp_at(&st->map, &s->clock, w->now, &map.rtp)) {
-		if (w->now - st->born < NO_SR_NS || !st->stats.started)
-			return;
-		map.at = st->stats.last_arrival;
-		map.rtp = st->stats.last_ts;
-	}
 	map.rtp += src->ts_offset;
 	source_map_set(src, &map);
 }
@@ -96,11 +89,31 @@ static bool report_legs(struct worker *w, struct session *s)
 	return active;
 }
 
-// Receiver reports about the SSRCs that sent since the last one. True when any stream is alive.
-static bool report_streams(struct worker *w, struct session *s)
+static void report_stream(struct worker *w, struct stream *st, struct rtcp_block *block)
+{
+	rx_stats_report(&st->stats, st->ssrc, w->now, block);
+	if (block->lost > st->n_lost) { // late packets may lower it again: counted once
+		count(w, CTR_RTP_RX_LOST, (uint64_t)(block->lost - st->n_lost));
+		st->n_lost = block->lost;
+	}
+}
+
+static void flush_blocks(struct worker *w, struct session *s, const struct rtcp_block *block, unsigned n)
 {
 	uint8_t bytes[MAX_COMPOUND];
 	struct wbuf out = wbuf_of(bytes, sizeof(bytes));
+
+	if (n == 0)
+		return;
+	rtcp_write_rr(&out, s->rtcp_ssrc, block, n);
+	count(w, CTR_RTCP_RR_TX, 1);
+	flush(w, s, &out, s->rtcp_ssrc);
+}
+
+// Receiver reports about all SSRCs that sent since the last one, repairs and unknown ones too; as many reports as that
+// takes. True when any stream is alive.
+static bool report_streams(struct worker *w, struct session *s)
+{
 	struct rtcp_block block[RTCP_MAX_BLOCKS];
 	unsigned n = 0;
 	bool active = false;
@@ -110,20 +123,13 @@ static bool report_streams(struct worker *w, struct session *s)
 		if (!st->stats.is_active)
 			continue;
 		reports_map(w, s, st);
-		if (n == RTCP_MAX_BLOCKS)
+		report_stream(w, st, &block[n++]);
+		if (n < RTCP_MAX_BLOCKS)
 			continue;
-		rx_stats_report(&st->stats, st->ssrc, w->now, &block[n]);
-		if (block[n].lost > st->n_lost) { // late packets may lower it again: counted once
-			count(w, CTR_RTP_RX_LOST, (uint64_t)(block[n].lost - st->n_lost));
-			st->n_lost = block[n].lost;
-		}
-		n++;
+		flush_blocks(w, s, block, n);
+		n = 0;
 	}
-	if (n > 0) {
-		rtcp_write_rr(&out, s->rtcp_ssrc, block, n);
-		count(w, CTR_RTCP_RR_TX, 1);
-		flush(w, s, &out, s->rtcp_ssrc);
-	}
+	flush_blocks(w, s, block, n);
 	return active;
 }
 
@@ -133,22 +139,6 @@ static void run_due(struct worker *w, struct session *s)
 
 	s->rtcp_armed = sending || receiving;
 	s->rtcp_due = w->now + REPORT_NS / 2 + (ns_t)(worker_random(w) % REPORT_NS);
-}
-
-static void run_twcc(struct worker *w, struct session *s)
-{
-	struct twcc_log *log = &s->twcc->log;
-	uint8_t bytes[TWCC_MAX_MSG];
-	int len;
-
-	while (w->now >= twcc_log_due(log)) {
-		struct wbuf out = wbuf_of(bytes, sizeof(bytes));
-		len = twcc_log_write(log, &out, s->rtcp_ssrc, s->twcc->media_ssrc, w->now);
-		if (len <= 0)
-			return;
-		count(w, CTR_RTCP_TWCC_TX, 1);
-		egress_rtcp(w, s, bytes, (size_t)len);
-	}
 }
 
 void reports_arm(struct worker *w, struct session *s)
@@ -171,9 +161,5 @@ void reports_run(struct worker *w, struct session *s)
 		run_due(w, s);
 	if (s->rtcp_armed)
 		session_due(w, s, s->rtcp_due);
-	if (s->twcc) {
-		run_twcc(w, s);
-		if (twcc_log_due(&s->twcc->log) != NS_NEVER)
-			session_due(w, s, twcc_log_due(&s->twcc->log));
-	}
+	arrivals_run(w, s);
 }

@@ -1,10 +1,13 @@
 #include "dataplane/session.h"
 
-#include "dataplane/reports.h"
+#include "dataplane/arrivals.h"
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
 #include "dataplane/publish.h"
+#include "dataplane/publish_video.h"
+#include "dataplane/reports.h"
 #include "dataplane/stream.h"
+#include "dataplane/tomb.h"
 #include "dataplane/worker.h"
 
 // ICE state moves slowly: all sessions are looked at in four groups, so that a worker with thousands of idle
@@ -50,9 +53,11 @@ static void on_due(struct timer *t, ns_t now)
 		ice_apply(w, s, &out, NULL);
 		ice_pay(w, s);
 		stream_unpark(w, s);
+		publish_unpark(w, s);
 		s->ice_due = next_ice_tick(s, now);
 	}
 	session_due(w, s, s->ice_due);
+	publish_video_run(w, s);
 	reports_run(w, s);
 }
 
@@ -79,13 +84,10 @@ void session_stop(struct worker *w, struct session *s)
 	for (unsigned i = 0; i < s->n_parked; i++)
 		drop(w, s->parked[i], DROP_NOT_KEYED);
 	s->n_parked = 0;
-	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
-		if (s->track[i])
-			publish_end(w, s->track[i]);
+	publish_stop(w, s);
 	stream_free_all(w, s);
-	if (s->twcc)
-		rte_mempool_put(w->dp->twcc_pool, s->twcc);
-	s->twcc = NULL;
+	arrivals_free(w, s);
+	tombs_free(w, s);
 	w->n_sessions--;
 }
 

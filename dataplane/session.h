@@ -19,7 +19,7 @@
 #include "lib/rtc/stats.h"
 
 #define SESSION_MAX_SSRCS 64 // inbound; about 10 are needed
-#define SESSION_PARK 8       // packets that wait for keys
+#define SESSION_PARK 8       // packets that wait for keys, and as many for a track
 #define SESSION_PARK_NS (1 * NS_PER_S)
 #define SESSION_BAD_TAGS 20     // failures in a second before unknown SSRCs are no longer tried
 #define SESSION_RTCP_SENDERS 16 // sender SSRCs whose SRTCP replay window is kept
@@ -29,6 +29,7 @@ struct leg;
 struct seal_key;
 struct source;
 struct stream;
+struct tombs;
 struct twcc_state;
 struct worker;
 
@@ -45,6 +46,7 @@ enum owed { OWED_PATH = 1, OWED_LIVENESS = 2 };
 struct rtcp_sender {
 	uint32_t ssrc;
 	struct srtcpidx idx;
+	ns_t last; // used
 };
 
 // Token bucket in packets; refilled by elapsed time.
@@ -60,7 +62,7 @@ struct session {
 	uint8_t home;    // worker id
 	uint8_t send;    // enum send_gate
 	bool rtcp_armed; // the timer runs at the RTCP pace
-	uint8_t n_parked;
+	uint8_t n_parked, n_waiting;
 	uint8_t ext[IPC_N_EXTS]; // negotiated extension ids, 0: not
 	uint32_t rtcp_ssrc;
 	uint32_t rtcp_index;           // of the next SRTCP packet: one counter for all our SSRCs
@@ -75,11 +77,13 @@ struct session {
 	struct path path; // selected
 
 	// receiving
-	alignas(64) struct stream *streams;    // owned: list, most recently created first
-	struct source *track[IPC_MAX_TRACKS];  // borrowed; by track number
-	struct leg *legs;                      // borrowed: list
-	struct twcc_state *twcc;               // owned; NULL until a packet carries the extension
-	struct rte_mbuf *parked[SESSION_PARK]; // owned
+	alignas(64) struct stream *streams;     // owned: list, most recently created first
+	struct source *track[IPC_MAX_TRACKS];   // borrowed; by track number
+	struct leg *legs;                       // borrowed: list
+	struct twcc_state *twcc;                // owned; NULL until a packet carries the extension
+	struct rte_mbuf *parked[SESSION_PARK];  // owned: sealed, wait for keys
+	struct rte_mbuf *waiting[SESSION_PARK]; // owned: opened, wait for a track that claims their SSRC
+	struct tombs *tombs;                    // owned: what is left of SSRCs that ended; NULL: none did
 	struct rtcp_sender rtcp_sender[SESSION_RTCP_SENDERS];
 	struct pub_clock clock;
 	struct rtt rtt;

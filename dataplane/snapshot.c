@@ -38,6 +38,7 @@ static size_t on_live(struct m_track *t, const struct note *note, struct ipc_tra
 	ev->pt = note->live.pt;
 	ev->codec = note->live.codec;
 	ev->ssrc = note->live.ssrc;
+	memcpy(ev->rid, note->live.rid, sizeof(ev->rid));
 	return sizeof(*ev);
 }
 

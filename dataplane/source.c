@@ -32,25 +32,48 @@ bool source_map_get(const struct source *s, struct clock_map *map)
 	return map->valid;
 }
 
-uint8_t source_codec(const struct source *s, uint8_t pt)
+static int find_pt(const struct source *s, uint8_t pt)
 {
-	for (unsigned i = 0; i < IPC_TRACK_CODECS; i++)
-		if (s->codec[i].codec != CODEC_NONE && s->codec[i].pt == pt)
-			return s->codec[i].codec;
-	return CODEC_NONE;
+	for (int i = 0; i < IPC_TRACK_CODECS; i++)
+		if (s->decl.codec[i].codec != CODEC_NONE && s->decl.codec[i].pt == pt)
+			return i;
+	return -1;
 }
 
-void source_declare(struct source *s, const struct ipc_track_add *add)
+uint8_t source_codec(const struct source *s, uint8_t pt)
 {
+	int i = find_pt(s, pt);
+
+	return i < 0 ? CODEC_NONE : s->decl.codec[i].codec;
+}
+
+uint8_t source_fb(const struct source *s, uint8_t pt)
+{
+	int i = find_pt(s, pt);
+
+	return i < 0 ? 0 : s->decl.codec[i].fb;
+}
+
+uint8_t source_apt(const struct source *s, uint8_t pt)
+{
+	int i = find_pt(s, pt);
+
+	return i < 0 ? 0 : s->decl.codec[i].apt;
+}
+
+bool source_declare(struct source *s, const struct ipc_track_add *add)
+{
+	struct ipc_track_add decl = *add;
+
+	decl.hdr = (struct ipc_hdr){};
+	decl.enabled = 0;
+	if (memcmp(&decl, &s->decl, sizeof(decl)) == 0)
+		return false;
+	s->decl = decl;
 	s->sid = add->sid;
 	s->id = add->track;
 	s->kind = add->kind;
 	s->mid_len = (uint8_t)strnlen(add->mid, sizeof(add->mid));
-	memcpy(s->mid, add->mid, s->mid_len);
 	s->clock_hz = add->clock_hz;
-	memcpy(s->ssrc, add->ssrc, sizeof(s->ssrc));
-	for (unsigned i = 0; i < IPC_TRACK_CODECS; i++) {
-		s->codec[i].pt = add->codec[i].pt;
-		s->codec[i].codec = add->codec[i].codec;
-	}
+	return true;
 }

@@ -45,13 +45,9 @@ struct source {
 	bool forwarded;  // anything yet
 	bool voice_owed; // the last voice event found no room
 	uint8_t mid_len;
-	char mid[16];
 	uint32_t clock_hz;
-	uint32_t ssrc[IPC_TRACK_SSRCS];
-	struct {
-		uint8_t pt, codec;
-	} codec[IPC_TRACK_CODECS];
 	struct vad vad;
+	struct ipc_track_add decl; // as last declared, but for enabled
 
 	// written by the publisher's worker about once a second, read by all (sequence lock)
 	alignas(64) _Atomic uint32_t map_seq;
@@ -71,5 +67,10 @@ static inline uint32_t source_gen(const struct source *s)
 
 // Codec of a payload type, CODEC_NONE when the track does not have it.
 uint8_t source_codec(const struct source *, uint8_t pt);
-// Take over what a (re)declaration says, except whether it is enabled. thread: publisher's home worker
-void source_declare(struct source *, const struct ipc_track_add *);
+// Feedback the publisher understands for this payload type: enum ipc_fb bits.
+uint8_t source_fb(const struct source *, uint8_t pt);
+// Payload type that this one, of CODEC_RTX, repairs.
+uint8_t source_apt(const struct source *, uint8_t pt);
+// Take over what a (re)declaration says, except whether it is enabled. False: it says what the last one said.
+// thread: publisher's home worker
+bool source_declare(struct source *, const struct ipc_track_add *);

@@ -7,9 +7,16 @@
 #include "dataplane/fanout.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/publish.h"
+#include "dataplane/publish_video.h"
 #include "dataplane/session.h"
+#include "dataplane/source.h"
+#include "dataplane/tomb.h"
 #include "dataplane/worker.h"
 #include "lib/rtc/rtp.h"
+
+#define NO_SR_NS (2 * NS_PER_S) // then arrival has to do for the clock, for want of sender reports
+#define ENDED_NS (2 * NS_PER_S) // after a BYE, or the end of its track, an SSRC has no more to say
+#define IDLE_NS (60 * NS_PER_S) // one that says nothing for so long has ended too
 
 // A packet between the passes.
 struct job {
@@ -47,6 +54,18 @@ void stream_unbind(struct session *s, const struct source *src)
 		}
 }
 
+bool stream_clock(const struct stream *st, struct session *s, ns_t now, struct clock_map *map)
+{
+	*map = (struct clock_map){
+		.at = now, .clock_hz = st->source ? st->source->clock_hz : 0, .valid = true};
+	if (sr_map_rtp_at(&st->map, &s->clock, now, &map->rtp))
+		return true;
+	map->at = st->stats.last_arrival;
+	map->rtp = st->stats.last_ts;
+	map->valid = st->stats.started && now - st->born >= NO_SR_NS;
+	return map->valid;
+}
+
 static void park(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
 	if (s->n_parked == SESSION_PARK ||
@@ -77,10 +96,85 @@ static bool may_try_unknown(struct worker *w, struct session *s)
 	return s->n_bad < SESSION_BAD_TAGS;
 }
 
+// The state an SSRC without a stream begins with: what is left of its former life, if it had any.
+static struct srtpidx first_state(const struct session *s, uint32_t ssrc)
+{
+	struct srtpidx idx = {};
+	uint64_t top;
+
+	if (tomb_find(s, TOMB_RTP, ssrc, &top))
+		srtpidx_restore(&idx, top);
+	return idx;
+}
+
+static bool has_ended(const struct stream *st, ns_t now)
+{
+	ns_t silent = now - st->stats.last_arrival;
+
+	return silent > IDLE_NS || (silent > ENDED_NS && (st->source == NULL || st->ended != 0));
+}
+
+// The stream that makes room for another: the longest silent one of those that have ended; NULL: none has.
+static struct stream *find_ended(const struct session *s, ns_t now)
+{
+	struct stream *best = NULL;
+
+	for (struct stream *st = s->streams; st; st = st->next)
+		if (has_ended(st, now) && (!best || st->stats.last_arrival < best->stats.last_arrival))
+			best = st;
+	return best;
+}
+
+// Its highest index stays known, so that nothing of it can be replayed.
+static bool stream_end(struct worker *w, struct session *s, struct stream *st)
+{
+	struct stream **at = &s->streams;
+
+	if (!tomb_put(w, s, TOMB_RTP, st->ssrc, st->idx.top))
+		return false;
+	publish_forget(s, st);
+	while (*at != st)
+		at = &(*at)->next;
+	*at = st->next;
+	s->n_streams--;
+	rte_mempool_put(w->dp->stream_pool, st);
+	count(w, CTR_SSRCS_ENDED, 1);
+	return true;
+}
+
+static bool has_room(struct worker *w, const struct session *s)
+{
+	return s->n_streams < SESSION_MAX_SSRCS || find_ended(s, w->now) != NULL;
+}
+
+static struct stream *stream_new(struct worker *w, struct session *s, uint32_t ssrc)
+{
+	struct stream *st = s->n_streams >= SESSION_MAX_SSRCS ? find_ended(s, w->now) : NULL;
+
+	if (st != NULL && !stream_end(w, s, st))
+		return NULL;
+	if (s->n_streams >= SESSION_MAX_SSRCS || rte_mempool_get(w->dp->stream_pool, (void **)&st) < 0)
+		return NULL;
+	*st = (struct stream){.next = s->streams, .ssrc = ssrc, .born = w->now, .idx = first_state(s, ssrc)};
+	tomb_take(s, TOMB_RTP, ssrc);
+	s->streams = st;
+	s->n_streams++;
+	return st;
+}
+
+static int estimate(const struct job *job, uint64_t *index)
+{
+	struct srtpidx first;
+
+	if (job->st != NULL)
+		return srtpidx_estimate(&job->st->idx, job->v.seq, index);
+	first = first_state(job->s, job->v.ssrc);
+	return srtpidx_estimate(&first, job->v.seq, index);
+}
+
 // First pass for one packet: everything that can be judged on the clear header. False: it is gone.
 static bool prepare(struct worker *w, struct rte_mbuf *m, struct job *job, struct seal_rtp *rtp)
 {
-	static const struct srtpidx fresh;
 	struct pkt *pkt = pkt_of(m);
 	struct session *s = session_find(w, pkt->sid);
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
@@ -102,9 +196,9 @@ static bool prepare(struct worker *w, struct rte_mbuf *m, struct job *job, struc
 		goto refuse;
 	job->st = stream_find(s, job->v.ssrc);
 	why = job->st ? DROP_BAD_TAG : DROP_SSRC_LIMIT;
-	if (job->st == NULL && (s->n_streams >= SESSION_MAX_SSRCS || !may_try_unknown(w, s)))
+	if (job->st == NULL && (!has_room(w, s) || !may_try_unknown(w, s)))
 		goto refuse;
-	err = srtpidx_estimate(job->st ? &job->st->idx : &fresh, job->v.seq, &pkt->index);
+	err = estimate(job, &pkt->index);
 	why = err == -EALREADY ? DROP_REPLAY_DUP : DROP_REPLAY;
 	if (err < 0)
 		goto refuse;
@@ -127,7 +221,7 @@ refuse:
 // GCM run has destroyed what it worked on.
 static bool open_first(struct worker *w, struct job *job, struct seal_rtp *rtp)
 {
-	static const struct srtpidx fresh;
+	struct srtpidx first = first_state(job->s, job->v.ssrc);
 	uint8_t plain[2048];
 	uint8_t *in_place = rtp->dst;
 	uint64_t index;
@@ -135,7 +229,7 @@ static bool open_first(struct worker *w, struct job *job, struct seal_rtp *rtp)
 
 	rtp->dst = plain;
 	ok = seal_rtp_unprotect(w->seal, rtp, 1) == 1;
-	if (!ok && srtpidx_trial(&fresh, job->v.seq, &index)) {
+	if (!ok && srtpidx_trial(&first, job->v.seq, &index)) {
 		rtp->index = pkt_of(job->m)->index = index;
 		ok = seal_rtp_unprotect(w->seal, rtp, 1) == 1;
 	}
@@ -143,18 +237,6 @@ static bool open_first(struct worker *w, struct job *job, struct seal_rtp *rtp)
 		memcpy(in_place, plain, rtp->len - job->s->rtp_tag);
 	rtp->dst = in_place;
 	return ok;
-}
-
-static struct stream *stream_new(struct worker *w, struct session *s, uint32_t ssrc)
-{
-	struct stream *st;
-
-	if (s->n_streams >= SESSION_MAX_SSRCS || rte_mempool_get(w->dp->stream_pool, (void **)&st) < 0)
-		return NULL;
-	*st = (struct stream){.next = s->streams, .ssrc = ssrc, .born = w->now};
-	s->streams = st;
-	s->n_streams++;
-	return st;
 }
 
 // The packet is authentic: enter it into the replay window. False when it came twice in this burst.
@@ -250,4 +332,5 @@ void stream_receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		else
 			take(w, &job[i]);
 	}
+	publish_video_flush(w);
 }

@@ -9,8 +9,8 @@
 #include "lib/rtc/rewrite.h"
 #include "lib/rtc/srtpidx.h"
 #include "lib/rtc/stats.h"
-#include "lib/rtc/twcc.h"
 
+struct clock_map;
 struct session;
 struct source;
 struct worker;
@@ -20,21 +20,16 @@ struct stream {
 	uint32_t ssrc;
 	uint8_t pt;            // of the newest packet
 	bool announced;        // NOTE_TRACK_LIVE went out for the track
+	bool is_rtx;           // repairs the stream that feeds its layer
+	uint8_t layer;         // of the source, when that is a video
 	struct source *source; // borrowed; NULL: no track claims it
 	ns_t born;
+	ns_t ended; // a BYE said so; 0: none did
 	struct srtpidx idx;
 	struct seqrank rank;
 	struct rx_stats stats;
 	struct sr_map map;
 	int32_t n_lost; // as counted in rtp_rx_lost
-};
-
-#define TWCC_SLOTS 256 // 5 s of voice
-
-struct twcc_state {
-	struct twcc_log log;
-	uint32_t ring[TWCC_SLOTS];
-	uint32_t media_ssrc; // of the last packet logged
 };
 
 // Open, check and forward a burst of RTP packets that belong to sessions at home here. All are consumed.
@@ -46,6 +41,8 @@ void stream_unpark(struct worker *, struct session *);
 
 // thread: home worker
 struct stream *stream_find(const struct session *, uint32_t ssrc);
+// RTP time of the stream against our clock: by its sender reports, by arrival when there is none for long. False: not yet.
+bool stream_clock(const struct stream *, struct session *, ns_t now, struct clock_map *);
 void stream_free_all(struct worker *, struct session *);
 // The track is gone or changed: its streams look for a track again with their next packet.
 void stream_unbind(struct session *, const struct source *);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "dataplane/intake.h"
 #include "dataplane/model_priv.h"
 #include "dataplane/worker.h"
 
@@ -16,17 +17,21 @@ struct video *video_new(struct dp *dp, struct source *src, unsigned n_layers)
 		v->audience[i].source = src;
 	for (unsigned i = 0; i < n_layers; i++) {
 		v->layer[i] = layer_new(dp->video, layer_slots(dp->conf->rtc.nack_buffer_size));
-		if (v->layer[i] == NULL) {
+		v->intake[i] = intake_new();
+		if (v->layer[i] == NULL || v->intake[i] == NULL) {
 			video_free(v);
 			return NULL;
 		}
+		intake_reset(v->intake[i], v->layer[i]);
 	}
 	return v;
 }
 
 void video_free(struct video *v)
 {
-	for (unsigned i = 0; v && i < v->n_layers; i++)
+	for (unsigned i = 0; v && i < v->n_layers; i++) {
 		layer_free(v->layer[i]);
+		intake_free(v->intake[i]);
+	}
 	free(v);
 }

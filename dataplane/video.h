@@ -10,6 +10,7 @@
 
 struct dp;
 struct fanout;
+struct intake;
 struct source;
 
 // Receivers of one video source on one worker, as work to be done. thread: that worker
@@ -24,8 +25,9 @@ struct audience {
 
 // Memory of a video is type-stable like that of its source, which it belongs to for life.
 struct video {
-	uint8_t n_layers;               // 1..LAYER_MAX, for life
-	struct layer *layer[LAYER_MAX]; // owned
+	uint8_t n_layers;                 // 1..LAYER_MAX, for life
+	struct layer *layer[LAYER_MAX];   // owned
+	struct intake *intake[LAYER_MAX]; // owned; the publisher's home worker's
 	struct audience audience[PORT_MAX_WORKERS];
 };
 

@@ -48,6 +48,8 @@ struct dp {
 	struct layer_store *video;               // owned: packets of video that are kept
 	struct rte_mempool *stream_pool;         // owned: struct stream
 	struct rte_mempool *twcc_pool;           // owned: struct twcc_state
+	struct rte_mempool *twcc_wide_pool;      // owned: the same for publishers of video
+	struct rte_mempool *tomb_pool;           // owned: struct tombs
 	struct rte_rcu_qsbr *qsbr;               // owned: one reader per worker
 	struct rte_hash *ufrags, *flows;         // owned: flow.c
 	struct session *_Atomic *session;        // owned array by slot; rcu: written by main, read by workers
@@ -101,6 +103,8 @@ struct worker {
 	ns_t stats_due;
 	struct strangers strangers;
 	struct layer_grave grave;
+	struct rte_mbuf *news[BURST]; // borrowed: newest packet of each video that had any in this burst
+	unsigned n_news;
 
 	// main only
 	uint64_t n_mails_posted;
@@ -134,8 +138,7 @@ static inline void count(struct worker *w, enum counter id, uint64_t n)
 void worker_send(struct worker *, const struct path *path, struct rte_mbuf *m);
 // Send what is queued now: before a path changes that packets may have been queued for.
 void worker_send_queued(struct worker *);
-// A fresh buffer of the transmit pool with `len` bytes copied in and CLASS_CONTROL, NULL (counted) when there
-// is none.
+// A fresh buffer of the transmit pool with `len` bytes copied in, NULL (counted) when there is none.
 struct rte_mbuf *worker_packet(struct worker *, const void *data, size_t len);
 // Pass a packet to another worker; sent at the end of the burst.
 void worker_hand_over(struct worker *, unsigned to, struct rte_mbuf *m);

@@ -89,6 +89,12 @@ void srtpidx_accept(struct srtpidx *s, uint64_t index)
 	bit_set(s->seen, SRTPIDX_WINDOW, index);
 }
 
+void srtpidx_restore(struct srtpidx *s, uint64_t top)
+{
+	*s = (struct srtpidx){.top = top, .started = true};
+	memset(s->seen, 0xff, sizeof(s->seen));
+}
+
 int srtcpidx_check(const struct srtcpidx *s, uint32_t index)
 {
 	if (!s->started)
@@ -108,4 +114,10 @@ void srtcpidx_accept(struct srtcpidx *s, uint32_t index)
 	}
 	assert(s->top - index < SRTCPIDX_WINDOW);
 	bit_set(s->seen, SRTCPIDX_WINDOW, index);
+}
+
+void srtcpidx_restore(struct srtcpidx *s, uint32_t top)
+{
+	*s = (struct srtcpidx){.top = top, .started = true};
+	memset(s->seen, 0xff, sizeof(s->seen));
 }

@@ -39,6 +39,9 @@ bool srtpidx_trial(const struct srtpidx *, uint16_t seq, uint64_t *index);
 // Record an authenticated index. It must come from srtpidx_estimate or srtpidx_trial on the current state.
 void srtpidx_accept(struct srtpidx *, uint64_t index);
 
+// Begin again with nothing but the highest index known: whatever is not above it counts as seen.
+void srtpidx_restore(struct srtpidx *, uint64_t top);
+
 // Roll-over counter of the highest packet.
 static inline uint32_t srtpidx_roc(const struct srtpidx *s)
 {
@@ -55,3 +58,4 @@ struct srtcpidx {
 // returns: 0; -EALREADY replayed; -ERANGE older than the window
 [[nodiscard]] int srtcpidx_check(const struct srtcpidx *, uint32_t index);
 void srtcpidx_accept(struct srtcpidx *, uint32_t index); // authenticated, srtcpidx_check said 0
+void srtcpidx_restore(struct srtcpidx *, uint32_t top); // as srtpidx_restore

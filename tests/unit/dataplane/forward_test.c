@@ -192,6 +192,8 @@ static void binding(void)
 	CHECK_EQ(rig_n_heard(&b, 70), 1);
 	CHECK_EQ(rig_n_heard(&b, 71), 0);
 	CHECK_EQ(rig_n_heard(&b, 72), 2);
+	CHECK_EQ(rig_counter(DROP_NO_TRACK), 0); // they wait for a track, but not for ever
+	rig_run(2 * NS_PER_S);
 	CHECK_EQ(rig_counter(DROP_NO_TRACK), 2);
 	CHECK_EQ(rig_counter(DROP_BAD_PT), 1);
 	rig_leave(&a);

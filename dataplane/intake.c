@@ -1,0 +1,212 @@
+#include "dataplane/intake.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/egress.h"
+#include "dataplane/fanout.h"
+#include "dataplane/model_priv.h"
+#include "dataplane/session.h"
+#include "dataplane/stream.h"
+#include "dataplane/video.h"
+#include "dataplane/worker.h"
+#include "lib/rtc/rtcp.h"
+
+#define TICK_NS (20 * NS_PER_MS)       // while packets come
+#define SLOW_TICK_NS (100 * NS_PER_MS) // when none came for ACTIVE_NS
+#define ACTIVE_NS (2 * NS_PER_S)
+#define SILENT_NS (30 * NS_PER_S) // then the session's own pace is enough
+#define TELL_NS (100 * NS_PER_MS)
+#define TAKE_OVER_NS (500 * NS_PER_MS) // as for voice
+#define TS_JUMP_NS (1 * NS_PER_S)      // as for voice (media-plane 3.4)
+#define FRAME_MS 33                    // step between two runs whose timestamps do not match
+
+struct intake *intake_new(void)
+{
+	return model_zalloc(sizeof(struct intake));
+}
+
+void intake_free(struct intake *in)
+{
+	free(in);
+}
+
+void intake_reset(struct intake *in, const struct layer *l)
+{
+	memset(in, 0, offsetof(struct intake, item));
+	nackgen_init(&in->nack, in->item, NACKGEN_ITEMS);
+	in->n_wishes = layer_wishes(l);
+	in->due = NS_NEVER;
+}
+
+// --- places in the ring ------------------------------------------------------------------------------
+
+void intake_pause(struct intake *in)
+{
+	in->in_run = false;
+	nackgen_init(&in->nack, in->item, NACKGEN_ITEMS);
+}
+
+bool intake_may_feed(const struct intake *in, const struct stream *st, ns_t now)
+{
+	return in->media == st || in->media == NULL || !in->in_run || now - in->last > TAKE_OVER_NS;
+}
+
+// Time goes on at the pace of the clock, at least by a frame.
+static void rebase_ts(struct intake *in, const struct source *src, const struct pkt *pkt)
+{
+	uint32_t per_ms = src->clock_hz / 1000;
+	uint32_t step = (uint32_t)((pkt->arrival - in->last) / NS_PER_MS) * per_ms;
+
+	in->ts_offset = in->last_ts + RTE_MAX(step, FRAME_MS * per_ms) - pkt->ts;
+}
+
+static bool ts_left_real_time(const struct intake *in, const struct source *src, const struct pkt *pkt)
+{
+	int64_t per_ms = src->clock_hz / 1000;
+	int64_t ticks = (int32_t)(pkt->ts + in->ts_offset - in->last_ts);
+	int64_t off = ticks - (pkt->arrival - in->last) / NS_PER_MS * per_ms;
+	int64_t limit = TS_JUMP_NS / NS_PER_MS * per_ms;
+
+	return ticks <= 0 || off > limit || off < -limit;
+}
+
+// One that does not begin with a key frame leaves a place missing, so that receivers notice the loss.
+static void begin_run(struct intake *in, const struct source *src, const struct layer *l, struct stream *st,
+		      const struct pkt *pkt, bool is_key_start)
+{
+	uint64_t top;
+
+	in->first = layer_top(l, &top) ? top + 1 + !is_key_start : pkt->index;
+	in->base = in->first - pkt->index;
+	if (in->has_ts && (in->media != st || ts_left_real_time(in, src, pkt)))
+		rebase_ts(in, src, pkt);
+	in->media = st;
+	in->in_run = true;
+	nackgen_init(&in->nack, in->item, NACKGEN_ITEMS);
+}
+
+bool intake_place(struct worker *w, struct source *src, unsigned layer, struct stream *st, struct pkt *pkt,
+		  bool is_key_start)
+{
+	struct intake *in = src->video->intake[layer];
+	const struct layer *l = src->video->layer[layer];
+	bool is_wide = in->in_run && in->media == st && in->nack.started &&
+		       pkt->index > in->nack.top + NACKGEN_ITEMS;
+
+	if (!in->in_run || in->media != st || is_wide) {
+		begin_run(in, src, l, st, pkt, is_key_start);
+		if (!is_key_start)
+			intake_ask_key(w, src, layer);
+	}
+	if (nackgen_packet(&in->nack, pkt->index, is_key_start, w->now) == NACKGEN_OVERFLOW)
+		intake_ask_key(w, src, layer);
+	pkt->index += in->base;
+	pkt->ts += in->ts_offset;
+	return (int64_t)(pkt->index - in->first) >= 0;
+}
+
+void intake_added(struct intake *in, const struct pkt *pkt, unsigned n_bytes, bool is_key_start)
+{
+	layerrate_add(&in->rate, n_bytes, pkt->arrival);
+	if (is_key_start) {
+		keyreq_on_key(&in->keyreq, pkt->arrival);
+		in->has_key = true;
+	}
+	if (!pkt->is_late) {
+		in->last_ts = pkt->ts;
+		in->has_ts = true;
+		in->last = pkt->arrival;
+	}
+}
+
+void intake_ask_key(struct worker *w, struct source *src, unsigned layer)
+{
+	const struct fanout *f = fanout_of(src);
+
+	keyreq_ask(&src->video->intake[layer]->keyreq, f ? f->first[PORT_MAX_WORKERS] : 0, w->now);
+}
+
+// --- asking the publisher ------------------------------------------------------------------------------
+
+static void nack(struct worker *w, struct session *s, struct source *src, unsigned layer)
+{
+	struct intake *in = src->video->intake[layer];
+	uint8_t bytes[12 + 4 * NACKGEN_MAX_SEQ];
+	struct wbuf out = wbuf_of(bytes, sizeof(bytes));
+	struct nackgen_out ask;
+
+	nackgen_tick(&in->nack, s->rtt.smooth_ns, w->now, &ask);
+	for (unsigned i = 0; i < ask.n_lost; i++)
+		layer_give_up(src->video->layer[layer], ask.lost[i] + in->base);
+	count(w, CTR_VIDEO_GIVEN_UP, ask.n_lost);
+	if (ask.n_lost > 0)
+		intake_ask_key(w, src, layer);
+	if (ask.n_seq == 0 || !(source_fb(src, in->media->pt) & FB_NACK))
+		return;
+	rtcp_write_nack(&out, s->rtcp_ssrc, in->media->ssrc, ask.seq, ask.n_seq);
+	count(w, CTR_RTCP_NACK_TX, 1);
+	egress_rtcp(w, s, bytes, wbuf_len(&out));
+}
+
+static void request_key(struct worker *w, struct session *s, struct source *src, struct intake *in)
+{
+	uint8_t bytes[20], fb = source_fb(src, in->media->pt);
+	struct wbuf out = wbuf_of(bytes, sizeof(bytes));
+
+	if (fb & FB_PLI)
+		rtcp_write_pli(&out, s->rtcp_ssrc, in->media->ssrc);
+	else if (fb & FB_FIR)
+		rtcp_write_fir(&out, s->rtcp_ssrc, in->media->ssrc, in->fir_seq++);
+	else
+		return;
+	count(w, CTR_RTCP_PLI_TX, 1);
+	egress_rtcp(w, s, bytes, wbuf_len(&out));
+}
+
+// --- news for receivers' workers -------------------------------------------------------------------------
+
+void intake_tell(struct worker *w, struct session *s, struct source *src, unsigned layer)
+{
+	struct intake *in = src->video->intake[layer];
+	ns_t window = layer == 0 && src->video->n_layers > 1 ? LAYERRATE_LONG_NS : LAYERRATE_SHORT_NS;
+	struct layer_info info = {.bps = layerrate_bps(&in->rate, window, w->now),
+				  .is_active = layerrate_is_active(&in->rate, w->now),
+				  .has_key = in->has_key,
+				  .sr = in->media->map};
+
+	info.sr.rtp += in->ts_offset;
+	info.sr.valid = info.sr.valid && info.sr.era == s->clock.era;
+	if (stream_clock(in->media, s, w->now, &info.clock))
+		info.clock.rtp += in->ts_offset;
+	layer_tell(src->video->layer[layer], &info);
+	in->was_active = info.is_active;
+	in->told = w->now;
+}
+
+void intake_tick(struct worker *w, struct session *s, struct source *src, unsigned layer)
+{
+	struct intake *in = src->video->intake[layer];
+	struct layer *l = src->video->layer[layer];
+	uint32_t n_wishes = layer_wishes(l);
+	ns_t silent = w->now - in->last;
+
+	in->due = NS_NEVER;
+	if (in->media == NULL)
+		return;
+	if (w->now >= nackgen_due(&in->nack))
+		nack(w, s, src, layer);
+	if (n_wishes != in->n_wishes)
+		intake_ask_key(w, src, layer);
+	in->n_wishes = n_wishes;
+	if (keyreq_poll(&in->keyreq, s->rtt.smooth_ns, src->enabled && fanout_of(src), w->now))
+		request_key(w, s, src, in);
+	if (w->now - in->told >= TELL_NS || in->was_active != layerrate_is_active(&in->rate, w->now)) {
+		intake_tell(w, s, src, layer);
+		layer_expire(w, l);
+	}
+	if (silent < ACTIVE_NS)
+		in->due = w->now + TICK_NS;
+	else if (silent < SILENT_NS)
+		in->due = w->now + SLOW_TICK_NS;
+}
