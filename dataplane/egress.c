@@ -44,7 +44,8 @@ static void make_class(struct class *c, const struct leg *leg, uint8_t level_id,
 }
 
 // May this receiver have the packet now? Sets the leg's numbers going with its first packet.
-static bool admit(struct worker *w, struct leg *leg, struct session *s, const struct pkt *pkt, unsigned len)
+static bool admit(struct worker *w, struct leg *leg, struct session *s, const struct pkt *pkt, uint64_t rank,
+		  unsigned len)
 {
 	if (s->tx_key == NULL || leg->codec != pkt->codec)
 		return false;
@@ -53,15 +54,15 @@ static bool admit(struct worker *w, struct leg *leg, struct session *s, const st
 		return false;
 	}
 	if (!leg->started) {
-		leg->base = rewrite_start_seq((uint32_t)worker_random(w)) - pkt->index;
-		leg->first_rank = pkt->index;
+		leg->base = rewrite_start_seq((uint32_t)worker_random(w)) - rank;
+		leg->first_rank = rank;
 		leg->started = true;
 	}
-	if (pkt->index + leg->base >= RTP_INDEX_END) {
+	if (rank + leg->base >= RTP_INDEX_END) {
 		count(w, DROP_SEAL_ERROR, 1);
 		return false;
 	}
-	return pkt->index >= leg->first_rank;
+	return rank >= leg->first_rank;
 }
 
 static void write_header(uint8_t *hdr, const struct class *c, const struct leg *leg, uint64_t index)
@@ -91,7 +92,7 @@ struct slice {
 
 // First pass: a header and a job for each receiver that may have the packet.
 static void fill_slice(struct worker *w, struct slice *sl, const struct receiver *to, uint32_t n,
-		       struct rte_mbuf *m)
+		       struct rte_mbuf *m, uint64_t rank)
 {
 	const struct pkt *pkt = pkt_of(m);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(m, const uint8_t *, pkt->hdr_len);
@@ -106,11 +107,11 @@ static void fill_slice(struct worker *w, struct slice *sl, const struct receiver
 			rte_prefetch0(to[i + 6].leg);
 		if (i + 4 < n)
 			rte_prefetch0(to[i + 4].session);
-		if (!admit(w, leg, s, pkt, len))
+		if (!admit(w, leg, s, pkt, rank, len))
 			continue;
 		if (c.hdr_len == 0 || c.pt != leg->pt || c.level_id != s->ext[EXT_LEVEL])
 			make_class(&c, leg, s->ext[EXT_LEVEL], pkt);
-		uint64_t index = pkt->index + leg->base;
+		uint64_t index = rank + leg->base;
 		uint8_t *hdr = rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
 		write_header(hdr, &c, leg, index);
 		sl->job[sl->n] = (struct seal_rtp){.key = s->tx_key,
@@ -144,7 +145,8 @@ static void send_slice(struct worker *w, struct slice *sl)
 }
 
 // Up to EGRESS_SLICE receivers.
-static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, struct rte_mbuf *m)
+static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, struct rte_mbuf *m,
+		      uint64_t rank)
 {
 	struct slice sl;
 
@@ -153,7 +155,7 @@ static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, s
 		return;
 	}
 	sl.n = 0;
-	fill_slice(w, &sl, to, n, m);
+	fill_slice(w, &sl, to, n, m, rank);
 	send_slice(w, &sl);
 	if (sl.n < n)
 		rte_pktmbuf_free_bulk(sl.out + sl.n, n - sl.n);
@@ -161,7 +163,7 @@ static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, s
 	count(w, CTR_RTP_TX_BYTES, (uint64_t)sl.n * (m->data_len - pkt_of(m)->hdr_len));
 }
 
-void egress_fan(struct worker *w, const struct receiver *to, uint32_t n, struct rte_mbuf *m)
+void egress_fan(struct worker *w, const struct receiver *to, uint32_t n, struct rte_mbuf *m, uint64_t rank)
 {
 	const struct pkt *pkt = pkt_of(m);
 
@@ -170,7 +172,7 @@ void egress_fan(struct worker *w, const struct receiver *to, uint32_t n, struct 
 		return;
 	}
 	for (uint32_t i = 0; i < n; i += EGRESS_SLICE)
-		fan_slice(w, to + i, RTE_MIN(n - i, EGRESS_SLICE), m);
+		fan_slice(w, to + i, RTE_MIN(n - i, EGRESS_SLICE), m, rank);
 }
 
 void egress_rtcp(struct worker *w, struct session *s, const uint8_t *compound, size_t len)

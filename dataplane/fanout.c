@@ -11,13 +11,15 @@
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
 
-// By worker, then by payload type, so that the inner loop of egress.c sees long runs of one header.
+// By worker, those of every voice first, then by payload type, so that the inner loop of egress.c sees long runs of one header.
 static int by_class(const void *a, const void *b)
 {
 	const struct leg *x = *(struct leg *const *)a, *y = *(struct leg *const *)b;
 
 	if (x->session->home != y->session->home)
 		return x->session->home - y->session->home;
+	if (x->session->every_voice != y->session->every_voice)
+		return y->session->every_voice - x->session->every_voice;
 	return x->pt - y->pt;
 }
 
@@ -42,6 +44,10 @@ struct fanout *fanout_new(struct leg *const *legs, uint32_t n)
 		f->receiver[i] = (struct receiver){sorted[i], sorted[i]->session};
 		f->workers |= UINT64_C(1) << home;
 		f->first[home + 1]++;
+		if (sorted[i]->session->every_voice) {
+			f->every |= UINT64_C(1) << home;
+			f->n_every[home]++;
+		}
 	}
 	for (unsigned i = 0; i < PORT_MAX_WORKERS; i++)
 		f->first[i + 1] += f->first[i];
@@ -56,9 +62,14 @@ void fanout_free(struct fanout *f)
 
 static void serve_own(struct worker *w, const struct fanout *f, struct rte_mbuf *m)
 {
-	uint32_t first = f->first[w->id], n = f->first[w->id + 1] - first;
+	const struct receiver *to = f->receiver + f->first[w->id];
+	uint32_t n = f->first[w->id + 1] - f->first[w->id], n_every = f->n_every[w->id];
+	const struct pkt *pkt = pkt_of(m);
 
-	egress_fan(w, f->receiver + first, n, m);
+	if (n_every > 0 && pkt->has_every)
+		egress_fan(w, to, n_every, m, pkt->every_index);
+	if (!pkt->is_silenced)
+		egress_fan(w, to + n_every, n - n_every, m, pkt->index);
 }
 
 void fanout_route(struct worker *w, struct source *src, struct rte_mbuf *m)
@@ -70,7 +81,7 @@ void fanout_route(struct worker *w, struct source *src, struct rte_mbuf *m)
 		drop(w, m, DROP_NO_RECEIVER);
 		return;
 	}
-	others = f->workers & ~(UINT64_C(1) << w->id);
+	others = (pkt_of(m)->is_silenced ? f->every : f->workers) & ~(UINT64_C(1) << w->id);
 	if (others) {
 		struct pkt *pkt = pkt_of(m);
 		pkt->kind = PKT_FANOUT;

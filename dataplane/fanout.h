@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/port.h"
@@ -21,12 +22,14 @@ struct receiver {
 
 struct fanout {
 	uint64_t workers;                     // bit per worker that has receivers
+	uint64_t every;                       // bit per worker that has receivers of every voice (room.h)
 	uint32_t first[PORT_MAX_WORKERS + 1]; // receivers of worker i: [first[i], first[i + 1])
+	uint32_t n_every[PORT_MAX_WORKERS];   // the first ones of worker i that receive every voice
 	struct receiver receiver[];
 };
 
 // A list of n legs, each at home where its session is. NULL when n is 0 or memory is short (errno ENOMEM).
-// Receivers with the same payload type and extensions come together. thread: main
+// Per worker those of every voice come first, then those with the same payload type together. thread: main
 struct fanout *fanout_new(struct leg *const *legs, uint32_t n);
 void fanout_free(struct fanout *);
 

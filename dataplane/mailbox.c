@@ -11,6 +11,7 @@
 #include "dataplane/leg.h"
 #include "dataplane/publish.h"
 #include "dataplane/punt.h"
+#include "dataplane/room.h"
 #include "dataplane/session.h"
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
@@ -98,6 +99,15 @@ static void do_mail(struct worker *w, const struct mail *mail)
 		leg_del(w, s, mail->leg.leg);
 		break;
 	case MAIL_QUERY: // (answered by the estimator)
+		break;
+	case MAIL_ROOM_ADD:
+		room_start(w, mail->room);
+		break;
+	case MAIL_ROOM_CHANGED:
+		room_changed(w, mail->room);
+		break;
+	case MAIL_ROOM_DEL:
+		room_stop(w, mail->room);
 		break;
 	case MAIL_INJECT:
 		punt_inject(w, s, mail->inject.m, &mail->inject.to);

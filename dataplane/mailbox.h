@@ -12,6 +12,7 @@
 
 struct dp;
 struct leg;
+struct room;
 struct seal_key;
 struct session;
 struct source;
@@ -28,6 +29,9 @@ enum mail_type {
 	MAIL_TRACK_DEL,
 	MAIL_LEG_ADD, // leg, bwe
 	MAIL_LEG_DEL,
+	MAIL_ROOM_ADD, // room, no session: it begins
+	MAIL_ROOM_CHANGED,
+	MAIL_ROOM_DEL,
 	MAIL_INJECT, // m: datagram of the control plane; to
 	MAIL_QUERY,  // seq: answered by NOTE_LEG_STATE ... NOTE_SESSION_STATE
 };
@@ -54,6 +58,7 @@ struct mail {
 				bwe; // the session's, borrowed until MAIL_SESSION_DEL is reclaimed; NULL without video
 		} leg;
 		uint32_t seq;
+		struct room *room; // borrowed until MAIL_ROOM_DEL is reclaimed
 		struct {
 			struct rte_mbuf *m; // consumed
 			struct ipc_addr to;

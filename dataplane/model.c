@@ -142,6 +142,8 @@ static struct m_session *make_session(struct model *m, const struct ipc_session_
 	s->sid = s->session->sid = add->sid;
 	s->call = add->call;
 	s->cookie = add->cookie;
+	s->flags = add->flags;
+	s->session->every_voice = add->flags & SESSION_EVERY_VOICE;
 	s->session->home = (uint8_t)s->home->id;
 	memcpy(s->name, add->name, sizeof(s->name));
 	memcpy(s->session->name, add->name, sizeof(add->name));
@@ -309,6 +311,8 @@ bool model_flush(struct model *m)
 {
 	struct m_track *t, *next;
 
+	if (!model_room_publish(m))
+		return true;
 	TAILQ_EACH_SAFE (t, &m->dirty, dirty_link, next) {
 		if (!model_publish(m, t))
 			return true; // out of memory: the old lists stay, and with them what they mention
@@ -334,6 +338,7 @@ struct model *model_new(struct dp *dp)
 		return err_null(ENOMEM);
 	m->dp = dp;
 	TAILQ_INIT(&m->dirty);
+	TAILQ_INIT(&m->dirty_rooms);
 	m->session = calloc(dp->max_sessions, sizeof(*m->session));
 	m->reclaim = reclaim_new(dp);
 	m->seal = seal_engine_new(dp->conf->dataplane.seal);

@@ -234,6 +234,15 @@ static unsigned n_layers_of(const struct ipc_track_add *add)
 	return add->kind != KIND_VIDEO ? 0 : RTE_MAX(add->n_rids, 1u);
 }
 
+// Open microphones are those whose gate is open.
+static void follow_gate(struct model *m, struct m_track *t)
+{
+	if (t->add.enabled)
+		model_room_enter(m, t);
+	else
+		model_room_leave(m, t);
+}
+
 int model_track_add(struct model *m, const struct ipc_track_add *add)
 {
 	struct m_session *s = model_find_session(m, add->sid);
@@ -246,6 +255,7 @@ int model_track_add(struct model *m, const struct ipc_track_add *add)
 		if (t->add.kind != add->kind || n_layers_of(add) > n_layers_of(&t->add))
 			return -EEXIST;
 		t->add = *add;
+		follow_gate(m, t);
 		return track_mail(m, t);
 	}
 	t = calloc(1, sizeof(*t));
@@ -257,6 +267,7 @@ int model_track_add(struct model *m, const struct ipc_track_add *add)
 	t->owner = s;
 	t->add = *add;
 	s->track[add->track] = t;
+	follow_gate(m, t);
 	return track_mail(m, t);
 }
 
@@ -267,6 +278,7 @@ int model_track_gate(struct model *m, const struct ipc_track_gate *gate)
 	if (t == NULL)
 		return -ENOENT;
 	t->add.enabled = gate->enabled;
+	follow_gate(m, t);
 	model_post(t->owner, (struct mail){.type = MAIL_GATE,
 					   .track = {.source = t->source, .enabled = gate->enabled}});
 	return 0;
@@ -280,6 +292,7 @@ void model_remove_track(struct model *m, struct m_track *t, bool tell)
 	MUST(r != NULL);
 	LIST_EACH_SAFE (leg, &t->legs, of_track, next)
 		model_remove_leg(m, leg, true);
+	model_room_leave(m, t);
 	if (t->dirty)
 		TAILQ_REMOVE(&m->dirty, t, dirty_link);
 	model_doom(m, fanout_release, (void *)fanout_publish(t->source, NULL), NULL);

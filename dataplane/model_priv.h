@@ -19,8 +19,11 @@ struct session;
 struct source;
 struct worker;
 
+struct m_room;
 struct m_track;
 struct m_session;
+
+#define MODEL_ROOM_BUCKETS 256
 
 struct m_leg {
 	LIST_ENTRY(m_leg) of_session, of_track;
@@ -40,6 +43,8 @@ struct m_track {
 	struct source *source;    // borrowed from the pool of sources
 	uint32_t live_ssrc;
 	uint8_t live_pt, voice_on;
+	struct m_room *room; // borrowed: NULL unless a voice with open gate where speakers are chosen
+	LIST_ENTRY(m_track) of_room;
 };
 
 struct m_session {
@@ -51,6 +56,7 @@ struct m_session {
 	char old_ufrag[IPC_UFRAG_LEN]; // before an ICE restart; first byte 0 when none
 	uint16_t profile;              // 0: no keys yet
 	uint8_t liveness;
+	uint8_t flags; // enum ipc_session_flags
 	uint8_t ext[IPC_N_EXTS];
 	struct seal_key *rx, *tx; // owned until retired
 	bool has_path;
@@ -70,6 +76,8 @@ struct model {
 	struct seal_engine *seal; // main's own: key expansion
 	struct keyring *keyring;
 	TAILQ_HEAD(, m_track) dirty;
+	LIST_HEAD(, m_room) rooms[MODEL_ROOM_BUCKETS]; // by call
+	TAILQ_HEAD(, m_room) dirty_rooms;
 	struct source *free_sources[1 + LAYER_MAX]; // by number of layers, chained through `current`
 	void **source_chunks;                       // owned: memory of sources, kept to the end
 	unsigned n_source_chunks;
@@ -99,3 +107,9 @@ void model_remove_track(struct model *, struct m_track *, bool tell);
 void model_remove_leg(struct model *, struct m_leg *, bool tell);
 void model_free_sources(struct model *);
 bool model_publish(struct model *, struct m_track *); // a new list of the track's legs; false: no memory
+
+// --- model_room.c
+// The track's gate opens, closes, or the track goes. Idempotent.
+void model_room_enter(struct model *, struct m_track *);
+void model_room_leave(struct model *, struct m_track *);
+bool model_room_publish(struct model *); // new lists of members; false: no memory, call again

@@ -38,7 +38,7 @@ struct path {
 	alignas(64) struct flow_key key;
 	uint32_t ifindex; // sockets: interface it came in by (IPv6 link-local needs it), else 0
 	uint8_t hdr_len;  // ethdev: bytes used of hdr (14 to 66), else 0
-	uint8_t rsvd[3];
+	uint8_t rsvd[2];
 	uint16_t queue;  // rx queue it was learned on
 	uint8_t hdr[70]; // ethdev: Ethernet, VLAN, IP and UDP header with lengths and checksums still to fill
 };
@@ -47,26 +47,28 @@ static_assert(sizeof(struct path) == 128);
 // What we know about a packet: lives in the private area of every mbuf of our pools.
 // Filled from top to bottom as the packet goes through the passes of worker.c.
 struct pkt {
-	struct flow_key key; // port
-	uint32_t ifindex;    // port
-	uint32_t sid;        // flow lookup: session, 0 unknown
-	ns_t arrival;        // worker: time of the burst
-	void *stream;        // receive: struct stream, or struct source on the way to other workers
-	uint32_t ssrc, ts;   // RTP header, host order
-	uint64_t index;      // receive: SRTP index; after it: rank within the source
-	uint32_t gen;        // generation of the source at hand-over
+	struct flow_key key;  // port
+	uint32_t ifindex;     // port
+	uint32_t sid;         // flow lookup: session, 0 unknown
+	ns_t arrival;         // worker: time of the burst
+	void *stream;         // receive: struct stream, or struct source on the way to other workers
+	uint32_t ssrc, ts;    // RTP header, host order
+	uint64_t index;       // receive: SRTP index; after it: rank within the source
+	uint64_t every_index; // publish: rank for receivers of every voice
+	uint32_t gen;         // generation of the source at hand-over
 	uint16_t seq, hdr_len;
 	uint8_t pt, marker;
 	uint8_t level; // audio level octet (RFC 6464) when has_level
 	uint8_t has_level;
-	uint8_t pair;        // pair of the session it came in on
-	uint8_t kind;        // enum pkt_kind of classify.h
-	uint8_t codec;       // receive: enum ipc_codec
-	uint8_t layer;       // publish: number of the encoding of a video track
-	struct vp8_desc vp8; // publish: of a VP8 payload; len 0 for others
-	uint32_t handle;     // layer: of this buffer in the store, for life
-	uint8_t is_late;     // layer: fills a place behind the newest
-	uint8_t rsvd[11];
+	uint8_t pair;         // pair of the session it came in on
+	uint8_t kind;         // enum pkt_kind of classify.h
+	uint8_t codec;        // receive: enum ipc_codec
+	uint8_t layer;        // publish: number of the encoding of a video track
+	bool is_silenced : 1; // publish: for receivers of every voice only
+	bool has_every : 1;   // publish: every_index is valid
+	bool is_late : 1;     // layer: fills a place behind the newest
+	struct vp8_desc vp8;  // publish: of a VP8 payload; len 0 for others
+	uint32_t handle;      // layer: of this buffer in the store, for life
 };
 static_assert(sizeof(struct pkt) == 128);
 

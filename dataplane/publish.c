@@ -18,6 +18,8 @@
 // Timestamps that left real time by more than this (media-plane 3.4) are re-based.
 #define TS_JUMP_NS (1 * NS_PER_S)
 #define FRAME_MS 20
+#define OPEN_EVERY \
+	16 // of the packets of a silenced voice one is opened: index, path and statistics stay true
 
 // --- voice activity ------------------------------------------------------------------------------
 
@@ -106,6 +108,69 @@ static bool place(struct source *src, struct stream *st, struct pkt *pkt, ns_t n
 	return true;
 }
 
+// --- receivers of every voice: ranks that do not skip what others are not sent ------------------------
+
+static bool place_every(struct source *src, struct stream *st, struct pkt *pkt)
+{
+	uint64_t rank;
+	bool resumed;
+
+	if (!seqrank_take(&st->every, pkt->index, &rank, &resumed))
+		return false;
+	if (st->every_turn == 0 || st->every_turn != src->every_turn) {
+		st->every_turn = ++src->every_turn;
+		st->every_base = src->every_next - rank;
+		st->every_first = src->every_next;
+	}
+	pkt->every_index = rank + st->every_base;
+	if (pkt->every_index < st->every_first)
+		return false;
+	src->every_next = RTE_MAX(src->every_next, pkt->every_index + 1);
+	return true;
+}
+
+// --- who is heard (room.h) ----------------------------------------------------------------------------
+
+// Packets since the last opened one were left unopened: they shall leave no gap.
+static void close_up(struct stream *st, uint64_t index)
+{
+	seqrank_skip(&st->rank, st->rank.top + 1);
+	seqrank_skip(&st->rank, index - 1);
+	st->has_unopened = false;
+}
+
+bool publish_may_stay_closed(const struct stream *st, uint64_t index)
+{
+	const struct source *src = st->source;
+	const struct fanout *f;
+
+	if (src == NULL || !src->decl.is_ranked || !src->enabled || !seat_is_silenced(&src->seat) ||
+	    !st->rank.started)
+		return false;
+	f = fanout_of(src);
+	return (f == NULL || f->every == 0) && index % OPEN_EVERY != 0 && index > st->idx.top &&
+	       index - st->idx.top < 2 * OPEN_EVERY;
+}
+
+void publish_unopened(struct worker *w, struct session *s, struct stream *st, struct rte_mbuf *m,
+		      const struct rtp_view *v)
+{
+	struct pkt *pkt = pkt_of(m);
+	struct rtp_exts exts;
+
+	if (rtp_ext_read(rte_pktmbuf_mtod(m, const uint8_t *), v, s->ext, &exts) < 0)
+		count(w, DROP_BAD_EXT, 1);
+	if (exts.has_twcc)
+		arrivals_log(w, s, pkt, exts.twcc);
+	rx_stats_packet(&st->stats, pkt->index, v->ts, v->payload_len, pkt->arrival, st->source->clock_hz);
+	reports_on_rtp(w, s, st, pkt);
+	seat_hear(&st->source->seat, exts.has_level, exts.level, exts.is_voice, v->payload_len, w->now);
+	if (exts.has_level)
+		on_voice(w, st->source, vad_push(&st->source->vad, exts.level, w->now));
+	st->has_unopened = true;
+	drop(w, m, DROP_SILENCED);
+}
+
 // Name of the reason a packet of this track is not forwarded, CTR_NONE when it is.
 static enum counter refuse(const struct source *src, uint16_t payload_len, uint8_t codec)
 {
@@ -116,6 +181,26 @@ static enum counter refuse(const struct source *src, uint16_t payload_len, uint8
 	if (payload_len == 0)
 		return DROP_PADDING_ONLY;
 	return CTR_NONE;
+}
+
+static void send_voice(struct worker *w, struct source *src, struct stream *st, struct rte_mbuf *m)
+{
+	struct pkt *pkt = pkt_of(m);
+	const struct fanout *f = fanout_of(src);
+
+	pkt->has_every = f && f->every && place_every(src, st, pkt);
+	pkt->is_silenced = src->decl.is_ranked && seat_is_silenced(&src->seat);
+	if (pkt->is_silenced) {
+		seqrank_skip(&st->rank, pkt->index);
+		pkt->ts += src->ts_offset;
+	} else if (!place(src, st, pkt, w->now)) {
+		drop(w, m, DROP_STALE);
+		return;
+	}
+	if (pkt->is_silenced && !pkt->has_every)
+		drop(w, m, DROP_SILENCED);
+	else
+		fanout_route(w, src, m);
 }
 
 static void publish_voice(struct worker *w, struct stream *st, struct rte_mbuf *m,
@@ -129,14 +214,19 @@ static void publish_voice(struct worker *w, struct stream *st, struct rte_mbuf *
 	pkt->level = (uint8_t)(exts->level | (exts->is_voice ? 0x80 : 0));
 	if (exts->has_level)
 		on_voice(w, src, vad_push(&src->vad, exts->level, w->now));
+	if (src->decl.is_ranked && src->enabled)
+		seat_hear(&src->seat, exts->has_level, exts->level, exts->is_voice, payload_len, w->now);
+	if (st->has_unopened)
+		close_up(st, pkt->index);
 	why = refuse(src, payload_len, pkt->codec);
 	if (why != CTR_NONE) {
 		seqrank_skip(&st->rank, pkt->index);
+		seqrank_skip(&st->every, pkt->index);
 		drop(w, m, why);
-	} else if (!may_feed(src, st, w->now) || !place(src, st, pkt, w->now)) {
+	} else if (!may_feed(src, st, w->now)) {
 		drop(w, m, DROP_STALE);
 	} else {
-		fanout_route(w, src, m);
+		send_voice(w, src, st, m);
 	}
 }
 

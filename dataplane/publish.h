@@ -20,6 +20,13 @@ void publish_packet(struct worker *, struct session *, struct stream *, struct r
 // Give up packets that no track claimed in time. thread: home worker
 void publish_unpark(struct worker *, struct session *);
 
+// A voice that is not heard (room.h) need not be opened, but for a packet now and then: its level is read from the clear
+// header. index: as estimated, not authentic. thread: home worker
+bool publish_may_stay_closed(const struct stream *, uint64_t index);
+// m: as it came; consumed.
+void publish_unopened(struct worker *, struct session *, struct stream *, struct rte_mbuf *m,
+		      const struct rtp_view *);
+
 // Mails about tracks. thread: home worker
 void publish_track(struct worker *, struct session *, struct source *, const struct ipc_track_add *,
 		   bool enabled);

@@ -59,9 +59,10 @@ struct session {
 	// read for each packet sent
 	alignas(64) const struct seal_key *tx_key; // borrowed; NULL before MAIL_KEYS
 	uint32_t sid;
-	uint8_t home;    // worker id
-	uint8_t send;    // enum send_gate
-	bool rtcp_armed; // the timer runs at the RTCP pace
+	uint8_t home;     // worker id
+	uint8_t send;     // enum send_gate
+	bool rtcp_armed;  // the timer runs at the RTCP pace
+	bool every_voice; // is sent voices that are not chosen, too
 	uint8_t n_parked, n_waiting;
 	uint8_t ext[IPC_N_EXTS]; // negotiated extension ids, 0: not
 	uint32_t rtcp_ssrc;

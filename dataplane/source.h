@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dataplane/seat.h"
 #include "lib/base/clock.h"
 #include "lib/ipc/wire.h"
 #include "lib/rtc/vad.h"
@@ -48,11 +49,15 @@ struct source {
 	uint32_t clock_hz;
 	struct vad vad;
 	struct ipc_track_add decl; // as last declared, but for enabled
+	uint64_t every_next;       // first rank never given to receivers of every voice
+	uint32_t every_turn;       // counts changes of the stream that feeds them
 
 	// written by the publisher's worker about once a second, read by all (sequence lock)
 	alignas(64) _Atomic uint32_t map_seq;
 	_Atomic int64_t map_at;
 	_Atomic uint64_t map_rtp_hz; // rtp << 32 | clock_hz; 0: not valid
+
+	struct seat seat;
 };
 
 // thread: publisher's home worker

@@ -202,6 +202,10 @@ static bool prepare(struct worker *w, struct rte_mbuf *m, struct job *job, struc
 	why = err == -EALREADY ? DROP_REPLAY_DUP : DROP_REPLAY;
 	if (err < 0)
 		goto refuse;
+	if (job->st && publish_may_stay_closed(job->st, pkt->index)) {
+		publish_unopened(w, s, job->st, m, &job->v);
+		return false;
+	}
 	pkt->hdr_len = job->v.hdr_len;
 	*rtp = (struct seal_rtp){.key = s->rx_key,
 				 .hdr = data,

@@ -27,6 +27,11 @@ struct stream {
 	ns_t ended; // a BYE said so; 0: none did
 	struct srtpidx idx;
 	struct seqrank rank;
+	bool has_unopened;    // packets were left unopened since the last one that was not
+	struct seqrank every; // for receivers of every voice, when there are any
+	uint64_t every_base;  // rank for them = rank of every + every_base
+	uint64_t every_first; // lowest of these; below lie those of another stream
+	uint32_t every_turn;  // source's when every_base was made
 	struct rx_stats stats;
 	struct sr_map map;
 	int32_t n_lost; // as counted in rtp_rx_lost

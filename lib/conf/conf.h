@@ -52,6 +52,10 @@ struct conf {
 		uint32_t voice_lines; // audio m-lines per receiver
 	} limits;
 	struct {
+		uint32_t speakers;      // audio.speakers: voices heard at a time in large calls, 0: all
+		uint32_t speakers_from; // audio.speakers_from: open microphones
+	} audio;
+	struct {
 		char *socket; // dataplane.socket: path of the ipc socket
 		struct conf_list
 			ports; // "sockets", or DPDK device strings: "0000:3b:00.0", "net_af_xdp0,iface=eth1"

@@ -122,6 +122,14 @@ const struct conf_key conf_schema[] = {
 	{"limits.voice_lines", CONF_U32, AT(limits.voice_lines), "lines", 1, 250, "128",
 	 .help = "Voices that one receiver is sent at most, each on an SDP line of its own."},
 
+	{"audio.speakers", CONF_U32, AT(audio.speakers), "voices", 0, 8, "0",
+	 .help = "How many voices a large call hears at a time, chosen by loudness, besides the dominant "
+		 "speaker. 0: all of "
+		 "them, as rtcd does. docs/audio-at-scale.md says how they are chosen and what it costs."},
+	{"audio.speakers_from", CONF_U32, AT(audio.speakers_from), "microphones", 1, 10000, "25",
+	 .help = "A choice is made while more microphones than this are open in a call; up to it everybody "
+		 "is heard."},
+
 	{"dataplane.socket", CONF_STRING, AT(dataplane.socket), .def = "/run/sluice/dp.sock",
 	 .check = conf_check_socket_path, .syntax = "path",
 	 .help = "Unix socket between sluice-dp, which serves it, and sluice-cp."},

@@ -46,6 +46,7 @@ struct rig {
 	struct rig_out *sent; // RIG_SENT entries
 	unsigned n_sent;
 	uint32_t seq;
+	uint8_t flags; // of sessions that are added: enum ipc_session_flags
 };
 
 __attribute__((weak)) int rig_eal_workers; // one EAL for all suites of the runner
@@ -252,6 +253,7 @@ static inline void rig_add(struct rig_peer *p, unsigned slot, enum seal_profile 
 	p->tx = rig_new_key(p);
 	p->rx = rig_new_key(p);
 	add.sid = ext.sid = p->sid;
+	add.flags = rig.flags;
 	memcpy(add.ufrag, p->ufrag, sizeof(add.ufrag));
 	memcpy(add.pwd, p->pwd, sizeof(add.pwd));
 	snprintf(add.name, sizeof(add.name), "rig%u", slot);
@@ -277,6 +279,7 @@ static inline void rig_track(const struct rig_peer *p, uint16_t track, const cha
 				    .kind = KIND_AUDIO,
 				    .enabled = 1,
 				    .clock_hz = 48000,
+				    .is_ranked = 1,
 				    .ssrc = {ssrc},
 				    .codec[0] = {.pt = RIG_PT, .codec = CODEC_OPUS}};
 

@@ -1,0 +1,148 @@
+#include "dataplane/room.h"
+
+#include <stdlib.h>
+
+#include "dataplane/model_priv.h"
+#include "dataplane/source.h"
+#include "dataplane/worker.h"
+#include "lib/base/err.h"
+
+#define MEMBERS_MAX 8192 // of one room looked at; limits.sessions_per_call is below
+
+struct room *room_new(uint32_t call, uint8_t k, uint16_t from)
+{
+	struct room *r = model_zalloc(sizeof(*r));
+
+	if (r == NULL)
+		return err_null(ENOMEM);
+	r->call = call;
+	r->from = from;
+	r->speakers.k = k;
+	return r;
+}
+
+void room_free(void *room)
+{
+	struct room *r = room;
+
+	free((void *)atomic_load_explicit(&r->list, memory_order_relaxed)); // the last list
+	free(r);
+}
+
+// Take in what the publishers' workers noted since the last tick.
+static void listen_to(struct seat *s)
+{
+	uint64_t heard = atomic_load_explicit(&s->heard, memory_order_relaxed);
+	ns_t at = (ns_t)(heard >> 16) * NS_PER_MS;
+	unsigned flags = heard >> 8 & 0xff, value = heard & 0xff;
+
+	if (heard == s->seen)
+		return;
+	s->seen = heard;
+	if (flags & SEAT_GUESS)
+		speaker_guess(&s->speaker, value, at);
+	else
+		speaker_hear(&s->speaker, (uint8_t)value, flags & SEAT_VOICE_BIT, at);
+}
+
+static bool has_speaker(const struct room_list *l, const struct speaker *s)
+{
+	for (uint32_t i = 0; i < l->n; i++)
+		if (&l->member[i].source->seat.speaker == s)
+			return true;
+	return false;
+}
+
+// The list is another one: forget who is not in it, begin anew with who is.
+static void meet(struct room *r, const struct room_list *l)
+{
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct seat *s = &l->member[i].source->seat;
+		if (s->gen == l->member[i].gen)
+			continue;
+		s->speaker = (struct speaker){};
+		s->gen = l->member[i].gen;
+	}
+	if (!has_speaker(l, r->speakers.dominant))
+		r->speakers.dominant = NULL;
+	if (!has_speaker(l, r->speakers.rival))
+		r->speakers.rival = NULL;
+	r->seen = l;
+}
+
+static void silence(struct source *src, bool yes)
+{
+	if (seat_is_silenced(&src->seat) != yes)
+		atomic_store_explicit(&src->seat.is_silenced, yes, memory_order_relaxed);
+}
+
+static void choose(struct worker *w, struct room *r, const struct room_list *l)
+{
+	static _Thread_local struct speaker *member[MEMBERS_MAX];
+	uint32_t n = RTE_MIN(l->n, (uint32_t)MEMBERS_MAX);
+	uint64_t before = r->speakers.n_changes;
+
+	for (uint32_t i = 0; i < n; i++) {
+		listen_to(&l->member[i].source->seat);
+		member[i] = &l->member[i].source->seat.speaker;
+	}
+	speakers_tick(&r->speakers, member, n, w->now);
+	for (uint32_t i = 0; i < n; i++)
+		silence(l->member[i].source, !member[i]->is_selected);
+	count(w, CTR_SPEAKER_CHANGES, r->speakers.n_changes - before);
+}
+
+static void everybody(const struct room_list *l)
+{
+	for (uint32_t i = 0; l && i < l->n; i++)
+		silence(l->member[i].source, false);
+}
+
+// Some room between beginning and ending, so that one microphone does not toggle it.
+static bool is_crowded(const struct room *r, uint32_t n)
+{
+	return n > r->from || (r->is_choosing && n > r->from * 3u / 4);
+}
+
+static void tick(struct worker *w, struct room *r)
+{
+	const struct room_list *l =
+		atomic_load_explicit(&r->list, memory_order_acquire); // pairs with model_room.c
+
+	r->is_choosing = l && l->n > 0 && is_crowded(r, l->n);
+	if (!r->is_choosing) {
+		everybody(l);
+		r->seen = NULL; // speakers' pointers are compared with a list again before they are used
+		return;
+	}
+	if (l != r->seen)
+		meet(r, l);
+	choose(w, r, l);
+	wheel_arm(&w->wheel, &r->timer, w->now + SPEAKERS_TICK_NS);
+}
+
+static void on_due(struct timer *t, ns_t now)
+{
+	struct room *r = container_of(t, struct room, timer);
+
+	tick(r->worker, r);
+}
+
+void room_start(struct worker *w, struct room *r)
+{
+	r->worker = w;
+	r->timer.on_due = on_due;
+	tick(w, r);
+}
+
+void room_changed(struct worker *w, struct room *r)
+{
+	r->seen = NULL; // another list may have come to lie where the last one was
+	if (!timer_armed(&r->timer))
+		tick(w, r);
+}
+
+void room_stop(struct worker *w, struct room *r)
+{
+	wheel_cancel(&w->wheel, &r->timer);
+}
