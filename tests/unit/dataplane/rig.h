@@ -241,7 +241,7 @@ static inline struct seal_key *rig_new_key(const struct rig_peer *p)
 static inline void rig_add(struct rig_peer *p, unsigned slot, enum seal_profile profile)
 {
 	struct ipc_session_add add = {};
-	struct ipc_session_extmap ext = {.id = {[EXT_LEVEL] = 1, [EXT_TWCC] = 3, [EXT_MID] = 4}};
+	struct ipc_session_extmap ext = {.id = {[EXT_LEVEL] = 1, [EXT_TWCC] = 3, [EXT_MID] = 4, [EXT_RID] = 5, [EXT_RRID] = 6}};
 
 	*p = (struct rig_peer){.sid = 0x01000000 + slot, .port = (uint16_t)(5000 + slot), .profile = profile};
 	memset(p->ufrag, 'a' + (int)slot, sizeof(p->ufrag));

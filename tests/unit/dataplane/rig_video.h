@@ -81,3 +81,77 @@ static inline enum layer_added rig_feed(struct worker *w, struct source *src, un
 	rte_pktmbuf_free(m);
 	return added;
 }
+
+// --- a publisher ----------------------------------------------------------------------------------------------
+
+// One RTP packet as a browser would send it. Zeroed fields are absent.
+struct rig_shot {
+	uint32_t ssrc, ts;
+	uint64_t index;
+	uint8_t pt; // 0: RIG_VP8
+	const char *mid, *rid, *rrid;
+	uint8_t flags, tid; // enum layer_flags
+	uint16_t pid;
+	unsigned n_bytes; // of the payload, 16 at least; 0: 100
+	bool is_padding;  // nothing but padding
+	bool is_rtx;      // carries what rtx says instead: the packet with this index
+	uint64_t osn;
+	unsigned cut;           // is_rtx: so many bytes of payload only
+	const uint8_t *payload; // this instead, n_bytes of it
+};
+
+__attribute__((weak)) uint16_t rig_twcc; // next transport-wide number, one publisher at a time
+
+static inline unsigned rig_shot_payload(const struct rig_shot *s, uint8_t *payload)
+{
+	struct rig_frame_packet f = {
+		.index = s->is_rtx ? s->osn : s->index, .flags = s->flags, .tid = s->tid, .pid = s->pid};
+	unsigned n = s->n_bytes ? s->n_bytes : 100;
+
+	if (s->is_padding) {
+		memset(payload, 0, n);
+		payload[n - 1] = (uint8_t)n;
+	} else if (s->payload) {
+		memcpy(payload, s->payload, n);
+	} else if (s->is_rtx) {
+		be16_put(payload, (uint16_t)s->osn);
+		rig_vp8(payload + 2, n, &f);
+		n = s->cut ? s->cut - 1 : n + 2;
+	} else {
+		rig_vp8(payload, n, &f);
+	}
+	return n;
+}
+
+static inline void rig_shoot(const struct rig_peer *p, struct rig_shot s)
+{
+	uint8_t pkt[1500], payload[1400], twcc[2];
+	struct rtp_ext ext[4] = {{.id = 3, .data = twcc, .len = 2}};
+	const struct {
+		const char *text;
+		uint8_t id;
+	} text[3] = {{s.mid, 4}, {s.rid, 5}, {s.rrid, 6}};
+	unsigned n_ext = 1, n = rig_shot_payload(&s, payload);
+	struct seal_rtp job = {.key = p->tx, .hdr = pkt, .src = payload, .len = (uint16_t)n, .ssrc = s.ssrc};
+
+	be16_put(twcc, rig_twcc++);
+	for (unsigned i = 0; i < 3; i++)
+		if (text[i].text)
+			ext[n_ext++] = (struct rtp_ext){.id = text[i].id,
+							.data = (const uint8_t *)text[i].text,
+							.len = (uint8_t)strlen(text[i].text)};
+	rtp_write(pkt, true, s.flags & LAYER_MARKER, s.pt ? s.pt : RIG_VP8, (uint16_t)s.index, s.ts, s.ssrc);
+	if (s.is_padding)
+		pkt[0] |= 0x20;
+	job.index = s.index;
+	job.hdr_len = (uint16_t)(RTP_HDR_LEN + rtp_ext_write(pkt + RTP_HDR_LEN, 100, ext, n_ext));
+	job.dst = pkt + job.hdr_len;
+	CHECK_EQ(seal_rtp_protect(rig.seal, &job, 1), 1);
+	rig_receive(p, pkt, job.hdr_len + n + seal_rtp_tag_len(p->profile));
+}
+
+// The source of a track of the session in this slot.
+static inline struct source *rig_source(unsigned slot, unsigned track)
+{
+	return atomic_load(&rig.dp->session[slot])->track[track];
+}
