@@ -53,7 +53,9 @@ static inline uint16_t bwe_sent(struct bwe *b, unsigned n_bytes, uint8_t cluster
 {
 	b->n_video_bytes += n_bytes;
 	if (cluster == 0)
-		probe_media(&b->probe, n_bytes);
+		cluster = probe_media(&b->probe, (uint16_t)n_bytes, now);
+	else
+		(void)probe_sent(&b->probe, (uint16_t)n_bytes, now);
 	return sendhist_add(&b->hist, (uint16_t)n_bytes, cluster, now);
 }
 

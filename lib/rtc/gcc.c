@@ -21,11 +21,13 @@
 #define LOSS_WEIGHT 0.2
 #define INHERENT_WEIGHT 0.1 // loss that a short queue cannot explain is the path's own; up to
 #define INHERENT_MAX 0.06   // this much is not answered by sending less
+#define NO_QUEUE_MS 20
 #define SHORT_QUEUE_MS 50
 #define LONG_QUEUE_MS 250             // the estimate is no more than what arrives
 #define LOSS_GAP_NS (300 * NS_PER_MS) // plus RTT, between two decreases
 #define IDLE_BPS 100000
 #define CALM_NS (2 * NS_PER_S)
+#define PROVEN_NS (2 * NS_PER_S)
 
 // --- acknowledged rate --------------------------------------------------------------------------
 
@@ -119,26 +121,47 @@ static void delay_decrease(struct gcc *g, double acked, ns_t now)
 	g->decreased = now;
 }
 
+// A forwarded layer has the rate it has: where less than the link carries is sent, nothing shows that more would get
+// through than was once seen to, until a probe does.
+static double unseen_max(const struct gcc *g, double acked)
+{
+	double cap = 1.5 * acked + 10000;
+
+	return g->capacity > 0 ? fmin(cap, fmax(g->capacity, acked)) : cap;
+}
+
 static void delay_increase(struct gcc *g, double acked, ns_t now)
 {
-	double dt = clamp(seconds(now - g->changed), 0, 1), to = g->delay_bps, cap;
+	double dt = clamp(seconds(now - g->changed), 0, 1), to = g->delay_bps, cap = 1.5 * acked + 10000;
 
 	if (g->capacity > 0 && acked > g->capacity + 3 * capacity_sigma(g))
 		g->capacity = 0;
-	if (g->capacity > 0 && acked > g->capacity - 3 * capacity_sigma(g))
+	if (g->capacity > 0 && acked > g->capacity - 3 * capacity_sigma(g)) {
 		to += fmax(ADD_MIN_BPS, g->packet_bits / seconds(g->rtt + RESPONSE_NS)) * dt;
-	else
+	} else {
 		to = fmax(to * pow(INCREASE, dt), to + 1000 * dt);
-	// What is not sent cannot be seen to arrive: do not drift away from it.
-	cap = acked > 0 ? 1.5 * acked + 10000 : to;
-	if (to > cap)
+		cap = unseen_max(g, acked);
+	}
+	if (acked > 0 && to > cap)
 		to = fmax(cap, g->delay_bps);
+	// A key frame is a burst: it makes a queue where there is room on average. What has passed since, without one,
+	// does get through.
+	if (gcc_queue_ms(g) < NO_QUEUE_MS)
+		to = fmax(to, acked);
 	g->delay_bps = to;
+}
+
+// With what is not acknowledged but goes the same way. 0: unknown.
+static double all_acked(const struct gcc *g)
+{
+	double acked = acked_bps(&g->acked);
+
+	return acked > 0 ? acked + g->other_bps : 0;
 }
 
 static void delay_adapt(struct gcc *g, ns_t now)
 {
-	double acked = acked_bps(&g->acked);
+	double acked = all_acked(g);
 
 	switch (g->delay.usage) {
 	case GCC_OVERUSE:
@@ -273,17 +296,31 @@ void gcc_report(struct gcc *g, uint8_t fraction_lost, ns_t rtt, ns_t now)
 	loss_answer(g, now);
 }
 
-void gcc_probe(struct gcc *g, uint32_t bps, ns_t now)
+void gcc_probe(struct gcc *g, uint32_t bps, bool is_full, ns_t now)
 {
-	double v = clamp(bps, g->conf.min_bps, g->conf.max_bps);
+	double v = clamp((double)bps + g->other_bps, g->conf.min_bps, g->conf.max_bps), acked = all_acked(g);
+
+	if (is_full && v < g->delay_bps &&
+	    acked > 0) { // the estimate had drifted away from what the link carries
+		g->delay_bps = fmax(v, acked);
+		g->capacity = 0;
+		capacity_learn(g, g->delay_bps);
+	}
 
 	if (g->capacity > 0 && v > g->capacity + 3 * capacity_sigma(g))
 		g->capacity = 0;
-	if (v > g->delay_bps)
+	if (v > g->delay_bps) {
 		g->delay_bps = v;
+		g->proven = now;
+	}
 	if (v > g->loss_bps && loss_excess(g) < LOSS_LOW)
 		g->loss_bps = v;
 	g->changed = now;
+}
+
+void gcc_other(struct gcc *g, uint32_t bps)
+{
+	g->other_bps = bps < g->conf.max_bps ? bps : g->conf.max_bps;
 }
 
 void gcc_remb(struct gcc *g, uint32_t bps)
@@ -333,6 +370,11 @@ uint32_t gcc_acked_bps(const struct gcc *g)
 uint32_t gcc_queue_ms(const struct gcc *g)
 {
 	return (uint32_t)clamp(g->delay.smooth - g->delay.floor, 0, 60000);
+}
+
+bool gcc_is_proven(const struct gcc *g, ns_t now)
+{
+	return g->proven && now - g->proven < PROVEN_NS && (!g->has_overused || g->overused < g->proven);
 }
 
 bool gcc_is_calm(const struct gcc *g, ns_t now)

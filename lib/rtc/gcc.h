@@ -72,12 +72,14 @@ struct gcc {
 	double delay_bps;  // part by delay
 	double loss_bps;   // part by loss
 	uint32_t remb_bps; // receiver's own cap, UINT32_MAX: none
+	uint32_t other_bps;
 	// rate control
 	double capacity, capacity_var; // of the link, from decreases; 0: unknown. var: relative to its mean
 	double packet_bits;            // average
 	ns_t changed, decreased, loss_changed, loss_decreased;
 	ns_t feedback; // last one
 	ns_t overused; // last time
+	ns_t proven;   // last time a probe raised it, 0: never
 	ns_t idle_at;  // last fall for want of feedback
 	ns_t rtt;
 	bool has_overused, has_feedback, is_holding;
@@ -105,7 +107,13 @@ void gcc_update(struct gcc *, ns_t rtt, ns_t now);
 void gcc_report(struct gcc *, uint8_t fraction_lost, ns_t rtt, ns_t now);
 
 // A probe cluster showed that this much gets through (lib/rtc/probe.h).
-void gcc_probe(struct gcc *, uint32_t bps, ns_t now);
+//
+// in: is_full  and no more: an estimate above that falls to it
+void gcc_probe(struct gcc *, uint32_t bps, bool is_full, ns_t now);
+
+// What goes the same way without transport-wide numbers (voice), so that nothing tells when it arrives: the target is
+// for all together.
+void gcc_other(struct gcc *, uint32_t bps);
 
 // Cap by the receiver; UINT32_MAX: none.
 void gcc_remb(struct gcc *, uint32_t bps);
@@ -119,9 +127,11 @@ void gcc_idle(struct gcc *, uint32_t sent_bps, ns_t now);
 void gcc_reset(struct gcc *, ns_t now);
 
 uint32_t gcc_target(const struct gcc *);
-// What arrived in the last half second; 0: unknown.
+// What arrived in the last half second, without gcc_other; 0: unknown.
 uint32_t gcc_acked_bps(const struct gcc *);
 // Queueing delay above the lowest lately seen, milliseconds.
 uint32_t gcc_queue_ms(const struct gcc *);
+// A probe raised the target within the last 2 s, and nothing spoke against it since.
+bool gcc_is_proven(const struct gcc *, ns_t now);
 // No overuse for 2 s, a short queue, loss below 2 % beyond the path's own: a probe may be tried.
 bool gcc_is_calm(const struct gcc *, ns_t now);

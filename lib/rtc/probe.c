@@ -1,5 +1,7 @@
 #include "lib/rtc/probe.h"
 
+#define PROBE_MIN_BPS 10000 // keeps its time finite
+
 void probe_init(struct probe *p, ns_t now)
 {
 	*p = (struct probe){.next = now + PROBE_FIRST_NS, .backoff = PROBE_AGAIN_NS};
@@ -18,7 +20,7 @@ static void plan_make(const struct probe_ask *a, struct probe_plan *pl)
 
 	if (n_bytes < (uint64_t)PROBE_MIN_PACKETS * a->packet_bytes)
 		n_bytes = (uint64_t)PROBE_MIN_PACKETS * a->packet_bytes;
-	pl->bps = (uint32_t)u64_min(bps, UINT32_MAX);
+	pl->bps = (uint32_t)(bps < PROBE_MIN_BPS ? PROBE_MIN_BPS : u64_min(bps, UINT32_MAX));
 	pl->n_bytes = (uint32_t)n_bytes;
 	pl->n_packets = PROBE_MIN_PACKETS;
 }
@@ -47,17 +49,39 @@ bool probe_want(struct probe *p, const struct probe_ask *a, struct probe_plan *p
 	return true;
 }
 
-bool probe_sent(struct probe *p, uint16_t n_bytes, ns_t now)
+static void cluster_add(struct probe *p, uint16_t n_bytes, ns_t now)
 {
-	if (!p->is_running || p->is_sent)
-		return true;
 	if (p->n_sent++ == 0)
 		p->first_sent = now;
 	p->last_sent = now;
 	p->sent_bytes += n_bytes;
 	p->last_bytes = n_bytes;
+}
+
+uint8_t probe_media(struct probe *p, uint16_t n_bytes, ns_t now)
+{
+	p->n_media_bytes += n_bytes;
+	if (!p->is_running || p->is_sent || p->n_sent == 0)
+		return 0;
+	cluster_add(p, n_bytes, now);
+	return p->plan.cluster;
+}
+
+ns_t probe_due(const struct probe *p)
+{
+	if (!p->is_running || p->is_sent)
+		return NS_NEVER;
+	return p->first_sent + (ns_t)((uint64_t)p->sent_bytes * 8 * NS_PER_S / p->plan.bps);
+}
+
+bool probe_sent(struct probe *p, uint16_t n_bytes, ns_t now)
+{
+	if (!p->is_running || p->is_sent)
+		return true;
+	cluster_add(p, n_bytes, now);
+	p->n_own++;
 	p->n_probe_bytes += n_bytes;
-	p->is_sent = p->sent_bytes >= p->plan.n_bytes && p->n_sent >= p->plan.n_packets;
+	p->is_sent = p->sent_bytes >= p->plan.n_bytes && p->n_own >= p->plan.n_packets;
 	return p->is_sent;
 }
 
@@ -79,7 +103,7 @@ void probe_ack(struct probe *p, const struct sendhist_ack *a)
 }
 
 // Rates between the first and the last packet: the last sent and the first received do not count.
-static uint32_t rate_measured(const struct probe *p)
+static uint32_t rate_measured(const struct probe *p, bool *is_full)
 {
 	int64_t sent_us = (p->last_sent - p->first_sent) / NS_PER_US,
 		arrival_us = p->last_arrival - p->first_arrival;
@@ -92,7 +116,8 @@ static uint32_t rate_measured(const struct probe *p)
 	if (received > 2 * sent)
 		return 0;
 	// The link was full: a little less than what it carried, so that its queue drains.
-	if (received * 10 < sent * 9)
+	*is_full = received * 10 < sent * 9;
+	if (*is_full)
 		return (uint32_t)u64_min(received * 95 / 100, UINT32_MAX);
 	return (uint32_t)u64_min(u64_min(sent, received), UINT32_MAX);
 }
@@ -110,16 +135,17 @@ static void attempt_over(struct probe *p, uint32_t bps, uint32_t estimate_bps, n
 	p->backoff = p->backoff * 3 / 2 < PROBE_MAX_NS ? p->backoff * 3 / 2 : PROBE_MAX_NS;
 }
 
-uint32_t probe_result(struct probe *p, uint32_t estimate_bps, ns_t now)
+uint32_t probe_result(struct probe *p, uint32_t estimate_bps, ns_t now, bool *is_full)
 {
 	uint32_t bps;
 
+	*is_full = false;
 	if (!p->is_running)
 		return 0;
 	// A cluster that nobody goes on sending is over, too.
 	if (now - p->last_sent < PROBE_WAIT_NS && (!p->is_sent || p->n_acked + p->n_lost < p->n_sent))
 		return 0;
-	bps = p->is_sent ? rate_measured(p) : 0;
+	bps = p->is_sent ? rate_measured(p, is_full) : 0;
 	attempt_over(p, bps, estimate_bps, now);
 	return bps;
 }

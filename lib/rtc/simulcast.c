@@ -74,8 +74,10 @@ static int lowest_active(const struct simulcast_in *in)
 // Best rung for the budget: staying is easier than climbing. The lowest one is taken in any case.
 static int best_of(const struct simulcast_in *in, int current)
 {
+	unsigned enter = in->is_proven ? SIMULCAST_PROVEN : SIMULCAST_ENTER;
+
 	for (int i = top_of(in); i >= 0; i--)
-		if (in->rung[i].is_active && affords(in, i, i > current ? SIMULCAST_ENTER : SIMULCAST_STAY))
+		if (in->rung[i].is_active && affords(in, i, i > current ? enter : SIMULCAST_STAY))
 			return i;
 	return lowest_active(in);
 }
@@ -128,7 +130,8 @@ static void step(struct simulcast *s, const struct simulcast_in *in, struct simu
 	// A rung that is being climbed to counts as if it were reached: no wavering while its key frame is under way.
 	int best = best_of(in, s->want > s->now ? s->want : s->now), higher = s->now + 1;
 	bool is_bad = in->loss > SIMULCAST_LOSS_DOWN || in->queue_ms > SIMULCAST_QUEUE_DOWN;
-	bool is_below = lasts(&s->below, best < s->now, in->now, is_bad ? 0 : SIMULCAST_HOLD_NS);
+	bool is_urgent = is_bad || s->now > top_of(in);
+	bool is_below = lasts(&s->below, best < s->now, in->now, is_urgent ? 0 : SIMULCAST_HOLD_NS);
 	bool is_above = lasts(&s->above, best > s->now, in->now, in->is_proven ? 0 : SIMULCAST_HOLD_NS);
 
 	if (is_bad && best >= s->now && s->now > lowest_active(in)) {
@@ -178,7 +181,7 @@ static void chase(struct simulcast *s, const struct simulcast_in *in, struct sim
 
 static void resume(struct simulcast *s, const struct simulcast_in *in, int low, struct simulcast_out *out)
 {
-	if (low == SIMULCAST_NONE || (s->is_choked && !may_climb(s, in->now)))
+	if (low == SIMULCAST_NONE || in->is_barred || (s->is_choked && !may_climb(s, in->now)))
 		return;
 	if (!affords(in, low, SIMULCAST_STAY)) { // nothing is sent that could show there is room again
 		out->probe_bps = in->rung[low].bps;
@@ -203,9 +206,10 @@ static void pause_or_resume(struct simulcast *s, const struct simulcast_in *in, 
 	}
 	is_starved = lasts(&s->starved, is_starved, in->now, SIMULCAST_PAUSE_NS);
 	is_choked = lasts(&s->choked, is_choked, in->now, SIMULCAST_CHOKED_NS);
-	if (!is_starved && !is_choked)
+	if (!is_starved && !is_choked && !in->is_barred)
 		return;
 	want_clear(s);
+	is_choked &= !in->is_barred;
 	if (is_choked)
 		change_note(s, in->now);
 	s->now = SIMULCAST_NONE;
@@ -220,10 +224,10 @@ void simulcast_decide(struct simulcast *s, const struct simulcast_in *in, struct
 	int most;
 
 	*out = (struct simulcast_out){};
-	if (s->now > top_of(in) || s->want > top_of(in)) { // the ladder became shorter
+	if (s->want > top_of(in))
 		want_clear(s);
+	if (s->now >= in->n_rungs) // the ladder became shorter
 		s->now = SIMULCAST_NONE;
-	}
 	pause_or_resume(s, in, out);
 	if (s->is_paused)
 		return;

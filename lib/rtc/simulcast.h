@@ -39,6 +39,7 @@ bool layerrate_is_active(const struct layerrate *, ns_t now);
 #define SIMULCAST_NONE (-1)
 
 #define SIMULCAST_ENTER 110                       // percent of a rung's rate to climb to it
+#define SIMULCAST_PROVEN 100                      // the same when a probe has just shown that it fits
 #define SIMULCAST_STAY 90                         // percent to stay on it
 #define SIMULCAST_HOLD_NS (2 * NS_PER_S)          // a condition must last so long
 #define SIMULCAST_BACKOFF_NS (10 * NS_PER_S)      // after a change, times 1.5 per change ...
@@ -77,12 +78,13 @@ struct simulcast {
 struct simulcast_in {
 	const struct simulcast_rung *rung; // borrowed; ascending rate
 	uint8_t n_rungs;
-	uint8_t max_rung;  // the subscriber's own limit
+	uint8_t max_rung;  // no higher one, by a limit that has nothing to do with the link
 	uint16_t loss;     // per mille
 	uint32_t queue_ms; // gcc_queue_ms
 	uint32_t
 		budget_bps; // what is left for this stream: simulcast_budget less what more important ones take
 	bool is_proven;     // the estimate comes from a probe: no need to wait
+	bool is_barred;     // no video now, whatever the budget: the host is overloaded
 	ns_t now;
 };
 

@@ -13,6 +13,8 @@ static void read_one(struct sendhist *h, struct gcc *g, struct probe *p, const s
 	struct sendhist_iter it;
 	struct sendhist_ack a;
 	unsigned n = 0;
+	uint32_t bps;
+	bool is_full;
 
 	if (sendhist_begin(h, &it, fb) < 0)
 		return;
@@ -26,7 +28,9 @@ static void read_one(struct sendhist *h, struct gcc *g, struct probe *p, const s
 		probe_ack(p, &a);
 	}
 	gcc_update(g, 0, now);
-	(void)probe_result(p, gcc_target(g), now);
+	bps = probe_result(p, gcc_target(g), now, &is_full);
+	if (bps > 0)
+		gcc_probe(g, bps, is_full, now);
 	MUST(gcc_target(g) >= GCC_MIN_BPS && gcc_target(g) <= GCC_MAX_BPS);
 }
 

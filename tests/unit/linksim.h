@@ -26,12 +26,13 @@ struct sim {
 	bool no_feedback;
 	bool no_probes;
 	double app_max_bps; // the encoder makes no more
-	double app_bps;     // > 0: a fixed rate, as a forwarded layer has one
+	double app_bps;     // > 0: a fixed rate, as a forwarded layer has one ...
+	double app_vary; // ... on average: frames vary by this share of it, and each third second brings a key frame ...
+	double key_factor; // ... so many times as large as others
 	double jitter_ms;
 
 	ns_t now, busy_until, last_arrival;
-	double backlog, credit, probe_credit;
-	bool is_probing;
+	double backlog, credit;
 	struct probe_plan plan;
 	struct {
 		uint16_t seq;
@@ -102,7 +103,8 @@ static inline double sim_random(void)
 
 static inline void sim_send(struct sim *s, uint8_t cluster)
 {
-	uint16_t seq = sendhist_add(&s->hist, SIM_PACKET, cluster, s->now);
+	uint8_t tag = cluster ? cluster : probe_media(&s->probe, SIM_PACKET, s->now);
+	uint16_t seq = sendhist_add(&s->hist, SIM_PACKET, tag, s->now);
 	ns_t begin = s->busy_until > s->now ? s->busy_until : s->now, arrival;
 	bool is_burst = s->burst_ms && s->now / NS_PER_MS % s->burst_ms < 50;
 	double queued = (double)(begin - s->now) * s->link_bps / 8e9;
@@ -112,10 +114,7 @@ static inline void sim_send(struct sim *s, uint8_t cluster)
 	s->sum_sent += SIM_PACKET * 8;
 	if (cluster) {
 		s->n_probe_bytes += SIM_PACKET;
-		if (probe_sent(&s->probe, SIM_PACKET, s->now))
-			s->is_probing = false;
-	} else {
-		probe_media(&s->probe, SIM_PACKET);
+		(void)probe_sent(&s->probe, SIM_PACKET, s->now);
 	}
 	if (queued + SIM_PACKET > s->queue_max || sim_random() < s->loss || is_burst) {
 		s->n_lost++;
@@ -166,6 +165,7 @@ static inline void sim_feedback(struct sim *s)
 		struct rtcp_pkt pkt;
 		struct rtcp_fb fb;
 		uint32_t bps;
+		bool is_full;
 
 		rtcp_begin(&ri, s->fb[i].msg, (size_t)s->fb[i].len);
 		if (!rtcp_next(&ri, &pkt) || rtcp_fb_read(&pkt, &fb) < 0 ||
@@ -176,10 +176,21 @@ static inline void sim_feedback(struct sim *s)
 			probe_ack(&s->probe, &a);
 		}
 		gcc_update(&s->gcc, 2 * s->delay, s->now);
-		bps = probe_result(&s->probe, gcc_target(&s->gcc), s->now);
+		bps = probe_result(&s->probe, gcc_target(&s->gcc), s->now, &is_full);
 		if (bps)
-			gcc_probe(&s->gcc, bps, s->now);
+			gcc_probe(&s->gcc, bps, is_full, s->now);
 	}
+}
+
+static inline double sim_frame_factor(const struct sim *s)
+{
+	double others;
+
+	if (s->app_bps <= 0 || s->app_vary <= 0)
+		return 1;
+	others = 91 / (90 + s->key_factor);
+	return others *
+	       (s->now / NS_PER_MS % 3003 < 33 ? s->key_factor : 1 + s->app_vary * (2 * sim_random() - 1));
 }
 
 static inline void sim_media(struct sim *s)
@@ -188,7 +199,7 @@ static inline void sim_media(struct sim *s)
 	       rate = s->app_bps > 0 ? s->app_bps : fmin(target * 0.95, s->app_max_bps);
 
 	if (s->now / NS_PER_MS % 33 == 0)
-		s->backlog += rate * 0.033 / 8;
+		s->backlog += rate * 0.033 / 8 * sim_frame_factor(s);
 	s->credit = fmin(s->credit + fmax(target, rate) * 2.5 / 8000, 2 * SIM_PACKET);
 	while (s->backlog >= SIM_PACKET && s->credit >= SIM_PACKET) {
 		sim_send(s, 0);
@@ -200,24 +211,21 @@ static inline void sim_media(struct sim *s)
 static inline void sim_probe(struct sim *s)
 {
 	uint32_t bps;
+	bool is_full;
 
-	bps = probe_result(&s->probe, gcc_target(&s->gcc), s->now);
+	bps = probe_result(&s->probe, gcc_target(&s->gcc), s->now, &is_full);
 	if (bps)
-		gcc_probe(&s->gcc, bps, s->now);
-	if (!s->is_probing && !s->no_probes) {
+		gcc_probe(&s->gcc, bps, is_full, s->now);
+	if (probe_due(&s->probe) == NS_NEVER && !s->no_probes) {
 		struct probe_ask a = {.needed_bps = (uint32_t)s->app_max_bps,
 				      .estimate_bps = gcc_target(&s->gcc),
 				      .is_calm = gcc_is_calm(&s->gcc, s->now),
 				      .packet_bytes = SIM_PACKET,
 				      .now = s->now};
-		s->is_probing = probe_want(&s->probe, &a, &s->plan);
-		s->probe_credit = SIM_PACKET;
+		(void)probe_want(&s->probe, &a, &s->plan);
 	}
-	while (s->is_probing && s->probe_credit >= SIM_PACKET) {
-		s->probe_credit -= SIM_PACKET;
+	while (s->now >= probe_due(&s->probe))
 		sim_send(s, s->plan.cluster);
-	}
-	s->probe_credit += s->plan.bps / 8000.0;
 }
 
 // One millisecond.
@@ -230,7 +238,7 @@ static inline void sim_step(struct sim *s)
 	sim_feedback(s);
 	sim_media(s);
 	sim_probe(s);
-	gcc_idle(&s->gcc, 1000000, s->now);
+	gcc_idle(&s->gcc, s->app_bps > 0 ? (uint32_t)s->app_bps : 1000000, s->now);
 	target = gcc_target(&s->gcc);
 	s->sum_target += target;
 	s->n_ms++;

@@ -226,7 +226,7 @@ static void reset(void)
 	struct gcc g;
 
 	gcc_init(&g, &(struct gcc_conf){GCC_MIN_BPS, GCC_START_BPS, GCC_MAX_BPS}, 0);
-	gcc_probe(&g, 3000000, MS);
+	gcc_probe(&g, 3000000, false, MS);
 	CHECK_EQ(gcc_target(&g), 3000000);
 	gcc_reset(&g, 2 * MS);
 	CHECK_EQ(gcc_target(&g), GCC_START_BPS);

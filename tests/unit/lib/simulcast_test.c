@@ -252,10 +252,26 @@ static void shorter_ladder(void)
 	in.max_rung = 0; // the viewer made its window small
 	simulcast_decide(&s, &in, &out);
 	CHECK(out.ask_key && out.key_layer == 0);
+	CHECK(simulcast_takes(&s, 1)); // until then
 	in.n_rungs = 0;
 	simulcast_decide(&s, &in, &out);
 	CHECK(!out.ask_key);
 	CHECK_EQ(out.spend_bps, 0);
+}
+
+static void barred(void)
+{
+	begin(3000000);
+	CHECK(simulcast_on_key(&s, 1, START));
+	in.is_barred = true;
+	simulcast_decide(&s, &in, &out);
+	CHECK(out.is_paused_now);
+	CHECK(!simulcast_takes(&s, 1));
+	run(20 * NS_PER_S, true);
+	CHECK(s.is_paused);
+	in.is_barred = false;
+	simulcast_decide(&s, &in, &out);
+	CHECK(out.is_resumed_now && out.ask_key);
 }
 
 static void rates(void)
@@ -300,6 +316,7 @@ static void loop_step(struct loop *c)
 	if (m->now / MS % 100 == 0) {
 		in.budget_bps = simulcast_budget(gcc_target(&m->gcc), 50000);
 		in.queue_ms = gcc_queue_ms(&m->gcc);
+		in.is_proven = gcc_is_proven(&m->gcc, m->now);
 		in.loss = (uint16_t)(fmax(0, m->gcc.loss - m->gcc.inherent) * 1000);
 		simulcast_decide(&s, &in, &out);
 		m->app_max_bps = out.probe_bps ? (out.probe_bps + 50000) / 0.95 : 0;
@@ -333,13 +350,63 @@ static void wide(void)
 	for (uint64_t seed = 1; seed <= 3; seed++) {
 		struct loop c = loop_of(6e6, seed == 3 ? 0.02 : 0, seed);
 
-		loop_run(&c, 15000);
-		CHECK(simulcast_takes(&s, 1)); // up within 15 s
+		loop_run(&c, 3000);
+		CHECK(simulcast_takes(&s, 1)); // a joiner's first seconds
 		CHECK(c.n_changes <= 2);
+		loop_run(&c, 12000);
 		c.n_changes = c.ms_high = 0;
 		loop_run(&c, 60000);
 		CHECK(c.n_changes <= 2);
 		CHECK(c.ms_high > 50000);
+		sim_free(c.sim);
+	}
+}
+
+// Links that carry h, but not much more, and a sender whose frames vary: h within 3 s, and it stays.
+static void fitting(void)
+{
+	static const double link[] = {2.9e6, 3e6, 3.1e6, 3.5e6, 4e6};
+
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(link); i++) {
+		struct loop c = loop_of(link[i / 2], i % 2 ? 0.01 : 0, i);
+
+		c.sim->queue_max = 120000;
+		c.sim->jitter_ms = 2;
+		c.sim->app_vary = 0.3;
+		c.sim->key_factor = i % 2 ? 5 : 3;
+		loop_run(&c, 3000);
+		CHECK(simulcast_takes(&s, 1));
+		c.n_changes = c.ms_high = 0;
+		loop_run(&c, 120000);
+		CHECK(c.n_changes <= 4);
+		CHECK(c.ms_high > 100000);
+		CHECK(c.sim->max_queue < 400 * MS);
+		sim_free(c.sim);
+	}
+}
+
+// Links that carry l, but not much more: it stays, the queue is short, and the estimate is the link's.
+static void fitting_low(void)
+{
+	static const double link[] = {600e3, 650e3, 800e3};
+
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(link); i++) {
+		struct loop c = loop_of(link[i / 2], i % 2 ? 0.01 : 0, i);
+		double mean;
+
+		c.sim->queue_max = 120000;
+		c.sim->jitter_ms = 2;
+		c.sim->app_vary = 0.3;
+		c.sim->key_factor = 3;
+		loop_run(&c, 10000);
+		sim_mark(c.sim);
+		c.n_changes = 0;
+		loop_run(&c, 60000);
+		mean = sim_mean_target(c.sim) / link[i / 2];
+		CHECK(mean > 0.75 && mean < 1.2);
+		CHECK_EQ(c.n_changes, 0);
+		CHECK(simulcast_takes(&s, 0));
+		CHECK(c.sim->max_queue < 300 * MS);
 		sim_free(c.sim);
 	}
 }
@@ -414,7 +481,10 @@ CU_TestInfo simulcast_tests[] = {
 	{"temporal caps are rungs that need no key frame", caps},
 	{"a ladder that becomes shorter", shorter_ladder},
 	{"layer rates are measured over whole quarters of a second", rates},
-	{"T17: a wide link gets the high layer within 15 s and keeps it", wide},
+	{"T17: a wide link gets the high layer within 3 s and keeps it", wide},
+	{"T17: links that just carry the high layer get it within 3 s and keep it", fitting},
+	{"T17: links that just carry the low layer keep it, and their estimate is right", fitting_low},
+	{"a host that is overloaded sends no video, whatever the budget", barred},
 	{"D37: links between the layers stay low without oscillating", narrow},
 	{"a link that does not carry the lowest layer keeps a short queue for audio", too_narrow},
 	{"T18: a link that collapses is followed within 3 s, and its recovery", link_changes},
