@@ -217,6 +217,8 @@ void publish_video(struct worker *w, struct session *s, struct stream *st, struc
 	if (st->is_rtx)
 		st = in->media;
 	why = refuse(src, in, st, pkt, w->now);
+	if (why == DROP_MUTED && in->media == NULL)
+		in->media = st; // whom to ask for a key frame at the release
 	if (why == CTR_NONE) {
 		flags = flags_of(in, m, len);
 		if (!intake_place(w, src, layer, st, pkt, flags & LAYER_KEY)) {

@@ -169,8 +169,8 @@ struct ipc_track_add {
 	uint32_t ssrc[IPC_TRACK_SSRCS]; // 0: unused entry
 	uint32_t rtx_ssrc
 		[IPC_TRACK_SSRCS]; // repairs ssrc of the same index; 0: none, or learnt from the RRID extension
-	uint8_t n_rids;            // 0: one encoding. Layers are numbered in the order of rid
-	uint8_t is_ranked;         // a voice: takes part in the choice of speakers
+	uint8_t n_rids; // 0: one encoding. Layers are numbered in the order of rid. A change to more is -EEXIST
+	uint8_t is_ranked; // a voice: takes part in the choice of speakers
 	uint8_t rsvd[2];
 	char rid[IPC_TRACK_RIDS][IPC_RID_LEN]; // NUL-padded
 	struct {

@@ -611,6 +611,30 @@ static void held_video_is_counted_but_not_kept(void)
 	close_show();
 }
 
+static void held_from_the_first_packet_on(void)
+{
+	struct ipc_track_gate gate = {.track = 1};
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	gate.sid = a.sid;
+	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+	shoot_run(L, 100, 5);
+	CHECK_EQ(rig_counter(DROP_MUTED), 5);
+	CHECK_EQ(rig_counter(CTR_VIDEO_KEPT), 0);
+	rig_run(200 * MS);
+	listen_to_server();
+	gate.enabled = 1;
+	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+	rig_run(0);
+	rig_run(21 * MS);
+	listen_to_server();
+	CHECK_EQ(told.n_pli, 1); // before the next packet comes: a still screen sends few
+	shoot(L, 105, LAYER_KEY);
+	rig_run(0);
+	CHECK_EQ(top_of(0), 105);
+	close_show();
+}
+
 static void another_ssrc_takes_over(void)
 {
 	struct rtxring_entry e, f;
@@ -973,6 +997,8 @@ CU_TestInfo publish_video_tests[] = {
 	{"FIR where PLI was not negotiated, no NACK where NACK was not", fir_where_there_is_no_pli},
 	{"D39: video that is held back is counted, not kept, and starts with a key frame",
 	 held_video_is_counted_but_not_kept},
+	{"D39: held from the first packet on, its key frame is asked for at the release",
+	 held_from_the_first_packet_on},
 	{"another SSRC takes over without a break in numbers and time", another_ssrc_takes_over},
 	{"arrivals are reported at ends of frames", arrivals_count_whatever_becomes_of_them},
 	{"T15: repairs, padding and unknown SSRCs are no loss to the publisher", publishers_see_no_loss},
