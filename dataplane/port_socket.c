@@ -24,6 +24,8 @@
 #define MAX_SOCKETS (CONF_MAX_LIST + 2)
 #define SOCKET_BUFFER (4 << 20) // bytes: 40 ms of a 1 Gb/s burst
 #define READ_BYTES 2048         // longer datagrams are truncated by the kernel and dropped
+#define MAX_REFUSED 64          // then no more are tried: the device cannot segment
+#define MAX_MESSAGE 65000       // bytes that the kernel segments at a time
 #define CONTROL_SIZE CMSG_SPACE(sizeof(struct in6_pktinfo))
 
 union sockaddr_any {
@@ -35,8 +37,9 @@ union sockaddr_any {
 struct queue {
 	int fd[MAX_SOCKETS];
 	int epoll_fd;
-	uint64_t readable; // bit per socket: may have more
-	unsigned n_rx;     // buffers ready in rx[]
+	uint64_t readable;  // bit per socket: may have more
+	unsigned n_refused; // messages of several packets that the kernel did not take
+	unsigned n_rx;      // buffers ready in rx[]
 	struct rte_mbuf *rx[PORT_MAX_BURST];
 	struct mmsghdr msg[PORT_MAX_BURST];
 	struct iovec iov[PORT_MAX_BURST];
@@ -227,12 +230,12 @@ static void socket_path_fill(struct port *port, struct rte_mbuf *rx, struct path
 		}
 }
 
-static void address_to(const struct path *path, union sockaddr_any *name, uint8_t *control, struct msghdr *h)
+// Where a message goes and which of our addresses it comes from.
+static void address_to(const struct path *path, union sockaddr_any *name, struct msghdr *h)
 {
-	struct cmsghdr *c = (struct cmsghdr *)control;
+	struct cmsghdr *c = h->msg_control;
 
 	h->msg_name = name;
-	h->msg_control = control;
 	if (path->key.family == 4) {
 		struct in_pktinfo info = {};
 		name->v4 =
@@ -257,26 +260,101 @@ static void address_to(const struct path *path, union sockaddr_any *name, uint8_
 	}
 }
 
-// One run of packets that leave by the same socket. A refused packet is skipped, a full socket ends it.
-static void send_run(int fd, struct mmsghdr *msg, unsigned n, struct port_stats *stats)
+// Let the kernel cut the message into datagrams of this size, the last one may be shorter (UDP_SEGMENT): one pass
+// through its stack for all of them.
+static void segment(struct msghdr *h, uint16_t size)
+{
+	struct cmsghdr *c = (struct cmsghdr *)((uint8_t *)h->msg_control + h->msg_controllen);
+
+	*c = (struct cmsghdr){CMSG_LEN(sizeof(size)), SOL_UDP, UDP_SEGMENT};
+	memcpy(CMSG_DATA(c), &size, sizeof(size));
+	h->msg_controllen += CMSG_SPACE(sizeof(size));
+}
+
+// Packets from the first on that can be one message: same way, same size but for the last.
+static unsigned run_length(struct rte_mbuf **pkts, const struct path *const *paths, unsigned n)
+{
+	unsigned size = pkts[0]->data_len, total = size, i = 1;
+
+	while (i < n && paths[i] == paths[0] && pkts[i]->data_len <= size && total + size <= MAX_MESSAGE) {
+		total += size;
+		if (pkts[i++]->data_len < size)
+			break;
+	}
+	return i;
+}
+
+// What goes to the kernel at once.
+struct batch {
+	unsigned n;
+	struct mmsghdr msg[PORT_MAX_BURST];
+	uint8_t n_packets[PORT_MAX_BURST]; // of each message
+	struct iovec iov[PORT_MAX_BURST];
+	union sockaddr_any name[PORT_MAX_BURST];
+	alignas(8) uint8_t control[PORT_MAX_BURST][CONTROL_SIZE + CMSG_SPACE(sizeof(uint16_t))];
+};
+
+// Messages for packets that leave by the same socket.
+static void batch_fill(struct batch *b, struct rte_mbuf **pkts, const struct path *const *paths, unsigned n,
+		       bool gso)
+{
+	b->n = 0;
+	for (unsigned i = 0, run; i < n; i += run) {
+		unsigned k = b->n++;
+
+		run = gso ? run_length(pkts + i, paths + i, n - i) : 1;
+		for (unsigned j = i; j < i + run; j++)
+			b->iov[j] = (struct iovec){rte_pktmbuf_mtod(pkts[j], void *), pkts[j]->data_len};
+		b->msg[k] = (struct mmsghdr){
+			.msg_hdr = {.msg_iov = &b->iov[i], .msg_iovlen = run, .msg_control = b->control[k]}};
+		b->n_packets[k] = (uint8_t)run;
+		address_to(paths[i], &b->name[k], &b->msg[k].msg_hdr);
+		if (run > 1)
+			segment(&b->msg[k].msg_hdr, pkts[i]->data_len);
+	}
+}
+
+static void batch_count(const struct batch *b, unsigned first, unsigned n, struct port_stats *stats)
+{
+	for (unsigned i = first; i < first + n; i++) {
+		stats->tx_bytes += b->msg[i].msg_len;
+		stats->tx_packets += b->n_packets[i];
+	}
+}
+
+static unsigned batch_packets(const struct batch *b, unsigned first, unsigned end)
+{
+	unsigned n = 0;
+
+	for (unsigned i = first; i < end; i++)
+		n += b->n_packets[i];
+	return n;
+}
+
+// A refused message is skipped, a full socket ends it. Returns how many packets are done with: fewer than all when
+// a message of several was refused (*gso is cleared: a path with a small MTU, a device that cannot segment); the rest shall
+// come again one by one.
+static unsigned batch_send(int fd, struct batch *b, bool *gso, struct port_stats *stats)
 {
 	unsigned done = 0;
 
-	while (done < n) {
-		int sent = sendmmsg(fd, msg + done, n - done, MSG_DONTWAIT);
+	while (done < b->n) {
+		int sent = sendmmsg(fd, b->msg + done, b->n - done, MSG_DONTWAIT);
 		if (sent > 0) {
-			for (int i = 0; i < sent; i++)
-				stats->tx_bytes += msg[done + (unsigned)i].msg_len;
-			stats->tx_packets += (unsigned)sent;
+			batch_count(b, done, (unsigned)sent, stats);
 			done += (unsigned)sent;
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
-			stats->tx_dropped += n - done;
-			return;
+			stats->tx_dropped += batch_packets(b, done, b->n);
+			return batch_packets(b, 0, b->n);
+		} else if (b->n_packets[done] > 1 &&
+			   (errno == EIO || errno == EINVAL || errno == EOPNOTSUPP)) {
+			*gso = false;
+			return batch_packets(b, 0, done);
 		} else if (errno != EINTR) {
-			stats->tx_dropped++;
-			done++;
+			stats->tx_dropped += b->n_packets[done++];
 		}
 	}
+	return batch_packets(b, 0, b->n);
 }
 
 static void socket_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts,
@@ -284,23 +362,19 @@ static void socket_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts,
 {
 	struct port_socket *p = of(port);
 	struct queue *q = &p->queue[queue];
-	struct mmsghdr msg[PORT_MAX_BURST];
-	struct iovec iov[PORT_MAX_BURST];
-	union sockaddr_any name[PORT_MAX_BURST];
-	alignas(8) uint8_t control[PORT_MAX_BURST][CONTROL_SIZE];
+	bool gso = q->n_refused < MAX_REFUSED;
+	struct batch b;
 	unsigned first = 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		iov[i] = (struct iovec){rte_pktmbuf_mtod(pkts[i], void *), pkts[i]->data_len};
-		msg[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
-		address_to(paths[i], &name[i], control[i], &msg[i].msg_hdr);
+	while (first < n) {
+		unsigned sock = path_socket(paths[first]), end = first + 1;
+
+		while (end < n && path_socket(paths[end]) == sock)
+			end++;
+		batch_fill(&b, pkts + first, paths + first, end - first, gso);
+		first += batch_send(q->fd[sock], &b, &gso, &port->stats[queue]);
+		q->n_refused += first < end && !gso;
 	}
-	for (unsigned i = 1; i <= n; i++)
-		if (i == n || path_socket(paths[i]) != path_socket(paths[first])) {
-			send_run(q->fd[path_socket(paths[first])], msg + first, i - first,
-				 &port->stats[queue]);
-			first = i;
-		}
 	rte_pktmbuf_free_bulk(pkts, n);
 }
 
@@ -447,6 +521,18 @@ static uint16_t bound_port(int fd)
 	return ntohs(a.sa.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
 }
 
+// Since Linux 4.18.
+static bool has_gso(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), size = 0;
+	socklen_t len = sizeof(size);
+	bool has = fd >= 0 && getsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, &len) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
 static int open_queue(struct port_socket *p, unsigned queue, const struct port_env *env)
 {
 	struct queue *q = &p->queue[queue];
@@ -454,6 +540,7 @@ static int open_queue(struct port_socket *p, unsigned queue, const struct port_e
 	q->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (q->epoll_fd < 0)
 		return -errno;
+	q->n_refused = has_gso() ? 0 : MAX_REFUSED;
 	for (unsigned i = 0; i < p->n_sockets; i++) {
 		struct epoll_event ev = {.events = EPOLLIN, .data.u32 = i};
 

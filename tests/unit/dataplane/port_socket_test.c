@@ -126,6 +126,53 @@ static void sizes(void)
 	rig_close();
 }
 
+// A burst as a video frame makes it: runs of equal packets with a shorter last one, two receivers, odd ones between.
+static void runs(void)
+{
+	static const struct {
+		uint8_t to;
+		uint16_t len;
+	} row[] = {{0, 1200}, {0, 1200}, {0, 1200}, {0, 700}, {0, 900},  {1, 100}, {1, 100},
+		   {0, 1},    {1, 1472}, {1, 1472}, {1, 1},   {1, 1200}, {0, 1},   {0, 1}};
+	enum { N = sizeof(row) / sizeof(row[0]) };
+	struct rte_mbuf *m[N];
+	struct sockaddr_storage addr;
+	struct path path[2];
+	const struct path *paths[N];
+	socklen_t len;
+	struct port *p;
+	int fd[2];
+
+	CHECK_OR_RETURN(rig_open(1));
+	p = open_port(1, 0);
+	CHECK_OR_RETURN(p != NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		fd[i] = client("127.0.0.1", port_socket_port(p), &addr, &len);
+		CHECK_EQ(sendto(fd[i], "ask", 3, 0, (struct sockaddr *)&addr, len), 3);
+		CHECK_EQ(receive(p, m, 1), 1);
+		p->ops->path_fill(p, m[0], &path[i]);
+		rte_pktmbuf_free(m[0]);
+	}
+	for (unsigned i = 0; i < N; i++) {
+		m[i] = rte_pktmbuf_alloc(rig.dp->tx_pool);
+		memset(rte_pktmbuf_append(m[i], row[i].len), (int)i, row[i].len);
+		paths[i] = &path[row[i].to];
+	}
+	p->ops->tx(p, 0, m, paths, N);
+	for (unsigned i = 0; i < N; i++) {
+		uint8_t got[2000];
+		CHECK_EQ(recv(fd[row[i].to], got, sizeof(got), MSG_DONTWAIT), row[i].len);
+		CHECK(got[0] == i && got[row[i].len - 1] == i);
+	}
+	CHECK_EQ(p->stats[0].tx_packets, N);
+	CHECK_EQ(p->stats[0].tx_dropped, 0);
+	CHECK_EQ(rte_mempool_in_use_count(rig.dp->tx_pool), 0);
+	close(fd[0]);
+	close(fd[1]);
+	p->ops->close(p);
+	rig_close();
+}
+
 static void busy(void)
 {
 	struct port *p;
@@ -181,6 +228,7 @@ static void no_buffers(void)
 
 CU_TestInfo port_socket_tests[] = {
 	{"a reply leaves from the address that was asked, IPv4 and IPv6", echo},
+	{"runs of packets to one receiver arrive as the datagrams they were, in order", runs},
 	{"C2, R17: empty, truncated and too long datagrams are counted", sizes},
 	{"a busy port and a foreign address are refused with the fix", busy},
 	{"W8: without buffers nothing is read, later it goes on", no_buffers},
