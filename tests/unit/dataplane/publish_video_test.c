@@ -1,4 +1,6 @@
 // Video of a publisher, from its packets to what is in the rings and what it is asked for.
+#include <pthread.h>
+
 #include "dataplane/arrivals.h"
 #include "dataplane/intake.h"
 #include "lib/rtc/rtcp.h"
@@ -810,6 +812,112 @@ static void other_workers_get_one_word_per_burst(void)
 	close_show();
 }
 
+// --- threads --------------------------------------------------------------------------------------------------------
+
+static unsigned n_held_buffers(void)
+{
+	return rte_mempool_in_use_count(rte_mempool_lookup("video"));
+}
+
+static _Atomic bool over;
+
+// The receivers' worker with its own thread; it looks at every packet that is there.
+static void *watch(void *arg)
+{
+	struct worker *w = rig.dp->worker[atomic_load(&rig.dp->session[2])->home];
+	const struct layer *l = arg;
+	uint64_t at = 0, top, bad = 0;
+	struct rtxring_entry e;
+	struct layer_info info;
+	struct rte_mbuf *m;
+
+	while (!atomic_load(&over)) {
+		worker_round(w, clock_now());
+		layer_info(l, &info);
+		if (!layer_top(l, &top))
+			continue;
+		for (at = RTE_MAX(at, top > 1000 ? top - 1000 : 0); at <= top; at++)
+			if (layer_read(l, RTXRING_ALL, at, &e, &m) == RTXRING_HELD)
+				bad += be64_get(rte_pktmbuf_mtod_offset(m, uint8_t *,
+									pkt_of(m)->hdr_len + 8)) != at;
+	}
+	return (void *)(uintptr_t)bad;
+}
+
+static void receivers_read_while_the_publisher_writes(void)
+{
+	struct worker *w;
+	pthread_t thread;
+	void *bad;
+
+	CHECK_OR_RETURN(open_show(2, L, 0));
+	w = rig.dp->worker[atomic_load(&rig.dp->session[1])->home];
+	a.queue = w->id;
+	atomic_store(&over, false);
+	CHECK_EQ(pthread_create(&thread, NULL, watch, rig_source(1, 1)->video->layer[0]), 0);
+	for (uint64_t i = 0; i < 6000; i++) {
+		if (i % 10 != 3)
+			shoot(L, 100 + i, i % 300 == 0 ? LAYER_KEY : 0);
+		if (i % 10 == 7)
+			shoot(L, 100 + i - 4, 0); // late
+		if (i % 20 == 19)
+			worker_round(w, clock_now());
+		if (i % 100 == 0)
+			layer_ask_key(rig_source(1, 1)->video->layer[0]);
+		while (n_held_buffers() > 2500) // far above any real rate: wait for a grace period
+			worker_round(w, clock_now());
+	}
+	atomic_store(&over, true);
+	pthread_join(thread, &bad);
+	CHECK_EQ((uintptr_t)bad, 0);
+	CHECK_EQ(rig_counter(CTR_VIDEO_KEPT), 6000);
+	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 600);
+	rig.now = clock_now();
+	rig_run(MS);
+	close_show();
+}
+
+static void av1_is_told_by_its_obus(void)
+{
+	static const uint8_t key[16] = {0x18, 0x0a}, more[16] = {0x90, 0x32}, frame[16] = {0x10, 0x32};
+	struct ipc_track_add add = {.track = 2,
+				    .kind = KIND_VIDEO,
+				    .enabled = 1,
+				    .mid = "2",
+				    .clock_hz = 90000,
+				    .ssrc = {H},
+				    .codec = {{.pt = 45, .codec = CODEC_AV1, .fb = FB_NACK | FB_PLI}}};
+	struct rig_shot shot = {.ssrc = H, .index = 10, .ts = 100, .pt = 45, .payload = key, .n_bytes = 16};
+	struct rtxring_entry e;
+	struct rte_mbuf *m;
+	struct layer *l;
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	add.sid = a.sid;
+	CHECK_EQ(rig_cmd(&add, CMD_TRACK_ADD), 0);
+	rig_shoot(&a, shot);
+	rig_run(0);
+	shot.index++;
+	shot.payload = more;
+	shot.flags = LAYER_MARKER;
+	rig_shoot(&a, shot);
+	rig_run(0);
+	shot.index++;
+	shot.ts += 3000;
+	shot.payload = frame;
+	rig_shoot(&a, shot);
+	rig_run(0);
+	l = rig_source(1, 2)->video->layer[0];
+	CHECK_EQ(layer_read(l, RTXRING_ALL, 10, &e, &m), RTXRING_HELD);
+	CHECK_EQ(e.flags, LAYER_KEY | LAYER_START | LAYER_SWITCH_UP);
+	CHECK_EQ(pkt_of(m)->vp8.len, 0);
+	layer_read(l, RTXRING_ALL, 11, &e, &m);
+	CHECK_EQ(e.flags, LAYER_MARKER);
+	layer_read(l, RTXRING_ALL, 12, &e, &m);
+	CHECK_EQ(e.flags, LAYER_START | LAYER_MARKER);
+	close_show();
+}
+
 // --- SSRCs --------------------------------------------------------------------------------------------------------
 
 static void good_ssrcs_are_limited(void)
@@ -837,11 +945,6 @@ static void send_bye(uint32_t ssrc, uint32_t index)
 	sealed = seal_rtcp_protect(rig.seal, a.tx, pkt, wbuf_len(&out), sizeof(pkt), index);
 	CHECK_OR_RETURN(sealed > 0);
 	rig_receive(&a, pkt, (size_t)sealed);
-}
-
-static unsigned n_held_buffers(void)
-{
-	return rte_mempool_in_use_count(rte_mempool_lookup("video"));
 }
 
 static void sharing_again_and_again_is_fine(void)
@@ -1006,6 +1109,8 @@ CU_TestInfo publish_video_tests[] = {
 	{"the workers of receivers are told rate, activity and clock", receivers_workers_are_told},
 	{"other workers get one word per burst, and one per late packet",
 	 other_workers_get_one_word_per_burst},
+	{"receivers read while the publisher writes", receivers_read_while_the_publisher_writes},
+	{"AV1 is told by its OBUs", av1_is_told_by_its_obus},
 	{"K12: SSRCs with good tags are limited too", good_ssrcs_are_limited},
 	{"forty shares in one session never run out of SSRCs, and none can be replayed",
 	 sharing_again_and_again_is_fine},
