@@ -48,6 +48,7 @@ SEAL_SRC := $(call src,lib/seal)
 PEER_SRC := $(call src,lib/peer)
 DP_SRC := $(call src,dataplane)
 CP_SRC := $(call src,controlplane)
+GUN_SRC := $(call src,tools/sluicegun)
 BPF_OBJ := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard dataplane/xdp/*.bpf.c))
 UNIT_PARTS := lib dataplane controlplane calls
 PERF := $(patsubst tests/perf/%.c,%,$(wildcard tests/perf/*.c))
@@ -58,7 +59,7 @@ FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 T ?=
 
 .PHONY: all
-all: $(B)/sluice-dp $(B)/sluice-cp ## build both daemons
+all: $(B)/sluice-dp $(B)/sluice-cp $(B)/sluicegun ## build both daemons and the load generator
 	@:
 
 $(B)/%.o: %.c
@@ -86,6 +87,10 @@ $(B)/sluice-dp: $(call obj,dataplane/main.c) $(B)/libdp.a $(B)/libseal.a $(B)/li
 $(B)/sluice-cp: $(call obj,controlplane/main.c) $(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CP_LIBS) $(BASE_LIBS)
+$(B)/libgun.a: $(call obj,$(filter-out tools/sluicegun/main.c,$(GUN_SRC)))
+$(B)/sluicegun: $(call obj,tools/sluicegun/main.c) $(B)/libgun.a $(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SEAL_LIBS) $(PEER_LIBS) -ljansson $(BASE_LIBS)
 
 # --- tests -------------------------------------------------------------------------------------
 # A unit test file tests/unit/PART/NAME_test.c exports `CU_TestInfo NAME_tests[]`; the list is generated.

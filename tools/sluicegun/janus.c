@@ -1,0 +1,2 @@
+#include "tools/sluicegun/peer.h"
+const struct signaling signaling_janus = {};
