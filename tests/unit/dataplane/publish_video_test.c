@@ -476,6 +476,111 @@ static void wide_gaps_are_not_asked_for(void)
 	close_show();
 }
 
+static void a_new_declaration_moves_the_track(void)
+{
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	shoot_run(L, 100, 3);
+	CHECK_EQ(rig_video_track(&a, 1, "1", H, 0), 0); // the client chose another SSRC
+	rig_run(600 * MS);
+	shoot(L, 103, 0); // (from before: nobody claims it now)
+	shoot(H, 9, LAYER_KEY);
+	rig_run(0);
+	shoot(H, 10, 0);
+	rig_run(0);
+	CHECK_EQ(top_of(0), 104);
+	rig_run(2 * NS_PER_S);
+	CHECK_EQ(rig_counter(DROP_NO_TRACK), 1);
+	close_show();
+}
+
+// Loss both ways, reordering, answers to what is asked for, holds and jumps, all by chance. Whatever happens, a place
+// never carries two packets, and with answers nothing stays missing.
+static void chance(unsigned loss, unsigned n, bool is_wild)
+{
+	static uint16_t first_seen[1 << 16]; // by place: sequence number + 1 of the packet seen there
+	struct ipc_track_gate gate = {.track = 1, .enabled = 1};
+	uint64_t index = 100, late[64], rtx = 1;
+	unsigned n_late = 0, n_bad = 0;
+	struct rtxring_entry e;
+	struct rte_mbuf *m;
+
+	memset(first_seen, 0, sizeof(first_seen));
+	gate.sid = a.sid;
+	for (unsigned i = 0; i < n; i++) {
+		index += is_wild && rand_u32() % 2000 == 0 ? 3000 : 1;
+		if (rand_u32() % 100 < loss)
+			;
+		else if (rand_u32() % 20 == 0 && n_late < 64)
+			late[n_late++] = index;
+		else
+			shoot(L, index, index % 100 == 0 ? LAYER_KEY : 0);
+		if (n_late > 0 && rand_u32() % 8 == 0)
+			shoot(L, late[--n_late], 0);
+		if (is_wild && rand_u32() % 1000 == 0) {
+			gate.enabled ^= 1;
+			CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+		}
+		if (i % 500 == 0) {
+			rig_check(&a);
+			rig_check(&b);
+		}
+		rig_run(4 * MS);
+		listen_to_server();
+		for (unsigned k = 0; k < told.n_seq && k < 32; k++) {
+			uint64_t osn;
+			if (!seq64_extend(index, told.seq[k], &osn) || rand_u32() % 100 < loss)
+				continue;
+			rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
+							.index = rtx++,
+							.pt = RIG_RTX,
+							.mid = "1",
+							.is_rtx = true,
+							.osn = osn,
+							.ts = (uint32_t)osn * 3000,
+							.flags = LAYER_START | LAYER_MARKER});
+		}
+		for (uint64_t at = top_of(0) > 100 ? top_of(0) - 100 : 0; at <= top_of(0); at++) {
+			if (state_of(0, at, &e, &m) != RTXRING_HELD)
+				continue;
+			uint16_t seq = be16_get(rte_pktmbuf_mtod_offset(m, uint8_t *, 2));
+			uint16_t *seen = &first_seen[at & 0xffff];
+			n_bad += *seen != 0 && *seen != (uint16_t)(seq + 1);
+			n_bad += be64_get(rte_pktmbuf_mtod_offset(m, uint8_t *, pkt_of(m)->hdr_len + 8)) %
+					 65536 !=
+				 seq;
+			*seen = (uint16_t)(seq + 1);
+		}
+	}
+	CHECK_EQ(n_bad, 0);
+}
+
+static void loss_is_repaired(void)
+{
+	unsigned n_missing = 0;
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	chance(10, 3000, false);
+	for (uint64_t at = top_of(0) - 900; at < top_of(0) - 200; at++) {
+		struct rtxring_entry e;
+		struct rte_mbuf *m;
+		enum rtxring_state state = state_of(0, at, &e, &m);
+
+		n_missing += state == RTXRING_MISSING || state == RTXRING_FILLER;
+	}
+	CHECK_EQ(n_missing, 0);
+	CHECK(rig_counter(CTR_VIDEO_LATE) > 300);
+	close_show();
+}
+
+static void whatever_happens_a_place_is_one_packet(void)
+{
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	chance(20, 10000, true);
+	CHECK(rig_counter(DROP_MUTED) > 0);
+	CHECK(rig_counter(CTR_VIDEO_GIVEN_UP) + rig_counter(CTR_VIDEO_LATE) > 1000);
+	close_show();
+}
+
 // --- key frames ---------------------------------------------------------------------------------------------------
 
 static void wishes_become_few_requests(void)
@@ -1094,6 +1199,9 @@ CU_TestInfo publish_video_tests[] = {
 	{"what does not come is given up, and a key frame asked for", what_does_not_come_is_given_up},
 	{"R7 R8: padding takes no place", padding_takes_no_place},
 	{"wide gaps are not asked for", wide_gaps_are_not_asked_for},
+	{"a new declaration moves the track to another SSRC", a_new_declaration_moves_the_track},
+	{"10 percent of loss is repaired", loss_is_repaired},
+	{"whatever happens, a place of the ring carries one packet", whatever_happens_a_place_is_one_packet},
 	{"T7 T8: many wishes become few requests, repeated until a key frame comes",
 	 wishes_become_few_requests},
 	{"nothing is asked for when nobody watches", nobody_watches_nothing_is_asked},
