@@ -466,7 +466,9 @@ static int init_negotiation(struct hub *h)
 					 .answer_timeout = c->rtc.answer_s * NS_PER_S,
 					 .lock_lease = c->rtc.lock_lease_s * NS_PER_S,
 					 .dtls_active =
-						 c->rtc.dtls_role && strcmp(c->rtc.dtls_role, "active") == 0};
+						 c->rtc.dtls_role && strcmp(c->rtc.dtls_role, "active") == 0,
+					 .video = true,
+					 .rtx = c->rtc.rtx};
 	h->neg.fingerprint.len = fp.len;
 	memcpy(h->neg.fingerprint.hash, fp.value, fp.len);
 	return 0;

@@ -63,7 +63,9 @@ struct negotiate *negotiate_new(const struct negotiate_conf *conf, const struct 
 	n->ssrc_key = rand_u64();
 	n->pt_opus = 111;
 	n->pt_vp8 = 96;
+	n->pt_vp8_rtx = 97;
 	n->pt_av1 = 45;
+	n->pt_av1_rtx = 46;
 	n->offer_at = NS_NEVER;
 	return n;
 }
@@ -147,6 +149,20 @@ int negotiate_want(struct negotiate *n, const struct negotiate_want *w, ns_t now
 	n->n_legs++;
 	offer_soon(n, now);
 	return 0;
+}
+
+bool negotiate_has_offered(const struct negotiate *n, uint8_t codec)
+{
+	return n->offered_codecs >> codec & 1;
+}
+
+bool negotiate_takes(const struct negotiate *n, uint8_t codec)
+{
+	if (codec == CODEC_OPUS)
+		return true;
+	if (!n->conf->video || (n->refused_codecs >> codec & 1))
+		return false;
+	return n->offered_codecs == 0 || (n->offered_codecs >> codec & 1);
 }
 
 static void leg_forget(struct negotiate *n, struct leg *l, ns_t now)
@@ -342,12 +358,12 @@ int negotiate_restart_ice(struct negotiate *n, const struct negotiate_ice *ice, 
 {
 	if (!n->established)
 		return -EAGAIN;
-	n->local = *ice;
-	n->restarting = true;
-	if (n->pending) {
-		n->reassert = true;
+	if (n->pending) { // its answer fits the next offer too, when the credentials are the same
+		n->reassert |= strcmp(n->local.ufrag, ice->ufrag) != 0;
 		offer_rollback(n, now);
 	}
+	n->local = *ice;
+	n->restarting = true;
 	n->version++;
 	n->offer_at = now;
 	offer_make(n, now);

@@ -36,10 +36,11 @@ struct negotiate;
 enum negotiate_limits {
 	NEGOTIATE_MAX_WANTS = 255,       // tracks wanted at a time per session; below IPC_MAX_LEGS
 	NEGOTIATE_MAX_VOICE_LINES = 100, // highest sensible negotiate_conf.voice_lines (clients.md 2.12)
-	NEGOTIATE_MAX_PEER_LINES = 48,   // m-lines a peer may create
-	NEGOTIATE_MAX_LINES = 192,       // all m-lines of a session
-	NEGOTIATE_MAX_ID = 64,           // bytes of a session id
-	NEGOTIATE_MAX_REFUSALS = 3,      // offers of one track that the peer may refuse before we stop
+	NEGOTIATE_MAX_PEER_LINES =
+		120,                // m-lines a peer may create: more do not fit into what the plugin takes
+	NEGOTIATE_MAX_LINES = 192,  // all m-lines of a session
+	NEGOTIATE_MAX_ID = 64,      // bytes of a session id
+	NEGOTIATE_MAX_REFUSALS = 3, // offers of one track that the peer may refuse before we stop
 };
 
 // What a track is to the clients; its name is the first part of the track id and the type in the media map.
@@ -61,7 +62,7 @@ struct negotiate_conf {
 	ns_t lock_lease;           // a client's lock is freed after this [10 s]
 	bool dtls_active;          // answer setup:active instead of passive when the peer leaves the choice
 	bool video;                // receive and send video; off: video lines are accepted inactive
-	bool rtx;                  // with video: answer and offer RTX when the peer knows it
+	bool rtx;                  // with video: answer and offer RTX, unless the peer is known to have none
 };
 
 // One set of ICE credentials of ours.
@@ -112,12 +113,12 @@ struct negotiate_upstream {
 		uint8_t fb;    // enum ipc_fb
 	} codec[IPC_TRACK_CODECS];
 	unsigned n_ssrcs;               // none with simulcast: they are learnt from mid and rid extensions
-	uint32_t ssrc[IPC_TRACK_SSRCS]; // media
+	uint32_t ssrc[IPC_TRACK_SSRCS]; // media; video without simulcast: at most one
 	uint32_t rtx_ssrc[IPC_TRACK_SSRCS]; // of the same index, 0: none
 	unsigned n_rids;                    // simulcast encodings in the sender's order
-	struct str rid[SDP_MAX_RIDS];
-	struct str stream_id; // msid stream: tells screen from camera (clients.md 2.11)
-	struct str track_id;  // msid track; not dependable (Firefox)
+	struct str rid[IPC_TRACK_RIDS];     // shorter than IPC_RID_LEN
+	struct str stream_id;               // msid stream: tells screen from camera (clients.md 2.11)
+	struct str track_id;                // msid track; not dependable (Firefox)
 };
 
 // One track that the session receives from now on: everything for struct ipc_leg_add.
@@ -125,7 +126,9 @@ struct negotiate_leg {
 	struct negotiate_key key;
 	uint16_t leg;  // 0..IPC_MAX_LEGS-1, unique among the session's live legs
 	uint8_t kind;  // enum ipc_kind
+	uint8_t type;  // enum negotiate_type
 	uint8_t codec; // enum ipc_codec
+	uint8_t fb;    // enum ipc_fb bits that the peer sends
 	uint8_t pt;
 	uint8_t rtx_pt;    // 0: no RTX
 	uint32_t ssrc;     // never used before in this session
@@ -171,10 +174,10 @@ struct negotiate_ops {
 	void (*leg_up)(void *arg, const struct negotiate_leg *);
 
 	// Stop feeding at once. The track stays wanted when the reason lies with the peer.
-	void (*leg_down)(void *arg, struct negotiate_key, uint16_t leg);
+	void (*leg_down)(void *arg, const struct negotiate_leg *);
 
-	// A negotiate_want was refused with -ENOSPC and there is room again: want everything once more, in
-	// a later turn of the loop. May be NULL.
+	// A negotiate_want was refused with -ENOSPC and there is room again, or negotiate_takes has changed:
+	// want everything once more, in a later turn of the loop. May be NULL.
 	void (*room)(void *arg);
 };
 
@@ -217,6 +220,12 @@ void negotiate_free(struct negotiate *); // calls no op; NULL is allowed
 // It should no longer. ops.leg_down is called at once when it was up. Unknown keys are fine.
 void negotiate_unwant(struct negotiate *, struct negotiate_key, ns_t now);
 
+// Has the peer a payload type for this codec (enum ipc_codec)? Before it has offered any video: unknown, so yes.
+// No once it has refused a track of it for good.
+bool negotiate_takes(const struct negotiate *, uint8_t codec);
+// Has it offered this codec itself?
+bool negotiate_has_offered(const struct negotiate *, uint8_t codec);
+
 // Everything published by session sid at once (it left).
 void negotiate_unwant_session(struct negotiate *, uint32_t sid, ns_t now);
 
@@ -230,7 +239,8 @@ void negotiate_unlock(struct negotiate *, ns_t now);
 void negotiate_ready(struct negotiate *, bool ready, ns_t now);
 
 // Offer new ICE credentials (clients.md 2.14). Goes out at once and regardless of a client's lock; an offer
-// of ours that is pending is given up. Needs an answered first offer: -EAGAIN before.
+// of ours that is pending is given up. Needs an answered first offer: -EAGAIN before. The credentials of the last
+// time again: the offer may have been lost, and one that was not is harmless.
 [[nodiscard]] int negotiate_restart_ice(struct negotiate *, const struct negotiate_ice *, ns_t now);
 
 // Do what is due: offers, answer time-outs, lock leases. Cheap when nothing is.

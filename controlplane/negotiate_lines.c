@@ -165,6 +165,14 @@ static uint8_t line_pt(const struct line *l, uint8_t codec)
 	return 0;
 }
 
+static uint8_t line_fb(const struct line *l, uint8_t codec)
+{
+	for (unsigned i = 0; i < l->n_codecs; i++)
+		if (l->codec[i].codec == codec)
+			return l->codec[i].fb;
+	return 0;
+}
+
 static uint8_t line_rtx_pt(const struct line *l, uint8_t apt)
 {
 	for (unsigned i = 0; i < l->n_codecs; i++)
@@ -180,7 +188,9 @@ void leg_view(const struct negotiate *n, const struct leg *l, struct negotiate_l
 	*out = (struct negotiate_leg){.key = l->key,
 				      .leg = l->number,
 				      .kind = line->kind == SDP_AUDIO ? KIND_AUDIO : KIND_VIDEO,
+				      .type = l->type,
 				      .codec = l->codec,
+				      .fb = line_fb(line, l->codec),
 				      .pt = line_pt(line, l->codec),
 				      .ssrc = l->ssrc,
 				      .clock_hz = l->codec == CODEC_OPUS ? 48000 : 90000,
@@ -210,6 +220,10 @@ void leg_start(struct negotiate *n, struct leg *l)
 
 void leg_drop(struct negotiate *n, struct leg *l)
 {
+	struct negotiate_leg view;
+
+	if (l->up) // is on a line
+		leg_view(n, l, &view);
 	if (l->line >= 0)
 		n->lines[l->line].leg = NULL;
 	l->line = -1;
@@ -220,7 +234,7 @@ void leg_drop(struct negotiate *n, struct leg *l)
 	l->offered_line = -1;
 	n->numbers[l->number / 64] &= ~(UINT64_C(1) << l->number % 64);
 	n->version++;
-	n->ops->leg_down(n->arg, l->key, l->number);
+	n->ops->leg_down(n->arg, &view);
 }
 
 void leg_refuse(struct negotiate *n, struct leg *l)
@@ -228,8 +242,14 @@ void leg_refuse(struct negotiate *n, struct leg *l)
 	if (l->line >= 0)
 		n->lines[l->line].refused = true;
 	leg_drop(n, l);
-	if (++l->refusals == NEGOTIATE_MAX_REFUSALS)
-		n->stats.tracks_refused++;
+	if (++l->refusals < NEGOTIATE_MAX_REFUSALS)
+		return;
+	n->stats.tracks_refused++;
+	if (l->codec == CODEC_OPUS || (n->refused_codecs >> l->codec & 1))
+		return;
+	n->refused_codecs |= (uint8_t)(1u << l->codec);
+	if (n->ops->room)
+		n->ops->room(n->arg);
 }
 
 // --- placing -------------------------------------------------------------------------------------

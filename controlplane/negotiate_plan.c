@@ -132,13 +132,15 @@ static int judge_exts(struct plan *p, const struct sdp_media *m, struct judged *
 
 // --- what the peer sends -------------------------------------------------------------------------
 
+// A video line is one encoding, unless it is told apart by rids. One repair stream serves one SSRC only.
 static void upstream_ssrcs(const struct sdp_media *m, struct upstream *u, struct str *stream,
 			   struct str *track)
 {
+	unsigned max = m->kind == SDP_VIDEO ? 1 : IPC_TRACK_SSRCS;
 	struct sdp_source list[SDP_MAX_SSRCS];
 	unsigned n = sdp_sources(m, list);
 
-	for (unsigned i = 0; i < n && u->n_ssrcs < IPC_TRACK_SSRCS; i++) {
+	for (unsigned i = 0; i < n && u->n_ssrcs < max; i++) {
 		if (list[i].is_rtx)
 			continue;
 		u->ssrc[u->n_ssrcs] = list[i].ssrc;
@@ -166,7 +168,7 @@ static int judge_upstream(struct plan *p, const struct sdp_media *m, struct judg
 	struct str stream = m->msid_stream, track = m->msid_track;
 	struct sdp_rid rids[SDP_MAX_RIDS];
 	unsigned n_rids = m->simulcast_send ? sdp_rids(m, rids) : 0;
-	size_t size = sizeof(*j->up) + 2 * UINT8_MAX + SDP_MAX_RIDS * SDP_MAX_MID;
+	size_t size = sizeof(*j->up) + 2 * UINT8_MAX + IPC_TRACK_RIDS * IPC_RID_LEN;
 	struct upstream *u = calloc(1, size), *fitted;
 	char *at;
 
@@ -176,6 +178,10 @@ static int judge_upstream(struct plan *p, const struct sdp_media *m, struct judg
 	u->n_codecs = j->n_codecs;
 	memcpy(u->codec, j->codec, sizeof(u->codec));
 	upstream_ssrcs(m, u, &stream, &track);
+	if (n_rids > 0) // which of them is which encoding only the packets say
+		u->n_ssrcs = 0;
+	for (unsigned i = u->n_ssrcs; i < IPC_TRACK_SSRCS; i++)
+		u->ssrc[i] = u->rtx_ssrc[i] = 0;
 	at = u->text;
 	u->stream_len = text_add(&at, stream);
 	u->track_len = text_add(&at, track);
@@ -188,6 +194,25 @@ static int judge_upstream(struct plan *p, const struct sdp_media *m, struct judg
 	fitted = realloc(u, u->size);
 	j->up = fitted ? fitted : u;
 	return 0;
+}
+
+// More encodings, or longer names of them, than the dataplane tells apart: the peer is told not to send, and
+// everything else goes on.
+static bool rids_fit(const struct sdp_media *m)
+{
+	struct sdp_rid rids[SDP_MAX_RIDS];
+	unsigned n = m->simulcast_send ? sdp_rids(m, rids) : 0, n_sent = 0;
+
+	if (m->simulcast_send && m->n_rids > SDP_MAX_RIDS)
+		return false;
+	for (unsigned i = 0; i < n; i++) {
+		if (!rids[i].send || !rids[i].listed)
+			continue;
+		n_sent++;
+		if (rids[i].id.len >= IPC_RID_LEN) // with the NUL that ends it there
+			return false;
+	}
+	return n_sent <= IPC_TRACK_RIDS;
 }
 
 static int judge_section(struct negotiate *n, struct plan *p, unsigned i, struct str by_id[256])
@@ -214,7 +239,7 @@ static int judge_section(struct negotiate *n, struct plan *p, unsigned i, struct
 	if ((rc = judge_exts(p, m, j, by_id)) < 0)
 		return rc;
 	j->simulcast = m->simulcast_send;
-	if (j->accepted && (m->dir & SDP_SENDONLY) && (m->kind == SDP_AUDIO || n->conf->video))
+	if (j->accepted && (m->dir & SDP_SENDONLY) && (m->kind == SDP_AUDIO || n->conf->video) && rids_fit(m))
 		return judge_upstream(p, m, j);
 	return 0;
 }

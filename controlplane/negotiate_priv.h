@@ -22,7 +22,7 @@ struct codec {
 struct upstream {
 	uint16_t size; // bytes of the whole object
 	uint8_t n_codecs, n_ssrcs, n_rids, stream_len, track_len;
-	uint8_t rid_len[SDP_MAX_RIDS];
+	uint8_t rid_len[IPC_TRACK_RIDS];
 	struct codec codec[IPC_TRACK_CODECS];
 	uint32_t clock_hz;
 	uint32_t ssrc[IPC_TRACK_SSRCS], rtx_ssrc[IPC_TRACK_SSRCS];
@@ -62,6 +62,7 @@ struct line {
 	bool peer_made;
 	bool refused;   // the peer did not take what we sent here: not for legs until it offers otherwise
 	bool simulcast; // mirrored in answers
+	bool unfit;     // we do not take what the peer would send here
 };
 
 enum lock_owner { LOCK_FREE, LOCK_CLIENT, LOCK_SERVER };
@@ -94,6 +95,8 @@ struct negotiate {
 	uint8_t ext_id[IPC_N_EXTS];
 	uint16_t peer_ids; // bit per extension id that the peer's newest offer used
 	uint8_t pt_opus, pt_vp8, pt_vp8_rtx, pt_av1, pt_av1_rtx; // for lines of ours; rtx 0: peer has none
+	uint8_t offered_codecs; // bit per enum ipc_codec: video that the peer offered
+	uint8_t refused_codecs; // it refused a track of it for good
 	bool dtls_client;
 	bool established, ready, starved;
 

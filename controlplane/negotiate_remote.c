@@ -68,19 +68,31 @@ static void apply_extmap(struct negotiate *n, const struct plan *p)
 // The payload types the peer uses, for lines that we open later.
 static void learn_codecs(struct negotiate *n, const struct judged *j)
 {
+	uint8_t before = n->offered_codecs;
+
 	for (unsigned i = 0; i < j->n_codecs; i++) {
 		const struct codec *c = &j->codec[i];
-		if (c->codec == CODEC_OPUS)
+		switch (c->codec) {
+		case CODEC_OPUS:
 			n->pt_opus = c->pt;
-		else if (c->codec == CODEC_VP8)
+			break;
+		case CODEC_VP8:
 			n->pt_vp8 = c->pt;
-		else if (c->codec == CODEC_AV1)
+			n->pt_vp8_rtx = 0; // follows, if there is one
+			break;
+		case CODEC_AV1:
 			n->pt_av1 = c->pt;
-		else if (i > 0 && j->codec[i - 1].codec == CODEC_VP8)
-			n->pt_vp8_rtx = c->pt;
-		else if (i > 0)
-			n->pt_av1_rtx = c->pt;
+			n->pt_av1_rtx = 0;
+			break;
+		default:
+			*(i > 0 && j->codec[i - 1].codec == CODEC_VP8 ? &n->pt_vp8_rtx : &n->pt_av1_rtx) =
+				c->pt;
+		}
+		if (c->codec == CODEC_VP8 || c->codec == CODEC_AV1)
+			n->offered_codecs |= (uint8_t)(1u << c->codec);
 	}
+	if (before != n->offered_codecs && n->ops->room)
+		n->ops->room(n->arg);
 }
 
 // Hand over what the peer sends on line i, or that it stopped.
@@ -128,6 +140,8 @@ static void line_accept(struct negotiate *n, unsigned i, const struct sdp_media 
 	memcpy(l->codec, j->codec, sizeof(l->codec));
 	l->n_codecs = j->n_codecs;
 	l->simulcast = j->simulcast;
+	if (m->dir & SDP_SENDONLY)
+		l->unfit = j->up == NULL;
 	apply_upstream(n, i, j);
 }
 

@@ -9,7 +9,7 @@
 
 enum {
 	SAVE_MAGIC = 0x534c4e47, // "SLNG"
-	SAVE_VERSION = 2,
+	SAVE_VERSION = 3,
 	// SSRCs that the dead process may have drawn after its last save are skipped.
 	SSRC_SKIP = 4096,
 };
@@ -21,7 +21,8 @@ enum line_flags {
 	LINE_REFUSED = 8,
 	LINE_SIMULCAST = 16,
 	LINE_LEG = 32,
-	LINE_UP = 64
+	LINE_UP = 64,
+	LINE_UNFIT = 128
 };
 enum session_flags { SESSION_ESTABLISHED = 1, SESSION_DTLS_CLIENT = 2, SESSION_RESTARTING = 4 };
 
@@ -80,7 +81,7 @@ static void put_line(struct wbuf *w, const struct line *l)
 	wbuf_u8(w, (uint8_t)((l->rejected ? LINE_REJECTED : 0) | (l->proposed ? LINE_PROPOSED : 0) |
 			     (l->peer_made ? LINE_PEER_MADE : 0) | (l->refused ? LINE_REFUSED : 0) |
 			     (l->simulcast ? LINE_SIMULCAST : 0) | (has_leg ? LINE_LEG : 0) |
-			     (l->up ? LINE_UP : 0)));
+			     (l->up ? LINE_UP : 0) | (l->unfit ? LINE_UNFIT : 0)));
 	wbuf_u8(w, l->kind);
 	wbuf_u8(w, l->peer_dir);
 	wbuf_u8(w, l->exts);
@@ -118,6 +119,8 @@ static void put_session(struct wbuf *w, const struct negotiate *n)
 	wbuf_bytes(w, n->ext_id, IPC_N_EXTS);
 	wbuf_u16(w, n->peer_ids);
 	wbuf_bytes(w, (uint8_t[]){n->pt_opus, n->pt_vp8, n->pt_vp8_rtx, n->pt_av1, n->pt_av1_rtx}, 5);
+	wbuf_u8(w, n->offered_codecs);
+	wbuf_u8(w, n->refused_codecs);
 }
 
 size_t negotiate_save_size(const struct negotiate *n)
@@ -196,7 +199,7 @@ static uint8_t get_codecs(struct rbuf *r, struct codec list[IPC_TRACK_CODECS])
 
 static int get_upstream(struct rbuf *r, struct line *l)
 {
-	size_t max = sizeof(struct upstream) + 2 * UINT8_MAX + SDP_MAX_RIDS * SDP_MAX_MID, text;
+	size_t max = sizeof(struct upstream) + 2 * UINT8_MAX + IPC_TRACK_RIDS * IPC_RID_LEN, text;
 	struct upstream *u = calloc(1, max);
 
 	if (u == NULL)
@@ -209,10 +212,10 @@ static int get_upstream(struct rbuf *r, struct line *l)
 		u->ssrc[i] = rbuf_u32(r);
 		u->rtx_ssrc[i] = rbuf_u32(r);
 	}
-	u->n_rids = (uint8_t)get_count(r, SDP_MAX_RIDS);
+	u->n_rids = (uint8_t)get_count(r, IPC_TRACK_RIDS);
 	text = 0;
 	for (unsigned i = 0; i < u->n_rids; i++)
-		text += u->rid_len[i] = (uint8_t)get_count(r, SDP_MAX_MID);
+		text += u->rid_len[i] = (uint8_t)get_count(r, IPC_RID_LEN - 1);
 	u->stream_len = rbuf_u8(r);
 	u->track_len = rbuf_u8(r);
 	text += u->stream_len + u->track_len;
@@ -279,6 +282,7 @@ static int get_line(struct rbuf *r, struct negotiate *n)
 	l->peer_made = flags & LINE_PEER_MADE;
 	l->refused = flags & LINE_REFUSED;
 	l->simulcast = flags & LINE_SIMULCAST;
+	l->unfit = flags & LINE_UNFIT;
 	l->kind = (uint8_t)get_count(r, SDP_DATA);
 	l->peer_dir = (uint8_t)get_count(r, SDP_SENDRECV);
 	l->exts = rbuf_u8(r);
@@ -334,6 +338,8 @@ static void get_session(struct rbuf *r, struct negotiate *n)
 	n->pt_vp8_rtx = pt[2];
 	n->pt_av1 = pt[3];
 	n->pt_av1_rtx = pt[4];
+	n->offered_codecs = rbuf_u8(r);
+	n->refused_codecs = rbuf_u8(r);
 }
 
 struct negotiate *negotiate_load(const struct negotiate_conf *conf, const struct negotiate_ops *ops,

@@ -19,7 +19,7 @@ struct section {
 	struct sdp_media_out out;
 	struct sdp_codec_out codecs[IPC_TRACK_CODECS];
 	struct sdp_ext_out exts[IPC_N_EXTS];
-	struct sdp_rid_out rids[SDP_MAX_RIDS];
+	struct sdp_rid_out rids[IPC_TRACK_RIDS];
 	char apt[IPC_TRACK_CODECS][8]; // "apt=127"
 	char track[16 + NEGOTIATE_MAX_ID + 32];
 };
@@ -76,18 +76,6 @@ static void fill_leg(struct section *s, const struct leg *l)
 }
 
 // Our mirror of the rids the peer sends.
-static void fill_rids(struct section *s, const struct sdp_media *m)
-{
-	struct sdp_rid rids[SDP_MAX_RIDS];
-	unsigned n = sdp_rids(m, rids), count = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		if (rids[i].send && rids[i].listed)
-			s->rids[count++] = (struct sdp_rid_out){.id = rids[i].id, .simulcast = true};
-	s->out.rids = s->rids;
-	s->out.n_rids = count;
-}
-
 static void fill_upstream_rids(struct section *s, const struct line *l)
 {
 	struct negotiate_upstream u;
@@ -206,7 +194,7 @@ int answer_send(struct negotiate *n, const struct sdp *offer)
 	for (unsigned i = 0; i < n->n_lines; i++) {
 		const struct line *l = &n->lines[i];
 		bool sends = l->leg && l->agreed_ssrc != 0;
-		bool receives = (l->peer_dir & SDP_SENDONLY) && (l->kind == SDP_AUDIO || n->conf->video);
+		bool receives = l->up != NULL;
 
 		fill_section(n, &s, l, n->dtls_client ? SDP_ACTIVE : SDP_PASSIVE);
 		if (l->rejected) {
@@ -215,7 +203,8 @@ int answer_send(struct negotiate *n, const struct sdp *offer)
 			s.out.dir = (sends ? SDP_SENDONLY : 0) | (receives ? SDP_RECVONLY : 0);
 			if (sends)
 				fill_leg(&s, l->leg);
-			fill_rids(&s, &offer->media[i]);
+			if (receives)
+				fill_upstream_rids(&s, l);
 		}
 		text_section(n, &t, &s);
 	}
@@ -229,7 +218,7 @@ static void offer_codecs(const struct negotiate *n, struct line *l)
 	uint8_t video_fb = FB_NACK | FB_PLI | FB_FIR | FB_TWCC | FB_REMB;
 	uint8_t pt, rtx;
 
-	if (l->leg == NULL || l->up != NULL || l->kind != SDP_VIDEO)
+	if (l->leg == NULL || l->leg->up || l->up != NULL || l->kind != SDP_VIDEO)
 		return;
 	pt = l->leg->codec == CODEC_AV1 ? n->pt_av1 : n->pt_vp8;
 	rtx = l->leg->codec == CODEC_AV1 ? n->pt_av1_rtx : n->pt_vp8_rtx;
@@ -242,7 +231,8 @@ static enum sdp_dir offer_dir(const struct negotiate *n, const struct line *l)
 {
 	// A line the peer made stays open for what it may send again; one we made is only for us to send on
 	// until the peer has taken it for its microphone (clients.md 2.10, 3.5).
-	bool receives = l->up != NULL || (l->peer_made && (l->kind == SDP_AUDIO || n->conf->video));
+	bool receives =
+		l->up != NULL || (l->peer_made && !l->unfit && (l->kind == SDP_AUDIO || n->conf->video));
 
 	return (enum sdp_dir)((l->leg ? SDP_SENDONLY : 0) | (receives ? SDP_RECVONLY : 0));
 }
@@ -262,7 +252,7 @@ int offer_send(struct negotiate *n)
 		fill_section(n, &s, l, SDP_ACTPASS);
 		if (!l->rejected && l->kind != SDP_DATA) {
 			l->offered_dir = s.out.dir = (uint8_t)offer_dir(n, l);
-			if (l->up && l->up->n_rids > 0)
+			if (l->up)
 				fill_upstream_rids(&s, l);
 			if (l->leg) {
 				fill_leg(&s, l->leg);

@@ -53,6 +53,19 @@ static int make_key(const struct persist *p, struct str client, struct str sessi
 	return w.full ? -E2BIG : (int)wbuf_len(&w);
 }
 
+static void add_tracks(const struct session *s, struct persist_record *r)
+{
+	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++) {
+		const struct track *t = &s->tracks[i];
+		if (t->used)
+			r->tracks[r->n_tracks++] = (struct persist_track){.mid = str_of(t->mid),
+									  .suffix = str_of(t->suffix),
+									  .type = (uint8_t)t->type,
+									  .is_held = t->is_held,
+									  .withdrawn = t->withdrawn};
+	}
+}
+
 static int make_record(struct session *s, uint8_t *out, size_t size)
 {
 	const struct member *m = &s->member;
@@ -70,9 +83,11 @@ static int make_record(struct session *s, uint8_t *out, size_t size)
 					    .dc_signaling = m->dc_signaling,
 					    .has_dc = m->has_dc},
 				   .mic_on = s->mic_on,
-				   .screen_id = str_of(s->screen_id)};
+				   .screen_id = str_of(s->screen_id),
+				   .video_id = str_of(s->video_id)};
 	int n = plain && sealed ? negotiate_save(s->neg, plain, need) : -ENOMEM;
 
+	add_tracks(s, &r);
 	if (n >= 0)
 		n = persist_seal(s->cookie, m->sid, plain, (size_t)n, sealed);
 	if (n >= 0) {

@@ -14,6 +14,7 @@
 
 #include "controlplane/hub.h"
 #include "lib/base/str.h"
+#include "lib/ipc/wire.h"
 
 struct hub;
 struct persist;
@@ -22,13 +23,22 @@ struct session;
 #define PERSIST_TTL_S (24 * 3600) // a record nobody renews vanishes
 #define PERSIST_MAX_RECORD 60000  // bytes
 
+// What a track was taken for.
+struct persist_track {
+	struct str mid, suffix;
+	uint8_t type; // enum negotiate_type
+	bool is_held, withdrawn;
+};
+
 // A record, decoded; views into it.
 struct persist_record {
 	uint32_t sid;
 	struct str client;
 	struct join_msg join;
 	bool mic_on;
-	struct str screen_id;
+	struct str screen_id, video_id;
+	unsigned n_tracks;
+	struct persist_track tracks[IPC_MAX_TRACKS];
 	struct str sealed;
 };
 

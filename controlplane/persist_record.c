@@ -1,16 +1,18 @@
-// A record: version, flags, sid, then strings with 16-bit lengths; and the seal around the negotiated state.
+// A record: version, flags, sid, strings with 16-bit lengths, tracks; and the seal around the negotiated state.
 #include "controlplane/persist.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "controlplane/negotiate.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 
-#define VERSION 1
+#define VERSION 2
 #define NONCE_LEN 12
 #define TAG_LEN 16
 
+enum track_flags { F_HELD = 1, F_WITHDRAWN = 2 };
 enum record_flags { F_CHANNEL = 1, F_AV1 = 2, F_HAS_AV1 = 4, F_DC = 8, F_HAS_DC = 16, F_MIC = 32 };
 
 // --- records ---------------------------------------------------------------------------------------
@@ -30,6 +32,35 @@ static struct str get_str(struct rbuf *r)
 	return p ? (struct str){(const char *)p, len} : STR_NONE;
 }
 
+static void put_track(struct wbuf *w, const struct persist_track *t)
+{
+	wbuf_u8(w, t->type);
+	wbuf_u8(w, (uint8_t)((t->is_held ? F_HELD : 0) | (t->withdrawn ? F_WITHDRAWN : 0)));
+	put_str(w, t->mid);
+	put_str(w, t->suffix);
+}
+
+static void get_tracks(struct rbuf *b, struct persist_record *r)
+{
+	r->n_tracks = rbuf_u8(b);
+	if (r->n_tracks > IPC_MAX_TRACKS) {
+		b->bad = true;
+		r->n_tracks = 0;
+	}
+	for (unsigned i = 0; i < r->n_tracks; i++) {
+		struct persist_track *t = &r->tracks[i];
+		uint8_t flags;
+
+		t->type = rbuf_u8(b);
+		flags = rbuf_u8(b);
+		t->is_held = flags & F_HELD;
+		t->withdrawn = flags & F_WITHDRAWN;
+		t->mid = get_str(b);
+		t->suffix = get_str(b);
+		b->bad |= t->type > TYPE_VIDEO || flags > (F_HELD | F_WITHDRAWN);
+	}
+}
+
 int persist_encode(const struct persist_record *r, void *buf, size_t size)
 {
 	struct wbuf w = wbuf_of(buf, size);
@@ -46,6 +77,10 @@ int persist_encode(const struct persist_record *r, void *buf, size_t size)
 	put_str(&w, j->session_id);
 	put_str(&w, j->channel_id);
 	put_str(&w, r->screen_id);
+	put_str(&w, r->video_id);
+	wbuf_u8(&w, (uint8_t)r->n_tracks);
+	for (unsigned i = 0; i < r->n_tracks; i++)
+		put_track(&w, &r->tracks[i]);
 	put_str(&w, r->sealed);
 	return w.full ? -ENOSPC : (int)wbuf_len(&w);
 }
@@ -66,6 +101,8 @@ int persist_decode(struct str value, struct persist_record *r)
 	r->join.session_id = get_str(&b);
 	r->join.channel_id = get_str(&b);
 	r->screen_id = get_str(&b);
+	r->video_id = get_str(&b);
+	get_tracks(&b, r);
 	r->sealed = get_str(&b);
 	r->join.has_channel = flags & F_CHANNEL;
 	r->join.av1_support = flags & F_AV1;

@@ -104,6 +104,7 @@ static void reconcile(struct hub *h, struct session *s, struct snap *n)
 		m.track = number;
 		dp_send(h->dp, &m);
 	}
+	session_publish_all(s); // when all of them are known: of twins only one is for each
 	negotiate_each_leg(s->neg, keep_leg, n->legs);
 	for (unsigned leg = 0; leg < IPC_MAX_LEGS; leg++) {
 		struct ipc_leg_ref m;
@@ -168,7 +169,7 @@ static void restore_one(void *arg, const struct persist_record *r)
 		plugins_send_close(h->plugins, r->client, 0, r->join.session_id);
 		return;
 	}
-	session_restore_numbers(s, n->tracks, n->n_tracks);
+	session_restore_tracks(s, n->tracks, n->n_tracks, r);
 }
 
 static void finish_restore(struct hub *h)

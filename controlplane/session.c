@@ -81,6 +81,17 @@ void session_arm_negotiation(struct session *s)
 }
 
 // --- making ----------------------------------------------------------------------------------------
+// A recorder or a transcriber is told by its user: a join says nothing about it.
+static bool gets_every_voice(const struct session *s)
+{
+	const struct conf_list *users = &s->hub->conf->audio.every_voice_users;
+
+	for (unsigned i = 0; i < users->n; i++)
+		if (strcmp(users->item[i], s->member.user_id) == 0)
+			return true;
+	return false;
+}
+
 static void send_add(struct session *s)
 {
 	struct ipc_session_add m;
@@ -92,6 +103,7 @@ static void send_add(struct session *s)
 	memcpy(m.ufrag, s->ice.ufrag, sizeof(m.ufrag));
 	memcpy(m.pwd, s->ice.pwd, sizeof(m.pwd));
 	memcpy(m.name, s->member.session_id, strnlen(s->member.session_id, sizeof(m.name)));
+	m.flags = gets_every_voice(s) ? SESSION_EVERY_VOICE : 0;
 	s->in_dp = dp_send(s->hub->dp, &m) == 0;
 	s->add_seq = m.hdr.seq;
 }
@@ -166,6 +178,7 @@ struct session *session_restore(struct hub *h, const struct ipc_snap_session *sn
 		negotiate_assume_answers(s->neg);
 	s->is_suspect = snap->liveness != LIVE_OK;
 	s->mic_on = r->mic_on;
+	str_copy(r->video_id, s->video_id, sizeof(s->video_id));
 	if (r->screen_id.len > 0 && str_copy(r->screen_id, s->screen_id, sizeof(s->screen_id)))
 		s->member.call->presenter = snap->sid;
 	if (negotiate_transport(s->neg, &t)) {
@@ -214,12 +227,7 @@ static void count_end(struct session *s, enum session_end end)
 
 	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
 		if (s->tracks[i].used && s->tracks[i].live)
-			metric_add(m, M_RTC_RTP_TRACKS,
-				   METRIC_LABELS(STR("in"), session_client(s),
-						 s->tracks[i].codec == CODEC_OPUS  ? STR("audio/opus")
-						 : s->tracks[i].codec == CODEC_VP8 ? STR("video/VP8")
-										   : STR("video/AV1")),
-				   -1);
+			session_count_track(s, "in", s->tracks[i].codec, -1);
 	metric_add(m, M_RTC_SESSIONS, METRIC_LABELS(session_client(s)), -1);
 	metric_add(m, M_RTC_CONN_STATES, METRIC_LABELS(STR("closed")), 1);
 	metric_add(m, M_SESSIONS_CLOSED, METRIC_LABELS(str_of(session_end_text(end))), 1);
@@ -227,10 +235,7 @@ static void count_end(struct session *s, enum session_end end)
 
 static void count_leg(void *arg, const struct negotiate_leg *l)
 {
-	struct session *s = arg;
-
-	metric_add(s->hub->metrics, M_RTC_RTP_TRACKS,
-		   METRIC_LABELS(STR("out"), session_client(s), STR("audio/opus")), -1);
+	session_count_track(arg, "out", l->codec, -1);
 }
 
 void session_close(struct session *s, enum session_end end)
@@ -359,7 +364,8 @@ void session_on_rtc(struct session *s, enum rtc_type type, struct str data)
 	case RTC_VIDEO_ON:
 		session_video_on(s, data);
 		break;
-	case RTC_VIDEO_OFF: // the track stays, silent (rtcd-api 5.8)
+	case RTC_VIDEO_OFF:
+		session_video_off(s);
 		break;
 	default:
 		session_drop(s, "rtc_type");

@@ -6,8 +6,8 @@
 //   READY       gets the tracks of its call
 //   CLOSED      left the model, waits to be freed at the end of this turn
 //
-// Split over three files: session.c (life, plugin), session_media.c (tracks, legs), session_link.c (DTLS,
-// data channel). thread: loop.
+// Split over four files: session.c (life, plugin), session_tracks.c (what it sends), session_media.c (what it
+// receives), session_link.c (DTLS, data channel). thread: loop.
 #pragma once
 
 #include "controlplane/hub_state.h"
@@ -53,11 +53,11 @@ struct bucket {
 // What the session sends on one of its m-lines.
 struct track {
 	bool used, live; // declared to the dataplane; RTP has come
-	bool latched;    // type is decided for good
+	bool is_held;    // a video of which nobody has said what it is: gated, for nobody (D39)
 	bool withdrawn;  // its share ended: nobody is to receive it any more
 	uint8_t kind, codec;
-	uint16_t number; // index in tracks[]
-	enum negotiate_type type;
+	uint16_t number;          // index in tracks[]
+	enum negotiate_type type; // for good, once it is not held
 	char mid[SDP_MAX_MID + 1];
 	char stream_id[SESSION_MAX_STREAM_ID];
 	char suffix[9]; // random part of its track id
@@ -129,17 +129,27 @@ void session_drop(struct session *, const char *reason); // sluice_signaling_dro
 
 // --- session_media.c -----------------------------------------------------------------------------
 extern const struct negotiate_ops session_negotiate_ops;
+void session_sync_media(struct session *); // tracks and legs to the dataplane
+
+// --- session_tracks.c ----------------------------------------------------------------------------
+void session_on_upstream(void *session, const struct negotiate_upstream *); // an op of its negotiation
 void session_on_track_live(struct session *, const struct ipc_track_live *);
 void session_on_voice(struct session *, const struct ipc_voice *);
 void session_set_mic(struct session *, bool on);
 void session_screen_on(struct session *, struct str data);
 void session_screen_off(struct session *);
 void session_video_on(struct session *, struct str data);
-void session_want_all(struct session *);   // what the others of its call send
-void session_unwanted(struct session *);   // it leaves: nobody wants its tracks any more
-void session_sync_media(struct session *); // tracks and legs to the dataplane
-// Number the tracks as the dataplane has them; then session_restore_track tells what it saw on each.
-void session_restore_numbers(struct session *, const struct ipc_snap_track *, unsigned n);
+void session_video_off(struct session *);
+void session_want_all(struct session *);    // what the others of its call send
+void session_unwanted(struct session *);    // it leaves: nobody wants its tracks any more
+void session_publish_all(struct session *); // what it sends, to those it is for
+void session_sync_tracks(struct session *); // to the dataplane
+// rtcd_rtc_rtp_tracks_total; direction "in" or "out"
+void session_count_track(struct session *, const char *direction, uint8_t codec, double delta);
+// Number the tracks as the dataplane has them and take them for what they were; then session_restore_track tells
+// what it saw on each, and session_publish_all passes them on.
+void session_restore_tracks(struct session *, const struct ipc_snap_track *, unsigned n,
+			    const struct persist_record *);
 void session_restore_track(struct session *, const struct ipc_snap_track *);
 
 // --- session_link.c ------------------------------------------------------------------------------

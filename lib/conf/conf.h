@@ -44,6 +44,7 @@ struct conf {
 		bool enable_ipv6;
 		uint32_t nack_buffer_size;
 		char *dtls_role;                                           // "passive" or "active"
+		bool rtx;                                                  // resend video over RTX
 		uint32_t first_offer_s, answer_s, dc_open_s, lock_lease_s; // timers, seconds
 	} rtc;
 	struct {
@@ -54,6 +55,7 @@ struct conf {
 	struct {
 		uint32_t speakers;      // audio.speakers: voices heard at a time in large calls, 0: all
 		uint32_t speakers_from; // audio.speakers_from: open microphones
+		struct conf_list every_voice_users; // user ids of recorders and transcribers
 	} audio;
 	struct {
 		char *socket; // dataplane.socket: path of the ipc socket

@@ -94,6 +94,9 @@ const struct conf_key conf_schema[] = {
 		 "receivers (rtcd keeps them per receiver): a power of 2 from 32 to 8192; 64 to 4096 are "
 		 "used. "
 		 "0 means 1024, about 4 s at 2.5 Mbit/s."},
+	{"rtc.rtx", CONF_BOOL, AT(rtc.rtx), .def = "true",
+	 .help = "Resend lost video over RTX (RFC 4588) to and from clients that know it. false: resend the packet "
+		 "itself, as rtcd does."},
 	{"rtc.dtls_role", CONF_STRING, AT(rtc.dtls_role), .def = "passive", .check = conf_check_dtls_role,
 	 .syntax = "`passive` or `active`",
 	 .help = "Side of the DTLS handshake. passive lets the server choose the cheapest cipher; active is "
@@ -129,6 +132,8 @@ const struct conf_key conf_schema[] = {
 	{"audio.speakers_from", CONF_U32, AT(audio.speakers_from), "microphones", 1, 10000, "25",
 	 .help = "A choice is made while more microphones than this are open in a call; up to it everybody "
 		 "is heard."},
+	{"audio.every_voice_users", CONF_LIST, AT(audio.every_voice_users), .def = "[]", .syntax = "user ids",
+	 .help = "Users that get every voice of a call, however large it is: the bots that record and transcribe."},
 
 	{"dataplane.socket", CONF_STRING, AT(dataplane.socket), .def = "/run/sluice/dp.sock",
 	 .check = conf_check_socket_path, .syntax = "path",

@@ -131,9 +131,8 @@ static int on_rid(struct parser *p, struct str v)
 
 	if (!sdp_rid_parse(v, &r))
 		return refuse(p, -EBADMSG, "malformed rid");
-	if (p->media->n_rids == SDP_MAX_RIDS)
-		return refuse(p, -E2BIG, "too many rids in a section");
-	p->media->n_rids++;
+	if (p->media->n_rids < UINT8_MAX) // above SDP_MAX_RIDS the section is the caller's to refuse
+		p->media->n_rids++;
 	return 0;
 }
 

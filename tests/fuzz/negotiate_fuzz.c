@@ -80,10 +80,10 @@ static void on_leg_up(void *arg, const struct negotiate_leg *l)
 		f.ssrcs[f.n_ssrcs++] = l->ssrc;
 }
 
-static void on_leg_down(void *arg, struct negotiate_key key, uint16_t leg)
+static void on_leg_down(void *arg, const struct negotiate_leg *l)
 {
-	MUST(leg < IPC_MAX_LEGS && f.up[leg]);
-	f.up[leg] = false;
+	MUST(l->leg < IPC_MAX_LEGS && f.up[l->leg] && l->codec != CODEC_NONE);
+	f.up[l->leg] = false;
 }
 
 static const struct negotiate_ops ops = {on_send,   on_transport, on_upstream, on_extmap,

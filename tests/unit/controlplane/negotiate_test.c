@@ -130,17 +130,17 @@ static void on_leg_up(void *arg, const struct negotiate_leg *l)
 	str_copy(l->mid, f->up_mid[f->n_up++], 17);
 }
 
-static void on_leg_down(void *arg, struct negotiate_key key, uint16_t leg)
+static void on_leg_down(void *arg, const struct negotiate_leg *l)
 {
 	struct fx *f = arg;
 	unsigned i;
 
 	f->n_leg_down++;
-	f->n_bad += !f->is_up[leg];
-	f->is_up[leg] = false;
-	for (i = 0; i < f->n_up && (f->up[i].key.sid != key.sid || f->up[i].key.track != key.track); i++)
+	f->n_bad += !f->is_up[l->leg];
+	f->is_up[l->leg] = false;
+	for (i = 0; i < f->n_up && (f->up[i].key.sid != l->key.sid || f->up[i].key.track != l->key.track); i++)
 		;
-	if (i == f->n_up || f->up[i].leg != leg) {
+	if (i == f->n_up || f->up[i].leg != l->leg || f->up[i].codec != l->codec) {
 		f->n_bad++;
 		return;
 	}
@@ -535,7 +535,7 @@ static void too_many_lines(void)
 	char *text = malloc(SDP_MAX_TEXT + 2);
 	const char *why;
 
-	for (unsigned n = 60; n <= 200; n += 140) {
+	for (unsigned n = 130; n <= 200; n += 70) {
 		size_t len = (size_t)sprintf(text, "v=0\r\n");
 		for (unsigned i = 0; i < n; i++)
 			len += (size_t)sprintf(text + len, "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:%u\r\n",
