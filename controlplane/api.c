@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "controlplane/json.h"
+#include "controlplane/query.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 
@@ -328,25 +329,32 @@ static void reply_not_found(struct ask *a, const char *what)
 	reply_text(a, 404, text);
 }
 
+// False: answered.
+static bool may_ask_calls(struct ask *a, const struct auth_result *r)
+{
+	struct hub_load load = {.restoring = true};
+
+	if (r->who != AUTH_CLIENT) {
+		reply_text(a, r->who == AUTH_ADMIN || r->status == 401 ? 401 : r->status, "unauthorized\n");
+		return false;
+	}
+	if (a->api->p.hub)
+		hub_load(a->api->p.hub, &load);
+	if (load.restoring) // a 404 now would make the plugin end a call that lives
+		reply_text(a, 503, "calls are being restored\n");
+	return !load.restoring;
+}
+
 static void then_calls(struct ask *a, const struct auth_result *r)
 {
 	struct listing l = {.is_list = a->session_id[0] == '\0'};
-	struct hub_load load = {.restoring = true};
 	const char *what = "group";
 	char *text = NULL;
 	size_t len = 0;
 	int rc;
 
-	if (r->who != AUTH_CLIENT) {
-		reply_text(a, r->who == AUTH_ADMIN || r->status == 401 ? 401 : r->status, "unauthorized\n");
+	if (!may_ask_calls(a, r))
 		return;
-	}
-	if (a->api->p.hub)
-		hub_load(a->api->p.hub, &load);
-	if (load.restoring) { // a 404 now would make the plugin end a call that lives
-		reply_text(a, 503, "calls are being restored\n");
-		return;
-	}
 	l.out = open_memstream(&text, &len);
 	if (l.out == NULL) {
 		reply_text(a, 503, "out of memory\n");
@@ -362,6 +370,38 @@ static void then_calls(struct ask *a, const struct auth_result *r)
 	else
 		reply_json(a, 200, (struct str){text, len});
 	free(text);
+}
+
+static void on_media(void *arg, int err, const struct query_view *v)
+{
+	struct ask *a = arg;
+	char *buf = v ? malloc(QUERY_MAX_JSON) : NULL;
+	struct wbuf w = wbuf_of(buf, QUERY_MAX_JSON);
+
+	if (v != NULL && buf != NULL) {
+		query_write_json(&w, v);
+		reply_json(a, w.full ? 500 : 200, (struct str){buf, w.full ? 0 : wbuf_len(&w)});
+	} else if (err == -ENOENT) {
+		reply_not_found(a, "session");
+	} else {
+		reply_text(a, err == -ETIMEDOUT ? 504 : 503, "the dataplane has no answer\n");
+	}
+	free(buf);
+}
+
+static void then_media(struct ask *a, const struct auth_result *r)
+{
+	const char *what;
+	int rc;
+
+	if (!may_ask_calls(a, r))
+		return;
+	rc = hub_query(a->api->p.hub, r->client, str_of(a->call_id), str_of(a->session_id), &what, on_media,
+		       a);
+	if (rc == -ENOENT)
+		reply_not_found(a, what);
+	else if (rc < 0)
+		reply_text(a, 503, rc == -EBUSY ? "too many questions at once\n" : "no dataplane\n");
 }
 
 static void get_calls(struct ask *a, const struct http_request *r)
@@ -413,6 +453,7 @@ static const struct route routes[] = {
 	{"POST", "/unregister", post_unregister, then_unregister},
 	{"GET", "/calls/*/sessions", get_calls, then_calls},
 	{"GET", "/calls/*/sessions/*", get_calls, then_calls},
+	{"GET", "/calls/*/sessions/*/media", get_calls, then_media},
 	{"GET", "/ws", get_ws, then_ws},
 	{NULL, "/metrics", any_metrics, then_metrics},
 };
@@ -533,7 +574,10 @@ void api_free(struct api *api)
 
 	if (api == NULL)
 		return;
-	while ((a = LIST_FIRST(&api->asks)) != NULL)
+	while ((a = LIST_FIRST(&api->asks)) != NULL) {
+		if (api->p.hub)
+			hub_query_forget(api->p.hub, a);
 		ask_free(a);
+	}
 	free(api);
 }

@@ -14,7 +14,7 @@ struct api_parts { // all borrowed until api_free
 	struct http *http;
 	struct auth *auth;
 	struct plugins *plugins;
-	struct hub *hub; // NULL: /calls answers 503
+	struct hub *hub; // NULL: /calls answers 503. Bind NULL when it is freed first
 	struct metrics *metrics;
 	struct sysload *sysload;
 };

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "controlplane/hub_state.h"
+#include "controlplane/query.h"
 #include "controlplane/resync.h"
 #include "controlplane/session.h"
 #include "lib/base/err.h"
@@ -403,6 +404,11 @@ static void on_event(void *arg, const union ipc_msg *m)
 	switch (m->hdr.type) {
 	case EVT_ACK:
 		on_refused(h, &m->ack);
+		query_on_event(h, m);
+		break;
+	case EVT_LEG_STATE:
+	case EVT_SESSION_STATE:
+		query_on_event(h, m);
 		break;
 	case EVT_PATH:
 		if ((s = by_sid(h, m->path.sid)) != NULL)
@@ -505,6 +511,7 @@ struct hub *hub_new(struct loop *loop, const struct conf *conf, struct plugins *
 	*h = (struct hub){.loop = loop, .conf = conf, .plugins = plugins, .store = store, .metrics = metrics};
 	STAILQ_INIT(&h->dead);
 	STAILQ_INIT(&h->waiting);
+	TAILQ_INIT(&h->queries);
 	h->reap.fn = reap;
 	h->tell_drained.fn = tell_drained;
 	h->sctp_clock.on_due = on_sctp_clock;
@@ -535,6 +542,7 @@ void hub_free(struct hub *h)
 	loop_cancel(h->loop, &h->sctp_clock);
 	loop_cancel(h->loop, &h->dp_gone);
 	drop_waiting(h, false);
+	query_drop_all(h);
 	resync_end(h);
 	persist_free(h->persist);
 	dchan_stop();

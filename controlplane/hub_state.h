@@ -25,6 +25,7 @@ enum hub_limits {
 
 struct session;
 struct persist;
+struct query;
 
 struct hub {
 	struct loop *loop; // borrowed, as the next four
@@ -40,6 +41,8 @@ struct hub {
 	struct pool *sessions; // struct session; the handle is the sid
 	struct negotiate_conf neg;
 	struct sdp_candidate candidates[NAT_MAX_CANDIDATES];
+	TAILQ_HEAD(, query) queries; // questions to the dataplane, oldest first
+	unsigned n_queries;
 	struct timer sctp_clock, dp_gone, restore_limit, read_again;
 	STAILQ_HEAD(, session) dead; // closed, freed by reap
 	struct deferred reap;

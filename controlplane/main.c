@@ -145,6 +145,17 @@ static int open_calls(struct cp *cp)
 	return cp->registry ? 0 : EXIT_OS;
 }
 
+static void bind_api(struct cp *cp)
+{
+	api_bind(cp->api, &(struct api_parts){.conf = &cp->conf,
+					      .http = cp->http,
+					      .auth = cp->auth,
+					      .plugins = cp->plugins,
+					      .hub = cp->hub,
+					      .metrics = cp->metrics,
+					      .sysload = cp->sysload});
+}
+
 static int open_http(struct cp *cp)
 {
 	const struct http_limits limits = {.max_conns = cp->conf.api.max_conns,
@@ -168,13 +179,7 @@ static int open_http(struct cp *cp)
 		return EXIT_OS;
 	}
 	plugins_bind(cp->plugins, cp->http, cp->hub);
-	api_bind(cp->api, &(struct api_parts){.conf = &cp->conf,
-					      .http = cp->http,
-					      .auth = cp->auth,
-					      .plugins = cp->plugins,
-					      .hub = cp->hub,
-					      .metrics = cp->metrics,
-					      .sysload = cp->sysload});
+	bind_api(cp);
 	if (http_listen(cp->http, cp->conf.api.listen, why, sizeof(why)) < 0) {
 		log_error("%s", why);
 		return EXIT_UNAVAILABLE;
@@ -228,6 +233,8 @@ static void cp_close(struct cp *cp)
 	loop_cancel(cp->loop, &cp->drain_limit);
 	hub_free(cp->hub);
 	cp->hub = NULL;
+	if (cp->api)
+		bind_api(cp); // requests may still come
 	if (cp->plugins) {
 		plugins_bind(cp->plugins, cp->http, NULL);
 		until = clock_now() + LAST_WORDS_NS;
