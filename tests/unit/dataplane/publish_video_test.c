@@ -1,301 +1,8 @@
-// Video of a publisher, from its packets to what is in the rings and what it is asked for.
+// Video of a publisher, from its packets to what is in the rings.
 #include <pthread.h>
 
-#include "dataplane/arrivals.h"
 #include "dataplane/intake.h"
-#include "lib/rtc/rtcp.h"
-#include "lib/rtc/twcc.h"
-#include "tests/unit/dataplane/rig_video.h"
-
-#define L 0x7001
-#define H 0x7002
-#define L_RTX 0x7003
-#define H_RTX 0x7004
-#define MS NS_PER_MS
-
-static struct rig_peer a, b;
-
-// --- what the publisher is told ---------------------------------------------------------------------------------
-
-static struct {
-	unsigned n_nack, n_seq, n_pli, n_fir, n_twcc, n_received, n_lost, n_blocks, n_rr;
-	uint16_t seq[64];
-	uint32_t pli_ssrc;
-	uint32_t block_ssrc[80];
-	int32_t block_lost[80];
-} told;
-
-static void take_twcc(const struct rtcp_fb *fb)
-{
-	struct twcc_status status;
-	struct twcc_fb twcc;
-
-	CHECK_EQ(twcc_fb_begin(&twcc, fb), 0);
-	told.n_twcc++;
-	while (twcc_fb_next(&twcc, &status)) {
-		told.n_received += status.is_received;
-		told.n_lost += !status.is_received;
-	}
-}
-
-static void take_rtcp(const struct rtcp_pkt *pkt)
-{
-	struct rtcp_block block;
-	struct rtcp_fb fb = {};
-
-	if (pkt->pt == RTCP_RR) {
-		told.n_rr++;
-		for (unsigned i = 0; rtcp_block_read(pkt, i, &block) == 0 && told.n_blocks < 80; i++) {
-			told.block_lost[told.n_blocks] = block.lost;
-			told.block_ssrc[told.n_blocks++] = block.ssrc;
-		}
-		return;
-	}
-	if ((pkt->pt != RTCP_RTPFB && pkt->pt != RTCP_PSFB) || rtcp_fb_read(pkt, &fb) < 0)
-		return;
-	if (pkt->pt == RTCP_RTPFB && pkt->count == RTPFB_TWCC) {
-		take_twcc(&fb);
-	} else if (pkt->pt == RTCP_RTPFB && pkt->count == RTPFB_NACK) {
-		told.n_nack++;
-		told.n_seq += rtcp_nack_read(&fb, told.seq, 64);
-	} else if (pkt->pt == RTCP_PSFB && pkt->count == PSFB_PLI) {
-		told.n_pli++;
-		told.pli_ssrc = fb.media;
-	} else if (pkt->pt == RTCP_PSFB && pkt->count == PSFB_FIR) {
-		told.n_fir++;
-	}
-}
-
-// Read the SRTCP sent to a since the last call into `told`, which is emptied before.
-static void listen_to_server(void)
-{
-	memset(&told, 0, sizeof(told));
-	for (unsigned i = 0; i < rig.n_sent; i++) {
-		struct rig_out *o = &rig.sent[i];
-		struct rtcp_iter it;
-		struct rtcp_pkt pkt;
-		uint32_t index;
-		int len;
-
-		if (o->to.remote_port != a.port || o->len < 8 || o->data[0] >> 6 != 2 || o->data[1] < 192 ||
-		    o->data[1] > 223)
-			continue;
-		len = seal_rtcp_unprotect(rig.seal, a.rx, o->data, o->len, &index);
-		CHECK_OR_RETURN(len > 0);
-		rtcp_begin(&it, o->data, (size_t)len);
-		while (rtcp_next(&it, &pkt))
-			take_rtcp(&pkt);
-		CHECK(!it.bad);
-	}
-	rig.n_sent = 0;
-}
-
-// --- scenes -------------------------------------------------------------------------------------------------------
-
-static int video_leg(uint16_t leg, uint32_t ssrc)
-{
-	struct ipc_leg_add add = {.sid = b.sid,
-				  .leg = leg,
-				  .kind = KIND_VIDEO,
-				  .pt = 120,
-				  .src_sid = a.sid,
-				  .src_track = 1,
-				  .codec = CODEC_VP8,
-				  .rtx_pt = 121,
-				  .ssrc = ssrc,
-				  .rtx_ssrc = ssrc + 1,
-				  .clock_hz = 90000};
-
-	return rig_cmd(&add, CMD_LEG_ADD);
-}
-
-// a publishes video with n_rids encodings as track 1 with MID "1"; b watches.
-static bool open_show(unsigned n_workers, uint32_t ssrc, unsigned n_rids)
-{
-	if (!rig_open(n_workers))
-		return false;
-	rig_twcc = 0;
-	rig_join(&a, 1, SEAL_AEAD_AES_128_GCM);
-	rig_join(&b, 2, SEAL_AEAD_AES_128_GCM);
-	CHECK_EQ(rig_video_track(&a, 1, "1", ssrc, n_rids), 0);
-	CHECK_EQ(video_leg(0, 0x8001), 0);
-	rig_run(MS);
-	rig.n_sent = 0;
-	return rig_source(1, 1) != NULL;
-}
-
-static void close_show(void)
-{
-	rig_leave(&a);
-	rig_leave(&b);
-	rig_close();
-}
-
-static enum rtxring_state state_of(unsigned layer, uint64_t index, struct rtxring_entry *e,
-				   struct rte_mbuf **m)
-{
-	return layer_read(rig_source(1, 1)->video->layer[layer], RTXRING_ALL, index, e, m);
-}
-
-static bool is_held(unsigned layer, uint64_t index)
-{
-	struct rtxring_entry e;
-	struct rte_mbuf *m;
-
-	return state_of(layer, index, &e, &m) == RTXRING_HELD &&
-	       be64_get(rte_pktmbuf_mtod_offset(m, uint8_t *, pkt_of(m)->hdr_len + 8)) == index;
-}
-
-static uint64_t top_of(unsigned layer)
-{
-	uint64_t top;
-
-	return layer_top(rig_source(1, 1)->video->layer[layer], &top) ? top : 0;
-}
-
-// One packet of one frame each.
-static void shoot(uint32_t ssrc, uint64_t index, uint8_t flags)
-{
-	rig_shoot(&a, (struct rig_shot){.ssrc = ssrc,
-					.index = index,
-					.ts = (uint32_t)index * 3000,
-					.flags = LAYER_START | LAYER_MARKER | flags,
-					.pid = (uint16_t)index});
-}
-
-static void shoot_run(uint32_t ssrc, uint64_t first, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		shoot(ssrc, first + i, i == 0 ? LAYER_KEY : 0);
-		rig_run(5 * MS);
-	}
-}
-
-// --- binding ------------------------------------------------------------------------------------------------------
-
-static unsigned n_live(char *rids)
-{
-	struct note note;
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < rig.dp->n_workers; i++)
-		while (note_take(rig.dp->worker[i], &note))
-			if (note.type == NOTE_TRACK_LIVE && note.live.track == 1) {
-				rids[n++] = note.live.rid[0];
-				CHECK_EQ(note.live.codec, CODEC_VP8);
-			}
-	return n;
-}
-
-static void encodings_are_told_apart(void)
-{
-	char rids[8] = "";
-
-	CHECK_OR_RETURN(open_show(1, 0, 2));
-	rig_shoot(&a,
-		  (struct rig_shot){.ssrc = H, .index = 900, .mid = "1", .rid = "h", .flags = LAYER_START});
-	rig_shoot(&a,
-		  (struct rig_shot){.ssrc = L, .index = 500, .mid = "1", .rid = "l", .flags = LAYER_START});
-	shoot(L, 501, 0); // later packets need no extension
-	shoot(L, 504, 0);
-	rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
-					.index = 1,
-					.pt = RIG_RTX,
-					.mid = "1",
-					.rrid = "l",
-					.is_rtx = true,
-					.osn = 502});
-	rig_run(0);
-	CHECK(is_held(0, 500) && is_held(0, 501) && is_held(0, 502) && !is_held(0, 503) && is_held(0, 504));
-	CHECK_EQ(top_of(1), 900);
-	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 1);
-	CHECK_EQ(n_live(rids), 2);
-	CHECK_STR(rids, "hl");
-	close_show();
-}
-
-static void unknown_encodings_stay_out(void)
-{
-	CHECK_OR_RETURN(open_show(1, 0, 2));
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 500, .mid = "1", .rid = "l"});
-	rig_shoot(&a, (struct rig_shot){.ssrc = H, .index = 600, .mid = "1", .rid = "q"});
-	rig_shoot(&a, (struct rig_shot){.ssrc = H, .index = 601, .mid = "1", .rid = "quality"});
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 501, .pt = 77});
-	rig_say(&a);
-	rig_run(0);
-	CHECK_EQ(rig_counter(DROP_UNKNOWN_RID), 2);
-	CHECK_EQ(rig_counter(DROP_BAD_PT), 1);
-	CHECK_EQ(top_of(0), 500);
-	CHECK_EQ(top_of(1), 0);
-	CHECK_EQ(rig_counter(CTR_RTP_RX_PACKETS), 5);
-	// Once bound it stays so, whatever the extensions say.
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 502, .mid = "1", .rid = "h"});
-	rig_run(0);
-	CHECK_EQ(top_of(0), 502);
-	CHECK_EQ(top_of(1), 0);
-	close_show();
-}
-
-static void listed_ssrcs_bind(void)
-{
-	struct ipc_track_add add = {.track = 1,
-				    .kind = KIND_VIDEO,
-				    .enabled = 1,
-				    .mid = "1",
-				    .clock_hz = 90000,
-				    .ssrc = {L},
-				    .rtx_ssrc = {L_RTX},
-				    .codec = {{.pt = RIG_VP8, .codec = CODEC_VP8, .fb = FB_NACK | FB_PLI},
-					      {.pt = RIG_RTX, .codec = CODEC_RTX, .apt = RIG_VP8}}};
-
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	add.sid = a.sid;
-	CHECK_EQ(rig_cmd(&add, CMD_TRACK_ADD), 0);
-	rig_run(0);
-	shoot(L, 10, LAYER_KEY);
-	shoot(L, 12, 0);
-	rig_run(0);
-	// Declared again as it was: nothing changes.
-	CHECK_EQ(rig_cmd(&add, CMD_TRACK_ADD), 0);
-	rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX, .index = 7, .pt = RIG_RTX, .is_rtx = true, .osn = 11});
-	shoot(L, 13, 0);
-	rig_run(0);
-	CHECK(is_held(0, 10) && is_held(0, 11) && is_held(0, 12) && is_held(0, 13));
-	CHECK_EQ(rig_counter(DROP_NO_TRACK), 0);
-	// More encodings than it began with are refused: that is another track.
-	add.n_rids = 2;
-	memcpy(add.rid[0], "l", 2);
-	memcpy(add.rid[1], "h", 2);
-	CHECK_EQ(rig_cmd(&add, CMD_TRACK_ADD), -EEXIST);
-	close_show();
-}
-
-static void packets_wait_for_their_track(void)
-{
-	struct rig_peer *p = &a;
-
-	CHECK_OR_RETURN(rig_open(1));
-	rig_join(&a, 1, SEAL_AEAD_AES_128_GCM);
-	for (unsigned i = 0; i < 10; i++)
-		rig_shoot(p, (struct rig_shot){.ssrc = L,
-					       .index = 100 + i,
-					       .ts = i,
-					       .mid = "1",
-					       .flags = i == 2 ? LAYER_KEY | LAYER_START : 0});
-	rig_run(0);
-	CHECK_EQ(rig_counter(DROP_NO_TRACK), 2); // eight wait
-	CHECK_EQ(rig_video_track(&a, 1, "1", 0, 0), 0);
-	rig_run(0);
-	CHECK_EQ(top_of(0), 109);
-	CHECK(is_held(0, 102) && is_held(0, 109) && !is_held(0, 101));
-	// For a second, no longer.
-	rig_shoot(p, (struct rig_shot){.ssrc = H, .index = 100, .mid = "2"});
-	rig_run(0);
-	rig_run(1500 * MS);
-	CHECK_EQ(rig_counter(DROP_NO_TRACK), 3);
-	rig_leave(&a);
-	rig_close();
-}
+#include "tests/unit/dataplane/show.h"
 
 // --- recovery ----------------------------------------------------------------------------------------------------
 
@@ -494,6 +201,17 @@ static void a_new_declaration_moves_the_track(void)
 	close_show();
 }
 
+static uint32_t dice_state = 4711;
+
+// 0..n-1; the same in each run.
+static uint32_t dice(uint32_t n)
+{
+	dice_state ^= dice_state << 13;
+	dice_state ^= dice_state >> 17;
+	dice_state ^= dice_state << 5;
+	return dice_state % n;
+}
+
 // Loss both ways, reordering, answers to what is asked for, holds and jumps, all by chance. Whatever happens, a place
 // never carries two packets, and with answers nothing stays missing.
 static void chance(unsigned loss, unsigned n, bool is_wild)
@@ -508,16 +226,16 @@ static void chance(unsigned loss, unsigned n, bool is_wild)
 	memset(first_seen, 0, sizeof(first_seen));
 	gate.sid = a.sid;
 	for (unsigned i = 0; i < n; i++) {
-		index += is_wild && rand_u32() % 2000 == 0 ? 3000 : 1;
-		if (rand_u32() % 100 < loss)
+		index += is_wild && dice(2000) == 0 ? 3000 : 1;
+		if (dice(100) < loss)
 			;
-		else if (rand_u32() % 20 == 0 && n_late < 64)
+		else if (dice(20) == 0 && n_late < 64)
 			late[n_late++] = index;
 		else
 			shoot(L, index, index % 100 == 0 ? LAYER_KEY : 0);
-		if (n_late > 0 && rand_u32() % 8 == 0)
+		if (n_late > 0 && dice(8) == 0)
 			shoot(L, late[--n_late], 0);
-		if (is_wild && rand_u32() % 1000 == 0) {
+		if (is_wild && dice(gate.enabled ? 1000 : 100) == 0) {
 			gate.enabled ^= 1;
 			CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
 		}
@@ -529,7 +247,7 @@ static void chance(unsigned loss, unsigned n, bool is_wild)
 		listen_to_server();
 		for (unsigned k = 0; k < told.n_seq && k < 32; k++) {
 			uint64_t osn;
-			if (!seq64_extend(index, told.seq[k], &osn) || rand_u32() % 100 < loss)
+			if (!seq64_extend(index, told.seq[k], &osn) || dice(100) < loss)
 				continue;
 			rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
 							.index = rtx++,
@@ -579,108 +297,6 @@ static void whatever_happens_a_place_is_one_packet(void)
 	chance(20, 10000, true);
 	CHECK(rig_counter(DROP_MUTED) > 0);
 	CHECK(rig_counter(CTR_VIDEO_GIVEN_UP) + rig_counter(CTR_VIDEO_LATE) > 1000);
-	close_show();
-}
-
-// --- key frames ---------------------------------------------------------------------------------------------------
-
-static void wishes_become_few_requests(void)
-{
-	struct layer *l;
-
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 5);
-	listen_to_server();
-	l = rig_source(1, 1)->video->layer[0];
-	for (unsigned i = 0; i < 1000; i++) // T7
-		layer_ask_key(l);
-	for (unsigned i = 0; i < 20; i++) {
-		rig_run(20 * MS);
-		layer_ask_key(l);
-	}
-	listen_to_server();
-	CHECK_EQ(told.n_pli, 1);
-	// T8: it was lost, so it is repeated; what was wished in between is not forgotten.
-	for (unsigned i = 0; i < 10; i++)
-		rig_run(20 * MS);
-	listen_to_server();
-	CHECK_EQ(told.n_pli, 1);
-	for (unsigned i = 0; i < 150; i++)
-		rig_run(20 * MS);
-	listen_to_server();
-	CHECK(told.n_pli >= 2 && told.n_pli <= 3);
-	shoot(L, 105, LAYER_KEY);
-	rig_run(0);
-	for (unsigned i = 0; i < 300; i++)
-		rig_run(20 * MS);
-	listen_to_server();
-	CHECK_EQ(told.n_pli, 0);
-	// The layer has been silent for long: a wish is still heard.
-	rig_check(&a);
-	rig_check(&b);
-	for (unsigned i = 0; i < 60; i++) {
-		rig_check(&a);
-		rig_check(&b);
-		rig_run(500 * MS);
-	}
-	listen_to_server();
-	layer_ask_key(l);
-	rig_run(500 * MS);
-	rig_run(500 * MS);
-	listen_to_server();
-	CHECK(told.n_pli >= 1);
-	close_show();
-}
-
-static void nobody_watches_nothing_is_asked(void)
-{
-	struct ipc_leg_ref del = {.leg = 0};
-
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	del.sid = b.sid;
-	CHECK_EQ(rig_cmd(&del, CMD_LEG_DEL), 0);
-	shoot_run(L, 100, 5);
-	layer_ask_key(rig_source(1, 1)->video->layer[0]);
-	for (unsigned i = 0; i < 50; i++)
-		rig_run(20 * MS);
-	listen_to_server();
-	CHECK_EQ(told.n_pli, 0);
-	CHECK(is_held(0, 104)); // but kept, for who comes
-	close_show();
-}
-
-static void fir_where_there_is_no_pli(void)
-{
-	struct ipc_track_add add = {.track = 2,
-				    .kind = KIND_VIDEO,
-				    .enabled = 1,
-				    .mid = "2",
-				    .clock_hz = 90000,
-				    .ssrc = {H},
-				    .codec = {{.pt = RIG_VP8, .codec = CODEC_VP8, .fb = FB_FIR}}};
-	struct ipc_leg_add leg = {.leg = 1,
-				  .kind = KIND_VIDEO,
-				  .pt = 120,
-				  .src_track = 2,
-				  .codec = CODEC_VP8,
-				  .ssrc = 0x8801,
-				  .clock_hz = 90000};
-
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	add.sid = leg.src_sid = a.sid;
-	leg.sid = b.sid;
-	CHECK_EQ(rig_cmd(&add, CMD_TRACK_ADD), 0);
-	CHECK_EQ(rig_cmd(&leg, CMD_LEG_ADD), 0);
-	shoot_run(H, 100, 2);
-	shoot(H, 104, 0);
-	rig_run(0);
-	layer_ask_key(rig_source(1, 2)->video->layer[0]);
-	for (unsigned i = 0; i < 3; i++)
-		rig_run(21 * MS);
-	listen_to_server();
-	CHECK_EQ(told.n_pli, 0);
-	CHECK_EQ(told.n_fir, 1);
-	CHECK_EQ(told.n_nack, 0); // not negotiated either
 	close_show();
 }
 
@@ -770,129 +386,6 @@ static void another_ssrc_takes_over(void)
 	close_show();
 }
 
-// --- reports ------------------------------------------------------------------------------------------------------
-
-static void arrivals_count_whatever_becomes_of_them(void)
-{
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 2);
-	listen_to_server();
-	for (unsigned i = 0; i < 300; i++) {
-		shoot(L, 102 + i, 0);
-		rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
-						.index = i,
-						.pt = RIG_RTX,
-						.mid = "1",
-						.is_rtx = true,
-						.osn = 100});
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0xbad, .index = i, .is_padding = true});
-		rig_say(&a);
-		a.index--; // (its own number would be another's)
-		a.index++;
-		rig_run(10 * MS);
-	}
-	rig_run(200 * MS);
-	listen_to_server();
-	CHECK(told.n_twcc > 50); // at ends of frames, each 20 ms
-	CHECK(told.n_received >= 900);
-	CHECK_EQ(rig_counter(DROP_NO_MBUF), 0);
-	close_show();
-}
-
-static void publishers_see_no_loss(void)
-{
-	unsigned n = 0;
-
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	for (unsigned i = 0; i < 400; i++) {
-		shoot(L, 100 + i, i == 0 ? LAYER_KEY : 0);
-		rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
-						.index = i,
-						.pt = RIG_RTX,
-						.mid = "1",
-						.is_rtx = true,
-						.osn = 1});
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0xbad, .index = i});
-		rig_run(5 * MS);
-		listen_to_server();
-		n += told.n_received;
-		CHECK_EQ(told.n_lost, 0);
-	}
-	rig_run(200 * MS);
-	listen_to_server();
-	CHECK_EQ(n + told.n_received, 1200);
-	close_show();
-}
-
-static void all_ssrcs_are_reported(void)
-{
-	bool seen[40] = {};
-
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	for (unsigned round = 0; round < 2; round++) {
-		for (unsigned i = 0; i < 40; i++)
-			rig_shoot(&a, (struct rig_shot){.ssrc = 0x100 + i, .index = 5 + 2 * round});
-		rig_run(0);
-	}
-	rig_run(1600 * MS);
-	listen_to_server();
-	CHECK_EQ(told.n_rr, 2);
-	CHECK_EQ(told.n_blocks, 40);
-	for (unsigned i = 0; i < told.n_blocks; i++) {
-		seen[(told.block_ssrc[i] - 0x100) % 40] = true;
-		CHECK_EQ(told.block_lost[i], 1);
-	}
-	for (unsigned i = 0; i < 40; i++)
-		CHECK(seen[i]);
-	close_show();
-}
-
-static void send_sr(uint32_t ssrc, uint32_t rtp, uint32_t index)
-{
-	uint8_t pkt[100];
-	struct wbuf out = wbuf_of(pkt, sizeof(pkt));
-	struct rtcp_sr sr = {.ssrc = ssrc, .ntp = clock_ntp(rig.dp->wall_offset + rig.now), .rtp = rtp};
-	int sealed;
-
-	rtcp_write_sr(&out, &sr, NULL, 0);
-	sealed = seal_rtcp_protect(rig.seal, a.tx, pkt, wbuf_len(&out), sizeof(pkt), index);
-	CHECK_OR_RETURN(sealed > 0);
-	rig_receive(&a, pkt, (size_t)sealed);
-}
-
-static void receivers_workers_are_told(void)
-{
-	struct layer_info info;
-	struct layer *l;
-
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	l = rig_source(1, 1)->video->layer[0];
-	for (unsigned i = 0; i < 300; i++) {
-		rig_shoot(&a, (struct rig_shot){.ssrc = L,
-						.index = 100 + i,
-						.ts = i * 900,
-						.flags = i == 0 ? LAYER_KEY | LAYER_START : LAYER_START,
-						.n_bytes = 1000});
-		rig_run(10 * MS);
-	}
-	layer_info(l, &info);
-	CHECK(info.is_active && info.has_key);
-	CHECK(info.bps > 780000 && info.bps < 850000);
-	CHECK(!info.sr.valid);
-	CHECK(info.clock.valid); // by arrival, as no report came for two seconds
-	CHECK_EQ(info.clock.clock_hz, 90000);
-	send_sr(L, 300 * 900, 1);
-	rig_run(0);
-	layer_info(l, &info);
-	CHECK(info.sr.valid && info.sr.rtp == 300 * 900);
-	CHECK(info.clock.valid && info.clock.at == rig.now && info.clock.rtp - 300 * 900 + 90 <= 180);
-	for (unsigned i = 0; i < 120; i++)
-		rig_run(20 * MS);
-	layer_info(l, &info);
-	CHECK(!info.is_active);
-	close_show();
-}
-
 // --- two workers --------------------------------------------------------------------------------------------------
 
 static void other_workers_get_one_word_per_burst(void)
@@ -919,11 +412,6 @@ static void other_workers_get_one_word_per_burst(void)
 }
 
 // --- threads --------------------------------------------------------------------------------------------------------
-
-static unsigned n_held_buffers(void)
-{
-	return rte_mempool_in_use_count(rte_mempool_lookup("video"));
-}
 
 static _Atomic bool over;
 
@@ -1024,176 +512,7 @@ static void av1_is_told_by_its_obus(void)
 	close_show();
 }
 
-// --- SSRCs --------------------------------------------------------------------------------------------------------
-
-static void good_ssrcs_are_limited(void)
-{
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	for (unsigned i = 0; i < 1000; i++) {
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0x10000 + i, .index = 1, .mid = "1"});
-		if (i % 32 == 31)
-			rig_run(MS);
-	}
-	rig_run(MS);
-	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 1000 - SESSION_MAX_SSRCS);
-	CHECK_EQ(atomic_load(&rig.dp->session[1])->n_streams, SESSION_MAX_SSRCS);
-	CHECK_EQ(rig_counter(CTR_SSRCS_ENDED), 0);
-	close_show();
-}
-
-static void send_bye(uint32_t ssrc, uint32_t index)
-{
-	uint8_t pkt[100];
-	struct wbuf out = wbuf_of(pkt, sizeof(pkt));
-	int sealed;
-
-	rtcp_write_bye(&out, ssrc);
-	sealed = seal_rtcp_protect(rig.seal, a.tx, pkt, wbuf_len(&out), sizeof(pkt), index);
-	CHECK_OR_RETURN(sealed > 0);
-	rig_receive(&a, pkt, (size_t)sealed);
-}
-
-static void sharing_again_and_again_is_fine(void)
-{
-	struct ipc_track_ref del = {.track = 1};
-	uint32_t ssrc = 0x20000;
-	unsigned held;
-
-	CHECK_OR_RETURN(open_show(1, 0, 2));
-	del.sid = a.sid;
-	held = n_held_buffers();
-	for (unsigned cycle = 0; cycle < 40; cycle++, ssrc += 4) {
-		static const char *const rid[2] = {"l", "h"};
-
-		for (unsigned k = 0; k < 2; k++) {
-			rig_shoot(&a, (struct rig_shot){.ssrc = ssrc + k,
-							.index = 100,
-							.mid = "1",
-							.rid = rid[k],
-							.flags = LAYER_KEY | LAYER_START});
-			rig_shoot(&a, (struct rig_shot){.ssrc = ssrc + 2 + k,
-							.index = 100,
-							.pt = RIG_RTX,
-							.mid = "1",
-							.rrid = rid[k],
-							.is_rtx = true});
-		}
-		rig_run(MS);
-		CHECK_EQ(top_of(0), 100);
-		CHECK_EQ(top_of(1), 100);
-		send_bye(ssrc, 1);
-		rig_check(&a);
-		rig_check(&b);
-		rig_run(500 * MS);
-		CHECK_EQ(rig_cmd(&del, CMD_TRACK_DEL), 0);
-		rig_run(500 * MS);
-		CHECK_EQ(rig_video_track(&a, 1, "1", 0, 2), 0);
-		CHECK_EQ(video_leg(0, 0x9000 + cycle), 0);
-		rig_run(MS);
-	}
-	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 0);
-	CHECK(rig_counter(CTR_SSRCS_ENDED) >= 40 * 4 - SESSION_MAX_SSRCS);
-	CHECK_EQ(n_held_buffers(), held);
-	// What was received under the first SSRC cannot be played back, only what follows it.
-	rig_shoot(&a, (struct rig_shot){.ssrc = 0x20000, .index = 100, .mid = "1", .rid = "l"});
-	rig_run(3 * NS_PER_S);
-	CHECK_EQ(rig_counter(DROP_REPLAY_DUP) + rig_counter(DROP_REPLAY), 1);
-	CHECK_EQ(top_of(0), 0);
-	rig_shoot(&a, (struct rig_shot){.ssrc = 0x20000, .index = 101, .mid = "1", .rid = "l"});
-	rig_run(0);
-	CHECK_EQ(top_of(0), 101);
-	// Nor its RTCP.
-	held = (unsigned)rig_counter(DROP_REPLAY_RTCP);
-	send_bye(0x20000, 1);
-	rig_run(0);
-	CHECK_EQ(rig_counter(DROP_REPLAY_RTCP), held + 1);
-	send_bye(0x20000, 2);
-	rig_run(0);
-	CHECK_EQ(rig_counter(CTR_RTCP_BYE_RX), 41);
-	close_show();
-}
-
-static void silence_ends_an_ssrc(void)
-{
-	CHECK_OR_RETURN(open_show(1, 0, 0));
-	for (unsigned i = 0; i < SESSION_MAX_SSRCS; i++)
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0x30000 + i, .index = 1, .mid = "1"});
-	rig_run(MS);
-	rig_shoot(&a, (struct rig_shot){.ssrc = 0x40000, .index = 1, .mid = "1"});
-	rig_run(MS);
-	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 1);
-	for (unsigned i = 0; i < 61; i++) {
-		rig_check(&a);
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0x30000, .index = 2 + i, .mid = "1"});
-		rig_run(NS_PER_S);
-	}
-	rig_shoot(&a, (struct rig_shot){.ssrc = 0x40000, .index = 1, .mid = "1"});
-	rig_run(MS);
-	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 1);
-	CHECK_EQ(rig_counter(CTR_SSRCS_ENDED), 1);
-	CHECK_EQ(top_of(0), 62); // the one that speaks goes on to feed the track
-	close_show();
-}
-
-static void strange_packets_cost_only_themselves(void)
-{
-	static const uint8_t cut[] = {0xff, 0xff}; // VP8 descriptor that goes on behind the end
-	uint8_t pkt[600] = {0x9f, RIG_VP8};
-	struct seal_rtp job = {.key = a.tx, .hdr = pkt, .len = 100, .ssrc = L, .index = 101};
-	uint8_t payload[100] = {0x10};
-	struct rtxring_entry e;
-	struct rte_mbuf *m;
-
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	job.key = a.tx;
-	shoot(L, 100, LAYER_KEY);
-	// 15 CSRCs and an extension block of 100 elements that ends in the middle of one
-	be16_put(pkt + 2, 101);
-	be32_put(pkt + 8, L);
-	be16_put(pkt + 72, 0xbede);
-	be16_put(pkt + 74, 50);
-	memset(pkt + 76, 0x10, 200);
-	pkt[274] = 0x1f;
-	job.hdr_len = 276;
-	job.src = payload;
-	job.dst = pkt + 276;
-	CHECK_EQ(seal_rtp_protect(rig.seal, &job, 1), 1);
-	rig_receive(&a, pkt, 376 + seal_rtp_tag_len(a.profile));
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 102, .payload = cut, .n_bytes = 2}); // R4
-	rig_run(0);
-	CHECK_EQ(rig_counter(DROP_BAD_EXT), 1);
-	CHECK_EQ(top_of(0), 102);
-	CHECK_EQ(state_of(0, 101, &e, &m), RTXRING_HELD);
-	CHECK_EQ(pkt_of(m)->hdr_len, 276);
-	CHECK_EQ(state_of(0, 102, &e, &m), RTXRING_HELD);
-	CHECK_EQ(e.flags, 0);
-	CHECK_EQ(pkt_of(m)->vp8.len, 0);
-	close_show();
-}
-
-static void a_session_takes_its_video_along(void)
-{
-	struct ipc_session_ref del = {};
-	unsigned held;
-
-	CHECK_OR_RETURN(open_show(2, L, 0));
-	a.queue = atomic_load(&rig.dp->session[1])->home;
-	del.sid = a.sid;
-	held = n_held_buffers();
-	shoot_run(L, 100, 50);
-	CHECK(n_held_buffers() >= held + 50);
-	CHECK_EQ(rig_cmd(&del, CMD_SESSION_DEL), 0);
-	for (unsigned i = 0; i < 5; i++)
-		rig_run(2 * MS);
-	CHECK_EQ(n_held_buffers(), held);
-	close_show();
-}
-
 CU_TestInfo publish_video_tests[] = {
-	{"encodings are told apart by MID and RID, repairs by RRID", encodings_are_told_apart},
-	{"unknown encodings and codecs stay out, the rest goes on", unknown_encodings_stay_out},
-	{"listed SSRCs bind, and a declaration that says nothing new changes nothing", listed_ssrcs_bind},
-	{"packets wait a second for their track", packets_wait_for_their_track},
 	{"T4 R8: missing packets are asked for until they come", missing_packets_are_asked_for},
 	{"T5: repaired packets look like originals", repaired_packets_look_like_originals},
 	{"T6: useless repairs are ignored", useless_repairs_are_ignored},
@@ -1203,29 +522,14 @@ CU_TestInfo publish_video_tests[] = {
 	{"a new declaration moves the track to another SSRC", a_new_declaration_moves_the_track},
 	{"10 percent of loss is repaired", loss_is_repaired},
 	{"whatever happens, a place of the ring carries one packet", whatever_happens_a_place_is_one_packet},
-	{"T7 T8: many wishes become few requests, repeated until a key frame comes",
-	 wishes_become_few_requests},
-	{"nothing is asked for when nobody watches", nobody_watches_nothing_is_asked},
-	{"FIR where PLI was not negotiated, no NACK where NACK was not", fir_where_there_is_no_pli},
 	{"D39: video that is held back is counted, not kept, and starts with a key frame",
 	 held_video_is_counted_but_not_kept},
 	{"D39: held from the first packet on, its key frame is asked for at the release",
 	 held_from_the_first_packet_on},
 	{"another SSRC takes over without a break in numbers and time", another_ssrc_takes_over},
-	{"arrivals are reported at ends of frames", arrivals_count_whatever_becomes_of_them},
-	{"T15: repairs, padding and unknown SSRCs are no loss to the publisher", publishers_see_no_loss},
-	{"receiver reports cover all SSRCs", all_ssrcs_are_reported},
-	{"the workers of receivers are told rate, activity and clock", receivers_workers_are_told},
 	{"other workers get one word per burst, and one per late packet",
 	 other_workers_get_one_word_per_burst},
 	{"receivers read while the publisher writes", receivers_read_while_the_publisher_writes},
 	{"AV1 is told by its OBUs", av1_is_told_by_its_obus},
-	{"K12: SSRCs with good tags are limited too", good_ssrcs_are_limited},
-	{"forty shares in one session never run out of SSRCs, and none can be replayed",
-	 sharing_again_and_again_is_fine},
-	{"an SSRC that is silent for a minute makes room", silence_ends_an_ssrc},
-	{"R4: CSRCs, broken extensions and descriptors cost only themselves",
-	 strange_packets_cost_only_themselves},
-	{"a session takes its video along", a_session_takes_its_video_along},
 	CU_TEST_INFO_NULL,
 };
