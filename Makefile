@@ -50,7 +50,7 @@ DP_SRC := $(call src,dataplane)
 CP_SRC := $(call src,controlplane)
 GUN_SRC := $(call src,tools/sluicegun)
 BPF_OBJ := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard dataplane/xdp/*.bpf.c))
-UNIT_PARTS := lib dataplane controlplane calls
+UNIT_PARTS := lib dataplane controlplane calls tools
 PERF := $(patsubst tests/perf/%.c,%,$(wildcard tests/perf/*.c))
 # tests/mock: NAME_story.c are programs that play the control plane and clients around sluice-dp, the rest is theirs.
 MOCK := $(patsubst tests/mock/%_story.c,%,$(wildcard tests/mock/*_story.c))
@@ -110,7 +110,8 @@ $(eval $(call unit_part,lib,$(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a,$(SEA
 $(eval $(call unit_part,dataplane,$(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a,$$(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS)))
 $(eval $(call unit_part,controlplane,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))
 # calls: the hub with everything behind it, between a plugin, a dataplane and a store that are fakes.
-$(eval $(call unit_part,calls,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))
+$(eval $(call unit_part,calls,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))$(eval $(call unit_part,tools,$(B)/libgun.a $(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a,$(SEAL_LIBS) $$(PEER_LIBS) -ljansson))
+
 UNIT_BIN := $(foreach p,$(UNIT_PARTS),$(if $(call unit_src,$(p)),$(B)/unit-$(p)))
 
 # gcc 12's ThreadSanitizer gives up where the kernel randomises 32 bits of mmap; not every container allows setarch.

@@ -261,7 +261,6 @@ static void reset(struct peer *p)
 	p->state = PEER_OUT;
 	p->held_len = 0;
 	p->rtcp_index = 0;
-	p->rtcp_in = (struct srtcpidx){};
 	p->generation++;
 }
 

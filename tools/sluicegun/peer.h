@@ -98,7 +98,6 @@ struct peer {
 	struct seal_key *tx, *rx; // owned; NULL before DTLS is up
 	enum seal_profile profile;
 	uint32_t rtcp_index, rtcp_ssrc;
-	struct srtcpidx rtcp_in;
 	struct desc *desc; // owned
 	struct sender voice, screen[GUN_LAYERS];
 	struct spurt spurt;

@@ -143,17 +143,16 @@ void peer_on_rtcp(struct peer *p, uint8_t *msg, size_t len)
 {
 	struct rtcp_iter it;
 	struct rtcp_pkt pkt;
-	uint32_t index;
+	uint32_t index; // no replay window: servers count for the session or for each SSRC
 	int n;
 
 	if (p->rx == NULL)
 		return;
 	n = seal_rtcp_unprotect(p->w->seal, p->rx, msg, len, &index);
-	if (n < 0 || srtcpidx_check(&p->rtcp_in, index) < 0) {
+	if (n < 0) {
 		p->w->tally->n_bad++;
 		return;
 	}
-	srtcpidx_accept(&p->rtcp_in, index);
 	rtcp_begin(&it, msg, (size_t)n);
 	while (rtcp_next(&it, &pkt)) {
 		if (pkt.pt == RTCP_RTPFB || pkt.pt == RTCP_PSFB)
