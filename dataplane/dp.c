@@ -75,7 +75,7 @@ static int open_pools(struct dp *dp)
 				  sizeof(struct twcc_state) + TWCC_SLOTS * sizeof(uint32_t));
 	dp->twcc_wide_pool = open_pool("twcc_wide", RTE_MAX(n / 32, (unsigned)MIN_FEW),
 				       sizeof(struct twcc_state) + TWCC_VIDEO_SLOTS * sizeof(uint32_t));
-	dp->tomb_pool = open_pool("tombs", RTE_MAX(n / 32, (unsigned)MIN_FEW), sizeof(struct tombs));
+	dp->tomb_pool = open_pool("tombs", RTE_MAX(n / 8, (unsigned)MIN_FEW), sizeof(struct tombs));
 	return dp->rx_pool && dp->tx_pool && dp->video && dp->stream_pool && dp->twcc_pool &&
 			       dp->twcc_wide_pool && dp->tomb_pool
 		       ? 0
