@@ -33,8 +33,13 @@ struct bwe {
 	uint32_t target; // bit/s, as the pacer and the limits of resends use it
 	bool is_congested;
 	// the rest belongs to bwe.c
-	uint64_t n_video_bytes, n_audio_bytes; // sent
-	ns_t decided;
+	struct probe_plan plan;             // that is being sent
+	ns_t started, decided;              // the last decision
+	uint64_t n_video_bytes, seen_video; // sent; at the last decision
+	uint32_t sent_bps;                  // video, smoothed over half a second
+	uint32_t audio_bps;                 // measured each second
+	uint64_t seen_audio;                // bytes, at the last of them
+	ns_t audio_at;
 	uint32_t n_probes;
 	struct sendhist_slot slot[BWE_SLOTS];
 };
@@ -45,6 +50,8 @@ void bwe_free(void *bwe);
 
 // The estimator of the session starts with its first video leg.
 void bwe_start(struct worker *, struct session *);
+// A video leg came: decide about it at once.
+void bwe_leg_added(struct worker *, struct session *);
 // Another path was selected.
 void bwe_path_changed(struct worker *, struct session *);
 

@@ -380,9 +380,9 @@ int ctl_run(struct ctl *c)
 			dispatch(c, &ev[i]);
 		if (more)
 			on_punt(c);
-		on_notes(c);
 		c->reclaiming = model_flush(c->model);
 		send_acks(c);
+		on_notes(c); // what answers a command comes after its ack
 		go_on_with_snapshot(c);
 		if (c->peer)
 			watch(c, ipc_chan_fd(c->peer), WATCH_PEER,

@@ -103,6 +103,7 @@ void fanout_arrive(struct worker *w, struct rte_mbuf *m)
 	struct source *src = pkt->stream;
 	const struct fanout *f = fanout_of(src);
 
+	overload_age(&w->overload, w->now - pkt->arrival);
 	if (source_gen(src) != pkt->gen || f == NULL) {
 		drop(w, m, DROP_NO_RECEIVER);
 	} else if (src->video) { // only word that something came: the rest is in the ring

@@ -1,5 +1,6 @@
 #include "dataplane/feedback.h"
 
+#include "dataplane/bwe.h"
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
 #include "dataplane/publish_video.h"
@@ -7,6 +8,7 @@
 #include "dataplane/session.h"
 #include "dataplane/source.h"
 #include "dataplane/stream.h"
+#include "dataplane/viewer.h"
 #include "dataplane/tomb.h"
 #include "dataplane/worker.h"
 #include "lib/rtc/rtcp.h"
@@ -14,6 +16,8 @@
 #define LSR_GUESSES 16 // wrong LSRs before report blocks are no proof any more: a second has 65536 right ones
 #define RTCP_PER_S 200 // datagrams of a session
 #define RTCP_BURST 200
+#define MAX_TWCC 8 // messages of a compound
+#define MAX_KEY_REQUESTS 32
 
 static struct leg *find_leg(const struct session *s, uint32_t ssrc)
 {
@@ -59,6 +63,8 @@ static void on_blocks(struct worker *w, struct session *s, const struct rtcp_pkt
 		rtt = rtt_of(&block, now_ntp);
 		if (rtt > 0)
 			rtt_sample(&s->rtt, rtt, w->now);
+		if (leg->viewer)
+			bwe_on_block(w, s, leg, &block);
 	}
 }
 
@@ -97,7 +103,88 @@ static void on_bye(struct worker *w, struct session *s, const struct rtcp_pkt *p
 	}
 }
 
-static void on_packet(struct worker *w, struct session *s, const struct rtcp_pkt *pkt)
+// What one compound may still make us do: the rest of it is ignored.
+struct allowance {
+	unsigned n_nacks, n_twcc, n_key_requests;
+};
+
+// The video leg that feedback is about, NULL (counted) when there is none.
+static struct leg *find_video(struct worker *w, const struct session *s, uint32_t ssrc)
+{
+	struct leg *leg = find_leg(s, ssrc);
+
+	if (leg && leg->viewer)
+		return leg;
+	count(w, CTR_RTCP_UNKNOWN, 1);
+	return NULL;
+}
+
+static void on_nack(struct worker *w, struct session *s, const struct rtcp_fb *fb, struct allowance *left)
+{
+	struct leg *leg = find_video(w, s, fb->media);
+	uint16_t seq[RTCP_MAX_NACKS];
+	unsigned n;
+
+	count(w, CTR_RTCP_NACK_RX, 1);
+	if (leg == NULL || left->n_nacks == 0)
+		return;
+	n = rtcp_nack_read(fb, seq, left->n_nacks);
+	left->n_nacks -= n;
+	viewer_nack(w, s, leg, seq, n);
+}
+
+static void on_rtpfb(struct worker *w, struct session *s, const struct rtcp_pkt *pkt, struct allowance *left)
+{
+	struct rtcp_fb fb;
+
+	if (rtcp_fb_read(pkt, &fb) < 0) {
+		count(w, DROP_BAD_RTCP, 1);
+	} else if (pkt->count == RTPFB_NACK) {
+		on_nack(w, s, &fb, left);
+	} else if (pkt->count == RTPFB_TWCC && left->n_twcc > 0) {
+		left->n_twcc--;
+		bwe_on_twcc(w, s, &fb);
+	}
+}
+
+static void on_fir(struct worker *w, struct session *s, const struct rtcp_fb *fb, struct allowance *left)
+{
+	struct leg *leg;
+	uint32_t ssrc;
+	uint8_t nr;
+
+	for (unsigned i = 0; left->n_key_requests > 0 && rtcp_fir_read(fb, i, &ssrc, &nr) == 0; i++) {
+		left->n_key_requests--;
+		leg = find_video(w, s, ssrc);
+		if (leg)
+			viewer_fir(w, s, leg, nr);
+	}
+}
+
+static void on_psfb(struct worker *w, struct session *s, const struct rtcp_pkt *pkt, struct allowance *left)
+{
+	struct rtcp_fb fb;
+	struct leg *leg;
+	uint32_t bps;
+
+	if (rtcp_fb_read(pkt, &fb) < 0) {
+		count(w, DROP_BAD_RTCP, 1);
+		return;
+	}
+	count(w, CTR_RTCP_PLI_RX, pkt->count == PSFB_PLI || pkt->count == PSFB_FIR);
+	if (pkt->count == PSFB_FIR) {
+		on_fir(w, s, &fb, left);
+	} else if (pkt->count == PSFB_PLI && left->n_key_requests > 0) {
+		left->n_key_requests--;
+		leg = find_video(w, s, fb.media);
+		if (leg)
+			viewer_pli(w, s, leg);
+	} else if (pkt->count == PSFB_AFB && rtcp_remb_read(&fb, &bps) == 0) {
+		bwe_on_remb(w, s, bps);
+	}
+}
+
+static void on_packet(struct worker *w, struct session *s, const struct rtcp_pkt *pkt, struct allowance *left)
 {
 	switch (pkt->pt) {
 	case RTCP_SR:
@@ -110,10 +197,10 @@ static void on_packet(struct worker *w, struct session *s, const struct rtcp_pkt
 		on_bye(w, s, pkt);
 		break;
 	case RTCP_RTPFB:
-		count(w, CTR_RTCP_NACK_RX, pkt->count == RTPFB_NACK);
+		on_rtpfb(w, s, pkt, left);
 		break;
 	case RTCP_PSFB:
-		count(w, CTR_RTCP_PLI_RX, pkt->count == PSFB_PLI || pkt->count == PSFB_FIR);
+		on_psfb(w, s, pkt, left);
 		break;
 	default: // SDES, APP, XR and unknown types end here
 		break;
@@ -199,6 +286,7 @@ static size_t open_compound(struct worker *w, struct session *s, struct rte_mbuf
 
 void feedback_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
+	struct allowance left = {RTCP_MAX_NACKS, MAX_TWCC, MAX_KEY_REQUESTS};
 	struct rtcp_iter it;
 	struct rtcp_pkt pkt;
 	enum counter why;
@@ -219,7 +307,7 @@ void feedback_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	session_on_media(w, s, pkt_of(m)->pair, is_newer);
 	rtcp_begin(&it, rte_pktmbuf_mtod(m, const uint8_t *), len);
 	while (rtcp_next(&it, &pkt))
-		on_packet(w, s, &pkt);
+		on_packet(w, s, &pkt, &left);
 	count(w, DROP_BAD_RTCP, it.bad);
 	rte_pktmbuf_free(m);
 }

@@ -4,6 +4,7 @@
 
 #include <rte_jhash.h>
 
+#include "dataplane/bwe.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/session.h"
 #include "dataplane/worker.h"
@@ -143,8 +144,14 @@ void ice_pay(struct worker *w, struct session *s)
 static void select_path(struct worker *w, struct session *s)
 {
 	if (icelite_path(&s->ice) != NULL) {
-		s->path = s->pair_path[s->ice.selected];
+		const struct path *path = &s->pair_path[s->ice.selected];
+		bool is_other =
+			s->path.key.family != 0 && memcmp(&path->key, &s->path.key, sizeof(path->key)) != 0;
+
+		s->path = *path;
 		count(w, CTR_PATHS_SELECTED, 1);
+		if (is_other)
+			bwe_path_changed(w, s);
 	}
 	note_path(w, s);
 }

@@ -435,7 +435,7 @@ void layer_tell(struct layer *l, const struct layer_info *i)
 {
 	uint32_t seq = atomic_load_explicit(&l->info_seq, memory_order_relaxed);
 	const uint64_t word[INFO_WORDS] = {
-		(uint64_t)i->bps << 32 | (uint64_t)i->is_active << 2 | (uint64_t)i->has_key << 1,
+		(uint64_t)i->bps << 32 | (uint64_t)i->is_active << 2 | (uint64_t)i->has_key << 1 | (uint64_t)i->n_tids << 8,
 		i->sr.ntp,
 		(uint64_t)i->sr.rtp << 32 | i->sr.clock_hz,
 		(uint64_t)i->sr.era << 32 | i->sr.valid,
@@ -466,6 +466,7 @@ void layer_info(const struct layer *l, struct layer_info *i)
 	*i = (struct layer_info){.bps = (uint32_t)(word[0] >> 32),
 				 .is_active = word[0] & 4,
 				 .has_key = word[0] & 2,
+				 .n_tids = (uint8_t)(word[0] >> 8),
 				 .sr = {.ntp = word[1],
 					.rtp = (uint32_t)(word[2] >> 32),
 					.clock_hz = (uint32_t)word[2],

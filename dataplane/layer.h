@@ -48,6 +48,7 @@ struct layer_info {
 	uint32_t bps;           // as it comes in, 0: not measured yet
 	bool is_active;         // a packet within the last 2 s
 	bool has_key;           // a key frame came since the layer began
+	uint8_t n_tids;         // temporal layers seen, up to 4; 0, 1: none
 	struct sr_map sr;       // of the publisher, in timestamps of the ring: for tsalign
 	struct clock_map clock; // timestamps of the ring against our time: for sender reports
 };

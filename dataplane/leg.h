@@ -38,10 +38,11 @@ struct leg {
 	uint16_t rsvd;
 	uint8_t lost_fraction; // /256, of the last report block
 	uint8_t kind;          // enum ipc_kind
-	uint8_t rsvd2[2];
+	uint8_t importance;    // video: 0 comes first
+	uint8_t rsvd2;
 	uint32_t jitter;    // RTP clock units
 	uint32_t sr_mid[2]; // middle 32 bits of the NTP time of the last two sender reports, 0: none
 	ns_t sr_at[2];      // when they were made
-	struct leg *next;   // of the session
+	struct leg *next;   // of the session: video first, in order of importance
 };
 static_assert(sizeof(struct leg) == 128 && offsetof(struct leg, source) == 64);

@@ -7,10 +7,12 @@
 
 #include <rte_ring_elem.h>
 
+#include "dataplane/bwe.h"
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
 #include "dataplane/publish.h"
 #include "dataplane/punt.h"
+#include "dataplane/query.h"
 #include "dataplane/room.h"
 #include "dataplane/session.h"
 #include "dataplane/worker.h"
@@ -44,12 +46,30 @@ void mail_post(struct worker *to, const struct mail *mail)
 	worker_wake(to);
 }
 
-static void leg_add(struct worker *w, struct session *s, struct leg *leg)
+// Video comes before voice, in order of importance.
+static bool goes_before(const struct leg *leg, const struct leg *other)
 {
-	leg->next = s->legs;
-	s->legs = leg;
+	if (leg->viewer == NULL || other->viewer == NULL)
+		return other->viewer == NULL;
+	return leg->importance < other->importance;
+}
+
+static void leg_add(struct worker *w, struct session *s, struct leg *leg, struct bwe *bwe)
+{
+	struct leg **at = &s->legs;
+
+	while (*at && !goes_before(leg, *at))
+		at = &(*at)->next;
+	leg->next = *at;
+	*at = leg;
 	s->n_legs++;
 	w->n_legs++;
+	if (bwe && s->bwe == NULL) {
+		s->bwe = bwe;
+		bwe_start(w, s);
+	}
+	if (leg->viewer)
+		bwe_leg_added(w, s);
 }
 
 static void leg_del(struct worker *w, struct session *s, const struct leg *leg)
@@ -93,12 +113,13 @@ static void do_mail(struct worker *w, const struct mail *mail)
 		publish_track_del(w, s, mail->track.source);
 		break;
 	case MAIL_LEG_ADD:
-		leg_add(w, s, mail->leg.leg);
+		leg_add(w, s, mail->leg.leg, mail->leg.bwe);
 		break;
 	case MAIL_LEG_DEL:
 		leg_del(w, s, mail->leg.leg);
 		break;
-	case MAIL_QUERY: // (answered by the estimator)
+	case MAIL_QUERY:
+		query_answer(w, s, mail->seq);
 		break;
 	case MAIL_ROOM_ADD:
 		room_start(w, mail->room);

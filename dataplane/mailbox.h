@@ -68,7 +68,16 @@ struct mail {
 };
 static_assert(sizeof(struct mail) == 64);
 
-enum note_type { NOTE_PATH, NOTE_LIVENESS, NOTE_TRACK_LIVE, NOTE_VOICE, NOTE_PUNT, NOTE_UFRAG_GONE };
+enum note_type {
+	NOTE_PATH,
+	NOTE_LIVENESS,
+	NOTE_TRACK_LIVE,
+	NOTE_VOICE,
+	NOTE_PUNT,
+	NOTE_UFRAG_GONE,
+	NOTE_LEG_STATE, // leg_state, session_state: what main knows better is left out
+	NOTE_SESSION_STATE,
+};
 
 struct note {
 	uint32_t type; // enum note_type
@@ -91,9 +100,11 @@ struct note {
 		} voice;
 		struct rte_mbuf *punt; // consumed: DTLS datagram, pkt_of() says from where
 		char ufrag[IPC_UFRAG_LEN];
+		struct ipc_leg_state leg_state;
+		struct ipc_session_state session_state;
 	};
 };
-static_assert(sizeof(struct note) == 56);
+static_assert(sizeof(struct note) == 72);
 
 // Deliver, waiting for room if need be: main may wait for a worker, never the other way round. thread: main
 void mail_post(struct worker *to, const struct mail *mail);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/bwe.h"
 #include "dataplane/flow.h"
 #include "dataplane/keyring.h"
 #include "dataplane/mailbox.h"
@@ -261,6 +262,7 @@ static void remove_session(struct model *m, struct m_session *s)
 	doom_key(m, s->rx, s->home);
 	doom_key(m, s->tx, s->home);
 	model_doom(m, session_free, s->session, s->home);
+	model_doom(m, bwe_free, s->bwe, s->home);
 	s->home->n_placed--;
 	m->session[slot] = NULL;
 	m->n_sessions--;
@@ -278,6 +280,16 @@ static int session_del(struct model *m, const struct ipc_session_ref *ref)
 }
 
 // --- the whole --------------------------------------------------------------------------------------
+
+static int query(struct model *m, const union ipc_msg *cmd)
+{
+	struct m_session *s = model_find_session(m, cmd->session_ref.sid);
+
+	if (s == NULL)
+		return -ENOENT;
+	model_post(s, (struct mail){.type = MAIL_QUERY, .seq = cmd->hdr.seq});
+	return 0;
+}
 
 int model_apply(struct model *m, const union ipc_msg *cmd)
 {
@@ -300,6 +312,8 @@ int model_apply(struct model *m, const union ipc_msg *cmd)
 		return model_track_del(m, &cmd->track_ref);
 	case CMD_LEG_ADD:
 		return model_leg_add(m, &cmd->leg_add);
+	case CMD_QUERY:
+		return query(m, cmd);
 	case CMD_LEG_DEL:
 		return model_leg_del(m, &cmd->leg_ref);
 	default:

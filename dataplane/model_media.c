@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/bwe.h"
 #include "dataplane/fanout.h"
 #include "dataplane/leg.h"
 #include "dataplane/mailbox.h"
@@ -94,7 +95,7 @@ static struct m_track *find_track(const struct model *m, uint32_t sid, uint16_t 
 	return s && track < IPC_MAX_TRACKS ? s->track[track] : NULL;
 }
 
-static struct m_leg *find_leg(const struct m_session *s, uint16_t id)
+struct m_leg *model_find_leg(const struct m_session *s, uint16_t id)
 {
 	struct m_leg *leg;
 
@@ -162,6 +163,8 @@ static struct leg *make_leg(const struct m_session *s, const struct m_track *fro
 	leg->clock_hz = add->clock_hz;
 	leg->sid = s->sid;
 	leg->id = add->leg;
+	leg->kind = add->kind;
+	leg->importance = add->importance;
 	return leg;
 }
 
@@ -174,11 +177,13 @@ int model_leg_add(struct model *m, const struct ipc_leg_add *add)
 
 	if (s == NULL || from == NULL)
 		return -ENOENT;
-	leg = find_leg(s, add->leg);
+	leg = model_find_leg(s, add->leg);
 	if (leg != NULL)
 		return same_leg(&leg->add, add) ? 0 : -EEXIST;
 	if (from->owner == s || from->add.kind != add->kind)
 		return -EINVAL;
+	if (add->kind == KIND_VIDEO && s->bwe == NULL && (s->bwe = bwe_new()) == NULL)
+		return -ENOMEM;
 	err = use_ssrc(s, add->ssrc);
 	if (err < 0)
 		return err;
@@ -195,7 +200,7 @@ int model_leg_add(struct model *m, const struct ipc_leg_add *add)
 	s->n_legs++;
 	from->n_legs++;
 	mark_dirty(m, from);
-	model_post(s, (struct mail){.type = MAIL_LEG_ADD, .leg = {leg->leg}});
+	model_post(s, (struct mail){.type = MAIL_LEG_ADD, .leg = {leg->leg, s->bwe}});
 	return 0;
 }
 
@@ -317,7 +322,7 @@ int model_track_del(struct model *m, const struct ipc_track_ref *ref)
 int model_leg_del(struct model *m, const struct ipc_leg_ref *ref)
 {
 	struct m_session *s = model_find_session(m, ref->sid);
-	struct m_leg *leg = s ? find_leg(s, ref->leg) : NULL;
+	struct m_leg *leg = s ? model_find_leg(s, ref->leg) : NULL;
 
 	if (leg == NULL)
 		return -ENOENT;

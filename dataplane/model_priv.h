@@ -9,6 +9,7 @@
 #include "dataplane/model.h"
 #include "dataplane/port.h"
 
+struct bwe;
 struct keyring;
 struct leg;
 struct mail;
@@ -64,6 +65,7 @@ struct m_session {
 	struct m_track *track[IPC_MAX_TRACKS]; // owned
 	LIST_HEAD(, m_leg) legs;               // owned
 	uint32_t n_legs;
+	struct bwe *bwe;     // owned until retired: NULL before the first video leg
 	uint32_t *used_ssrc; // owned: every SSRC ever sealed under this session's key
 	uint32_t n_used, used_size;
 };
@@ -100,6 +102,7 @@ void model_doom(struct model *, void (*free_fn)(void *), void *object, struct wo
 int model_track_add(struct model *, const struct ipc_track_add *);
 int model_track_gate(struct model *, const struct ipc_track_gate *);
 int model_track_del(struct model *, const struct ipc_track_ref *);
+struct m_leg *model_find_leg(const struct m_session *, uint16_t id); // NULL when not there
 int model_leg_add(struct model *, const struct ipc_leg_add *);
 int model_leg_del(struct model *, const struct ipc_leg_ref *);
 // tell: the worker is to be told; false when its whole session goes.

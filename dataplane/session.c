@@ -1,6 +1,7 @@
 #include "dataplane/session.h"
 
 #include "dataplane/arrivals.h"
+#include "dataplane/bwe.h"
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
 #include "dataplane/publish.h"
@@ -58,6 +59,7 @@ static void on_due(struct timer *t, ns_t now)
 	}
 	session_due(w, s, s->ice_due);
 	publish_video_run(w, s);
+	bwe_run(w, s);
 	reports_run(w, s);
 }
 
@@ -79,6 +81,7 @@ void session_stop(struct worker *w, struct session *s)
 	w->n_legs -= s->n_legs;
 	w->n_tracks -= s->n_tracks;
 	s->legs = NULL;
+	s->bwe = NULL;
 	wheel_cancel(&w->wheel, &s->timer);
 	ice_close(w, s);
 	for (unsigned i = 0; i < s->n_parked; i++)

@@ -52,6 +52,34 @@ static size_t on_voice(struct m_track *t, const struct note *note, struct ipc_vo
 	return sizeof(*ev);
 }
 
+static size_t on_leg_state(struct m_session *s, const struct note *note, struct ipc_leg_state *ev)
+{
+	struct m_leg *leg = model_find_leg(s, note->leg_state.leg);
+
+	if (leg == NULL)
+		return 0;
+	*ev = note->leg_state;
+	ipc_begin(ev, EVT_LEG_STATE);
+	ev->hdr.seq = note->leg_state.hdr.seq;
+	ev->sid = s->sid;
+	ev->src_sid = leg->add.src_sid;
+	ev->src_track = leg->add.src_track;
+	return sizeof(*ev);
+}
+
+static size_t on_session_state(struct m_session *s, const struct note *note, struct ipc_session_state *ev)
+{
+	struct ipc_addr local;
+
+	*ev = note->session_state;
+	ipc_begin(ev, EVT_SESSION_STATE);
+	ev->hdr.seq = note->session_state.hdr.seq;
+	ev->sid = s->sid;
+	if (s->has_path)
+		addr_of_key(&ev->remote, &local, &s->path);
+	return sizeof(*ev);
+}
+
 size_t model_note(struct model *m, const struct note *note, union ipc_msg *event)
 {
 	struct m_session *s = session_of_note(m, note);
@@ -81,6 +109,10 @@ size_t model_note(struct model *m, const struct note *note, union ipc_msg *event
 			s->old_ufrag[0] = 0;
 		}
 		return 0;
+	case NOTE_LEG_STATE:
+		return on_leg_state(s, note, &event->leg_state);
+	case NOTE_SESSION_STATE:
+		return on_session_state(s, note, &event->session_state);
 	case NOTE_PUNT:
 		break;
 	}

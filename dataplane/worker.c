@@ -264,8 +264,19 @@ static unsigned drain_handoff(struct worker *w)
 
 // --- idle -------------------------------------------------------------------------------------------
 
+static void measure_load(struct worker *w)
+{
+	uint8_t before = w->overload.stage;
+
+	if (overload_measure(&w->overload, statseg_get(w->stats, CTR_CYCLES_BUSY),
+			     statseg_get(w->stats, CTR_CYCLES_IDLE), w->now))
+		count(w, CTR_OVERLOADS, w->overload.stage > before);
+	statseg_set(w->stats, GAUGE_OVERLOAD, w->overload.stage);
+}
+
 static void publish_stats(struct worker *w)
 {
+	measure_load(w);
 	for (unsigned i = 0; i < w->dp->n_ports; i++) {
 		struct port_stats now = w->dp->port[i]->stats[w->id], *seen = &w->seen[i];
 
@@ -441,6 +452,7 @@ struct worker *worker_new(struct dp *dp, unsigned id, bool sleeps)
 	rand_bytes(w->random, sizeof(w->random));
 	strangers_init(&w->strangers, rand_u32());
 	layer_grave_init(&w->grave);
+	overload_init(&w->overload, w->stale_ns);
 	w->now = clock_now();
 	wheel_init(&w->wheel, w->now);
 	atomic_store_explicit(&w->beat, w->now, memory_order_relaxed);

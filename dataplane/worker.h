@@ -15,6 +15,7 @@
 #include <rte_ring.h>
 
 #include "dataplane/layer.h"
+#include "dataplane/overload.h"
 #include "dataplane/port.h"
 #include "dataplane/strangers.h"
 #include "lib/base/wheel.h"
@@ -103,6 +104,7 @@ struct worker {
 	ns_t stats_due;
 	struct strangers strangers;
 	struct layer_grave grave;
+	struct overload overload;
 	struct rte_mbuf *news[BURST]; // borrowed: newest packet of each video that had any in this burst
 	unsigned n_news;
 

@@ -54,6 +54,11 @@ static inline void statseg_add(struct statseg_block *b, enum counter id, uint64_
 	atomic_store_explicit(&b->v[id], v + n, memory_order_relaxed);
 }
 
+static inline uint64_t statseg_get(const struct statseg_block *b, enum counter id)
+{
+	return atomic_load_explicit(&b->v[id], memory_order_relaxed);
+}
+
 static inline void statseg_set(struct statseg_block *b, enum counter gauge, uint64_t v)
 {
 	atomic_store_explicit(&b->v[gauge], v, memory_order_relaxed);

@@ -367,6 +367,11 @@ uint32_t gcc_acked_bps(const struct gcc *g)
 	return (uint32_t)fmin(acked_bps(&g->acked), UINT32_MAX);
 }
 
+uint16_t gcc_loss(const struct gcc *g)
+{
+	return (uint16_t)(fmax(loss_excess(g), 0) * 1000);
+}
+
 uint32_t gcc_queue_ms(const struct gcc *g)
 {
 	return (uint32_t)clamp(g->delay.smooth - g->delay.floor, 0, 60000);

@@ -150,6 +150,12 @@ uint32_t probe_result(struct probe *p, uint32_t estimate_bps, ns_t now, bool *is
 	return bps;
 }
 
+void probe_abandon(struct probe *p, ns_t now)
+{
+	p->is_running = false;
+	p->next = now + PROBE_FIRST_NS;
+}
+
 void probe_reset(struct probe *p, ns_t now)
 {
 	p->is_running = false;

@@ -74,6 +74,9 @@ ns_t probe_due(const struct probe *);
 // returns: true: the cluster is complete
 bool probe_sent(struct probe *, uint16_t n_bytes, ns_t now);
 
+// There is nothing to send it with: no result, and no verdict.
+void probe_abandon(struct probe *, ns_t now);
+
 void probe_ack(struct probe *, const struct sendhist_ack *);
 
 // Evaluate. Success plans the next attempt at once when the link seems to carry still more.
