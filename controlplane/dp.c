@@ -400,6 +400,11 @@ void dp_stats(const struct dp *p, struct dp_stats *out)
 	*out = p->stats;
 }
 
+uint16_t dp_tcp_port(const struct dp *p)
+{
+	return p->hello.tcp_port;
+}
+
 int dp_stats_fd(const struct dp *p)
 {
 	return p->link == LINK_UP ? p->fds[FD_STATS] : -1;

@@ -47,5 +47,7 @@ struct dp_stats {
 	uint64_t n_connects, n_commands, n_acks_failed, n_bad_messages, punt_in, punt_out, punt_dropped;
 };
 void dp_stats(const struct dp *, struct dp_stats *);
+// The TCP port the dataplane serves as it said last, 0: none, or not known yet.
+uint16_t dp_tcp_port(const struct dp *);
 // The statistics segment's descriptor, -1 while down; borrowed until on_down.
 int dp_stats_fd(const struct dp *);

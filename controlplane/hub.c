@@ -55,8 +55,10 @@ static void reap(struct deferred *d)
 void hub_refresh_candidates(struct hub *h)
 {
 	struct nat_candidate found[NAT_MAX_CANDIDATES];
-	unsigned n = nat_candidates(h->nat, found), kept = 0;
+	unsigned n, kept = 0;
 
+	nat_set_tcp_port(h->nat, dp_tcp_port(h->dp));
+	n = nat_candidates(h->nat, found);
 	for (unsigned i = 0; i < n; i++) {
 		struct sdp_candidate *c = &h->candidates[kept];
 		if (sdp_candidate_init(c, str_of(found[i].addr), found[i].port, found[i].is_tcp, i) < 0)

@@ -322,6 +322,11 @@ void nat_free(struct nat *n)
 	free(n);
 }
 
+void nat_set_tcp_port(struct nat *n, uint16_t port)
+{
+	natrules_set_tcp_port(&n->rules, port);
+}
+
 unsigned nat_candidates(struct nat *n, struct nat_candidate out[NAT_MAX_CANDIDATES])
 {
 	return natrules_candidates(&n->rules, out);

@@ -196,7 +196,8 @@ struct writer {
 	const struct nat_rules *rules;
 	struct nat_candidate *out;
 	unsigned n;
-	uint16_t port_override; // 0: none
+	uint16_t port_override;                // 0: none
+	bool is_overridden[NAT_MAX_ADDRESSES]; // the port of out[i] is it
 };
 
 static uint16_t port_override(const struct nat_rules *r)
@@ -208,25 +209,47 @@ static uint16_t port_override(const struct nat_rules *r)
 	return 0;
 }
 
+static void set_foundation(struct nat_candidate *c, const char *transport)
+{
+	char text[80];
+	int len = snprintf(text, sizeof(text), "host%s%s%c", c->addr, transport,
+			   family_of(c->addr) == AF_INET6 ? '6' : '4');
+
+	snprintf(c->foundation, sizeof(c->foundation), "%u", stun_crc32((const uint8_t *)text, (size_t)len));
+}
+
 static void announce(struct writer *w, const char *addr, const char *base, bool is_external)
 {
 	struct nat_candidate *c = &w->out[w->n];
-	char text[80];
-	int len;
 
 	for (unsigned i = 0; i < w->n; i++)
 		if (strcmp(w->out[i].addr, addr) == 0)
 			return;
-	if (w->n == NAT_MAX_CANDIDATES)
+	if (w->n == NAT_MAX_ADDRESSES)
 		return;
-	*c = (struct nat_candidate){.port = is_external && w->port_override ? w->port_override
-									    : w->rules->port};
+	w->is_overridden[w->n] = is_external && w->port_override;
+	*c = (struct nat_candidate){.port = w->is_overridden[w->n] ? w->port_override : w->rules->port};
 	str_copy(str_of(addr), c->addr, sizeof(c->addr));
 	str_copy(str_of(base), c->base, sizeof(c->base));
 	c->priority = 126u << 24 | (65535u - w->n) << 8 | 255u;
-	len = snprintf(text, sizeof(text), "host%sudp%c", addr, family_of(addr) == AF_INET6 ? '6' : '4');
-	snprintf(c->foundation, sizeof(c->foundation), "%u", stun_crc32((const uint8_t *)text, (size_t)len));
+	set_foundation(c, "udp");
 	w->n++;
+}
+
+// Each address once more for TCP, below every one for UDP (RFC 6544 4.2: type 99, passive 4 << 13 | 8191).
+static unsigned announce_tcp(const struct writer *w)
+{
+	for (unsigned i = 0; i < w->n; i++) {
+		struct nat_candidate *c = &w->out[w->n + i];
+
+		*c = w->out[i];
+		c->is_tcp = true;
+		if (!w->is_overridden[i])
+			c->port = w->rules->tcp_port;
+		c->priority = 99u << 24 | (40959u - i) << 8 | 255u;
+		set_foundation(c, "tcp");
+	}
+	return 2 * w->n;
 }
 
 static void announce_pairs(struct writer *w, const char *local)
@@ -263,6 +286,11 @@ static void announce_override(struct writer *w, const char *local)
 		announce(w, local, local, false);
 }
 
+void natrules_set_tcp_port(struct nat_rules *r, uint16_t port)
+{
+	r->tcp_port = port;
+}
+
 unsigned natrules_candidates(const struct nat_rules *r, struct nat_candidate out[NAT_MAX_CANDIDATES])
 {
 	struct writer w = {.rules = r, .out = out, .port_override = port_override(r)};
@@ -279,7 +307,7 @@ unsigned natrules_candidates(const struct nat_rules *r, struct nat_candidate out
 		else
 			announce(&w, l->addr, l->addr, false);
 	}
-	return w.n;
+	return r->tcp_port ? announce_tcp(&w) : w.n;
 }
 
 bool natrules_stun_url(const char *url, char *host, size_t size, uint16_t *port)

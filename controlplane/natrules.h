@@ -24,7 +24,7 @@ struct nat_local {
 };
 
 struct nat_rules {
-	uint16_t port;
+	uint16_t port, tcp_port; // tcp_port 0: no candidates for it
 	bool has_ipv6;
 	char listed[NAT_MAX_LOCAL][INET6_ADDRSTRLEN]; // ice_address_*
 	unsigned n_listed;
@@ -61,6 +61,9 @@ bool natrules_has_override(const struct nat_rules *);
 void natrules_set_external(struct nat_rules *, char addrs[][INET6_ADDRSTRLEN], unsigned n);
 void natrules_set_stun(struct nat_rules *, unsigned local, const char *addr);
 
+void natrules_set_tcp_port(struct nat_rules *, uint16_t port);
+
+// All for UDP, best first, then the same addresses for TCP.
 unsigned natrules_candidates(const struct nat_rules *, struct nat_candidate out[NAT_MAX_CANDIDATES]);
 
 // "stun:host[:port]", "stun:[v6]:port"; the port defaults to 3478. False: not a stun: URL.

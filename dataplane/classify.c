@@ -44,7 +44,10 @@ unsigned classify(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 
 		pkt->arrival = w->now;
 		pkt->sid = 0;
-		if (kind_of(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &pkt->kind, &why))
+		if (m->data_len == 0) {
+			pkt->kind = PKT_GONE;
+			pkts[n_left++] = m;
+		} else if (kind_of(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &pkt->kind, &why))
 			pkts[n_left++] = m;
 		else
 			drop(w, m, why);

@@ -11,6 +11,7 @@ enum pkt_kind {
 	PKT_RTP,
 	PKT_RTCP,
 	PKT_FANOUT, // opened RTP on its way to another worker's receivers
+	PKT_GONE,   // no data: the connection it names was closed
 };
 
 struct worker;

@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "dataplane/dp.h"
 #include "dataplane/flow.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/model.h"
@@ -126,6 +127,7 @@ static int greet(struct ctl *c)
 	hello.max_sessions = c->dp->max_sessions;
 	hello.n_workers = (uint16_t)c->dp->n_workers;
 	hello.media_port = c->media_port;
+	hello.tcp_port = dp_tcp_port(c->dp);
 	return ipc_chan_send_fds(c->peer, &hello, fds, IPC_N_HELLO_FDS);
 }
 

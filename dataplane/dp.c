@@ -18,6 +18,7 @@
 #include "dataplane/tomb.h"
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
+#include "lib/base/log.h"
 #include "lib/base/rand.h"
 
 #define RX_BUFFER (2048 + RTE_PKTMBUF_HEADROOM)
@@ -86,7 +87,7 @@ static int open_shared(struct dp *dp)
 {
 	dp->qsbr = rte_zmalloc("qsbr", rte_rcu_qsbr_get_memsize(dp->n_workers), RTE_CACHE_LINE_SIZE);
 	dp->session = calloc(dp->max_sessions, sizeof(*dp->session));
-	dp->statseg = statseg_create(dp->n_workers + 1, rand_u64());
+	dp->statseg = statseg_create(dp->n_workers + 2, rand_u64());
 	dp->main_doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (dp->qsbr == NULL || dp->session == NULL || dp->statseg == NULL || dp->main_doorbell < 0)
 		return -ENOMEM;
@@ -107,8 +108,8 @@ static int open_ports(struct dp *dp, char *error, size_t error_size)
 				       .rx_pool = dp->rx_pool,
 				       .error = error,
 				       .error_size = error_size};
-		if (i == PORT_MAX) {
-			snprintf(error, error_size, "dataplane.ports: at most %d ports", PORT_MAX);
+		if (i == PORT_MAX - 1) { // the last one is ICE-TCP's
+			snprintf(error, error_size, "dataplane.ports: at most %d ports", PORT_MAX - 1);
 			return -EINVAL;
 		}
 		dp->port[i] = is_socket_port(list->item[i]) ? port_socket_open(&env)
@@ -117,6 +118,30 @@ static int open_ports(struct dp *dp, char *error, size_t error_size)
 			return -errno;
 		dp->n_ports++;
 	}
+	return 0;
+}
+
+// ICE-TCP is for those whose network lets nothing else through: when the port it has by default is taken, calls go on
+// without it; one that was asked for must be there.
+static int open_tcp(struct dp *dp, char *error, size_t error_size)
+{
+	struct port_env env = {.conf = dp->conf,
+			       .index = (uint8_t)dp->n_ports,
+			       .n_queues = (uint16_t)dp->n_workers,
+			       .media_port = dp->conf->rtc.port_tcp,
+			       .rx_pool = dp->rx_pool,
+			       .stats = statseg_block(dp->statseg, dp->n_workers + 1),
+			       .error = error,
+			       .error_size = error_size};
+
+	dp->tcp = port_tcp_open(&env);
+	if (dp->tcp == NULL && errno == EADDRINUSE && conf_is_default(dp->conf, "rtc.ice_port_tcp")) {
+		log_warn("%s. Serving UDP only", error);
+		return 0;
+	}
+	if (dp->tcp == NULL)
+		return -errno;
+	dp->port[dp->n_ports++] = dp->tcp;
 	return 0;
 }
 
@@ -151,6 +176,8 @@ struct dp *dp_open(const struct conf *conf, const struct eal_plan *plan, char *e
 		err = open_shared(dp);
 	if (err == 0)
 		err = open_ports(dp, error, error_size);
+	if (err == 0)
+		err = open_tcp(dp, error, error_size);
 	if (err == 0)
 		err = open_workers(dp, plan->sleeps);
 	if (err < 0) {
@@ -203,6 +230,11 @@ void dp_stop(struct dp *dp)
 	for (unsigned i = 0; i < dp->n_workers;
 	     i++) // acquire: all it wrote; pairs with the end of worker_run
 		MUST(atomic_load_explicit(&dp->worker[i]->returned, memory_order_acquire));
+}
+
+uint16_t dp_tcp_port(const struct dp *dp)
+{
+	return dp->tcp ? port_tcp_port(dp->tcp) : 0;
 }
 
 uint16_t dp_media_port(const struct dp *dp)

@@ -16,4 +16,5 @@ void dp_close(struct dp *); // workers must have stopped; NULL is allowed
 [[nodiscard]] int dp_launch(struct dp *); // start the workers. 0, or -errno
 void dp_stop(struct dp *);                // stop them and wait
 
+uint16_t dp_tcp_port(const struct dp *);   // TCP port of ICE-TCP, 0: none
 uint16_t dp_media_port(const struct dp *); // UDP port that is served, host order

@@ -23,7 +23,10 @@ static const uint8_t verdict_drop[ICELITE_N_VERDICTS] = {
 
 static struct icelite_tuple tuple_of(const struct flow_key *key)
 {
-	struct icelite_tuple t = {.family = key->family, .proto = 17, .port = key->remote_port};
+	struct icelite_tuple t = {.family = key->family,
+				  .proto = key->conn ? 6 : 17,
+				  .port = key->remote_port,
+				  .conn = key->conn};
 
 	memcpy(t.ip, key->remote, sizeof(t.ip));
 	t.local = rte_jhash(key->local, sizeof(key->local), (uint32_t)key->port << 16 | key->local_port);
@@ -88,13 +91,28 @@ void ice_refresh(struct session *s)
 
 // --- events of icelite ---------------------------------------------------------------------------
 
+// A port that keeps connections hears who uses them: after each check, so that a message may be lost.
+static void tell_port(struct worker *w, const struct flow_key *key, uint32_t sid, bool is_bound)
+{
+	struct port *port = w->dp->port[key->port];
+
+	if (port->ops->bind)
+		port->ops->bind(port, w->id, key, sid, is_bound);
+}
+
+static void close_pair(struct worker *w, const struct flow_key *key, uint32_t sid)
+{
+	flow_del(w->dp, key, sid);
+	tell_port(w, key, sid, false);
+}
+
 static void unbind(struct worker *w, struct session *s, const struct icelite_out *out)
 {
 	for (unsigned i = 0; i < out->n_gone; i++) {
 		int pair = pair_of_tuple(s, &out->gone[i]);
 		if (pair < 0)
 			continue;
-		flow_del(w->dp, &s->pair_path[pair].key, s->sid);
+		close_pair(w, &s->pair_path[pair].key, s->sid);
 		if (s->dtls_to == pair + 1)
 			s->dtls_to = DTLS_PAIR_GONE;
 		memset(&s->pair_path[pair], 0, sizeof(s->pair_path[pair]));
@@ -260,12 +278,22 @@ void ice_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 			flow_add(w->dp, key,
 				 (struct flow){.sid = s->sid, .home = s->home, .pair = (uint8_t)pair});
 		relearn(w, s, pair, m);
+		tell_port(w, key, s->sid, true);
 	}
 	count(w, CTR_STUN_REQUESTS, verdict == ICELITE_REPLY);
 	if (verdict == ICELITE_REPLY && out.reply_len > 0) {
 		count(w, be16_get(out.reply) == 0x0101 ? CTR_STUN_RESPONSES : CTR_STUN_ERRORS, 1);
 		reply(w, m, pair, s, &out);
 	}
+	rte_pktmbuf_free(m);
+}
+
+void ice_gone(struct worker *w, struct session *s, struct rte_mbuf *m)
+{
+	struct icelite_out out;
+
+	icelite_on_gone(&s->ice, pkt_of(m)->pair, w->now, &out);
+	ice_apply(w, s, &out, NULL);
 	rte_pktmbuf_free(m);
 }
 
@@ -286,5 +314,5 @@ void ice_close(struct worker *w, struct session *s)
 
 	for (unsigned i = 0; i < ICELITE_PAIRS; i++)
 		if (memcmp(&s->pair_path[i].key, &none, sizeof(none)) != 0)
-			flow_del(w->dp, &s->pair_path[i].key, s->sid);
+			close_pair(w, &s->pair_path[i].key, s->sid);
 }

@@ -18,6 +18,9 @@ struct flow ice_route(struct worker *, struct rte_mbuf *m_peek, struct flow by_a
 // One STUN message of a session at home here. m is consumed. thread: home worker
 void ice_input(struct worker *, struct session *, struct rte_mbuf *m);
 
+// The connection of a pair was closed: the pair goes at once. m is consumed. thread: home worker
+void ice_gone(struct worker *, struct session *, struct rte_mbuf *m);
+
 // Further credentials. thread: home worker
 void ice_creds(struct worker *, struct session *, const struct ipc_session_ice *);
 

@@ -98,6 +98,8 @@ static int serve_on(const struct conf *conf, const struct eal_plan *plan, struct
 	}
 	if (dp_launch(dp) < 0)
 		die(EXIT_OS, "workers did not start");
+	if (dp->tcp)
+		log_notice("serving TCP port %u", dp_tcp_port(dp));
 	log_notice("serving UDP port %u with %u worker%s (%s, %s), control socket %s", dp_media_port(dp),
 		   plan->n_workers, plan->n_workers == 1 ? "" : "s",
 		   plan->sleeps ? "sleep when idle" : "polling", seal_engine_name(dp->worker[0]->seal),

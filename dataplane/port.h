@@ -3,13 +3,15 @@
 //
 // What crosses is an mbuf whose data is the UDP payload, nothing else:
 //   rx  the port has checked and stripped link, IP and UDP headers (they stay in the headroom, so that
-//       path_fill can learn the way back) and filled pkt_of(m)->key and ->ifindex;
+//       path_fill can learn the way back) and filled pkt_of(m)->key and ->ifindex; an mbuf without data says
+//       that this flow is no more (a connection was closed);
 //   tx  the port writes the headers in front of the data (PORT_HEADROOM is free there) from a struct path.
 // Datagrams that are not for our media port never come up: the kernel keeps them.
 #pragma once
 
 #include <assert.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/dpdk.h"
@@ -29,7 +31,7 @@ struct flow_key {
 	uint16_t remote_port, local_port; // host order
 	uint8_t family;                   // 4 or 6
 	uint8_t port;                     // struct port index
-	uint8_t rsvd[2];
+	uint16_t conn;                    // TCP: number of the connection, never 0; UDP: 0
 };
 static_assert(sizeof(struct flow_key) == 40);
 
@@ -88,6 +90,7 @@ struct port_stats {
 };
 
 struct port;
+struct statseg_block;
 
 struct port_ops {
 	const char *name;
@@ -105,6 +108,13 @@ struct port_ops {
 
 	// Descriptor that becomes readable when rx has something, or -1: the queue must be polled.
 	int (*wait_fd)(struct port *, unsigned queue);
+
+	// That descriptor was readable while the worker slept. May be NULL. thread: the worker of the queue
+	void (*woken)(struct port *, unsigned queue);
+
+	// A session of this worker begins to use, or still uses, (is_bound) or gives up a flow of this port. May be
+	// NULL. thread: the worker of the queue
+	void (*bind)(struct port *, unsigned queue, const struct flow_key *, uint32_t sid, bool is_bound);
 
 	// Each 100 ms on main: neighbours, link state, kernel path. May be NULL.
 	void (*tick)(struct port *, ns_t now);
@@ -126,6 +136,7 @@ struct port_env {
 	uint16_t n_queues;           // workers
 	uint16_t media_port;         // UDP port to serve, host order; sockets: 0 lets the kernel choose
 	struct rte_mempool *rx_pool; // borrowed: 2 KiB + headroom, private area struct pkt
+	struct statseg_block *stats; // borrowed: counters of a thread of the port's own; only ICE-TCP has one
 	char *error;                 // out: what is wrong and what fixes it
 	size_t error_size;
 };
@@ -137,3 +148,7 @@ struct port *port_ethdev_open(const struct port_env *env, const char *spec);
 
 // UDP port that is really served (media_port 0), host order.
 uint16_t port_socket_port(const struct port *);
+
+// ICE-TCP on media_port (0 lets the kernel choose) of rtc.ice_address_tcp, served by a thread of its own (tcp.h).
+struct port *port_tcp_open(const struct port_env *env);
+uint16_t port_tcp_port(const struct port *);

@@ -35,7 +35,7 @@ static int pair_of_addr(const struct session *s, const struct ipc_addr *to)
 {
 	for (int i = 0; i < ICELITE_PAIRS; i++) {
 		const struct flow_key *key = &s->pair_path[i].key;
-		if (key->family == to->family && key->remote_port == to->port &&
+		if (key->family == to->family && key->remote_port == to->port && key->conn == to->conn &&
 		    memcmp(key->remote, to->ip, key->family == 4 ? 4 : 16) == 0)
 			return i;
 	}
@@ -97,8 +97,12 @@ void punt_close(struct punt *p)
 
 void addr_of_key(struct ipc_addr *remote, struct ipc_addr *local, const struct flow_key *key)
 {
-	*remote = (struct ipc_addr){.family = key->family, .proto = 17, .port = key->remote_port};
-	*local = (struct ipc_addr){.family = key->family, .proto = 17, .port = key->local_port};
+	uint8_t proto = key->conn ? 6 : 17;
+
+	*remote = (struct ipc_addr){
+		.family = key->family, .proto = proto, .port = key->remote_port, .conn = key->conn};
+	*local = (struct ipc_addr){
+		.family = key->family, .proto = proto, .port = key->local_port, .conn = key->conn};
 	memcpy(remote->ip, key->remote, sizeof(remote->ip));
 	memcpy(local->ip, key->local, sizeof(local->ip));
 }

@@ -174,7 +174,11 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		struct pkt *pkt = pkt_of(pkts[i]);
 		struct session *s = session_find(w, pkt->sid);
 
-		if (s == NULL || (pkt->kind != PKT_STUN && !check_pair(s, pkt)))
+		bool is_lost = s == NULL || (pkt->kind != PKT_STUN && !check_pair(s, pkt));
+
+		if (is_lost && pkt->kind == PKT_GONE)
+			rte_pktmbuf_free(pkts[i]); // nobody's any more
+		else if (is_lost)
 			drop(w, pkts[i], DROP_NO_FLOW);
 		else if (pkt->kind == PKT_RTP)
 			rtp[n_rtp++] = pkts[i];
@@ -182,6 +186,8 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			ice_input(w, s, pkts[i]);
 		else if (pkt->kind == PKT_DTLS)
 			punt_input(w, s, pkts[i]);
+		else if (pkt->kind == PKT_GONE)
+			ice_gone(w, s, pkts[i]);
 		else
 			feedback_input(w, s, pkts[i]);
 	}
@@ -203,7 +209,7 @@ static void receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		if (pkt->kind == PKT_STUN)
 			flow[i] = ice_route(w, pkts[i], flow[i]);
 		if (flow[i].sid == 0) {
-			count(w, DROP_NO_FLOW, pkt->kind != PKT_STUN);
+			count(w, DROP_NO_FLOW, pkt->kind != PKT_STUN && pkt->kind != PKT_GONE);
 			rte_pktmbuf_free(pkts[i]);
 			continue;
 		}
@@ -318,6 +324,16 @@ static int sleep_ms(const struct worker *w)
 	return (int)RTE_MIN((next - w->now + NS_PER_MS - 1) / NS_PER_MS, INT64_C(60000));
 }
 
+static void tell_woken(struct worker *w, int fd)
+{
+	for (unsigned i = 0; i < w->dp->n_ports; i++) {
+		struct port *p = w->dp->port[i];
+
+		if (p->ops->woken && p->ops->wait_fd(p, w->id) == fd)
+			p->ops->woken(p, w->id);
+	}
+}
+
 static void sleep_idle(struct worker *w)
 {
 	struct epoll_event ev[4];
@@ -333,6 +349,8 @@ static void sleep_idle(struct worker *w)
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == w->doorbell)
 				(void)!read(w->doorbell, &rings, sizeof(rings));
+			else
+				tell_woken(w, ev[i].data.fd);
 		count(w, CTR_SLEEPS, 1);
 	}
 	atomic_store_explicit(&w->beat, clock_now(), memory_order_relaxed);

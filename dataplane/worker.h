@@ -45,6 +45,7 @@ struct dp {
 	unsigned n_workers, n_ports;
 	struct worker *worker[PORT_MAX_WORKERS]; // owned
 	struct port *port[PORT_MAX];             // owned
+	struct port *tcp;                        // borrowed: the one of them for ICE-TCP, NULL without
 	struct rte_mempool *rx_pool, *tx_pool;   // owned: 2 KiB buffers in, fresh ones out
 	struct layer_store *video;               // owned: packets of video that are kept
 	struct rte_mempool *stream_pool;         // owned: struct stream
@@ -59,7 +60,7 @@ struct dp {
 	uint16_t rx_burst;   // packets per look at a port, 1..BURST
 	uint16_t tx_burst;   // packets given to a port at a time, 1..BURST
 	int64_t wall_offset; // wall clock minus ns_t, fixed at start: steps of the wall clock stay out of SRs
-	struct statseg *statseg; // owned; block i is worker i's, block n_workers is main's
+	struct statseg *statseg; // owned; block i is worker i's, then main's, then the TCP thread's
 	int main_doorbell;       // eventfd: notes wait for main
 	_Atomic bool main_asleep;
 	_Atomic bool stop;

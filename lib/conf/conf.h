@@ -99,6 +99,9 @@ struct conf_error {
 			     struct conf_error *err);
 void conf_fini(struct conf *);
 
+// Does the key have its built-in value because nobody gave one?
+bool conf_is_default(const struct conf *, const char *path);
+
 // Every key with its effective value and its source: default, file or environment. Secrets are masked.
 void conf_print(const struct conf *, FILE *out);
 

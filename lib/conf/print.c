@@ -71,6 +71,14 @@ static void print_value(FILE *out, const struct conf *conf, const struct conf_ke
 	}
 }
 
+bool conf_is_default(const struct conf *conf, const char *path)
+{
+	for (unsigned i = 0; i < conf_n_keys; i++)
+		if (strcmp(conf_schema[i].path, path) == 0)
+			return conf->source[i] == CONF_DEFAULT;
+	return false;
+}
+
 void conf_print(const struct conf *conf, FILE *out)
 {
 	static const char *const sources[] = {"default", "file", "environment"};

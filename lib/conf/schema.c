@@ -56,13 +56,15 @@ const struct conf_key conf_schema[] = {
 	 "RTCD_RTC_ICEPORTUDP", "ICEPortUDP", .help = "UDP port of all media."},
 	{"rtc.ice_port_tcp", CONF_U16, AT(rtc.port_tcp), "port", PORT_MIN, PORT_MAX, "8443",
 	 "RTCD_RTC_ICEPORTTCP", "ICEPortTCP",
-	 .help = "TCP port of all media. Kept for rtcd's sake: this version serves media over UDP only."},
+	 .help = "TCP port of media for clients whose network lets no UDP through (ICE-TCP, passive). When "
+		 "nothing is "
+		 "said here and the port is taken, media is served over UDP only, with a warning."},
 	{"rtc.ice_address_udp", CONF_LIST, AT(rtc.address_udp), .def = "[]", .env = "RTCD_RTC_ICEADDRESSUDP",
 	 .rtcd = "ICEAddressUDP", .check = conf_check_ip, .syntax = "IP addresses",
 	 .help = "Local addresses that serve media over UDP. None: all of the machine."},
 	{"rtc.ice_address_tcp", CONF_LIST, AT(rtc.address_tcp), .def = "[]", .env = "RTCD_RTC_ICEADDRESSTCP",
 	 .rtcd = "ICEAddressTCP", .check = conf_check_ip, .syntax = "IP addresses",
-	 .help = "Local addresses that serve media over TCP. Kept for rtcd's sake, as rtc.ice_port_tcp."},
+	 .help = "Local addresses that serve media over TCP. None: all of the machine."},
 	{"rtc.ice_host_override", CONF_STRING, AT(rtc.host_override), .def = "",
 	 .env = "RTCD_RTC_ICEHOSTOVERRIDE", .rtcd = "ICEHostOverride", .check = conf_check_host_override,
 	 .syntax = "host name, IP address, or `external/local,…`",

@@ -215,8 +215,12 @@ static int pair_add(struct icelite *a, const struct icelite_tuple *from, uint32_
 	if (i == NO_PAIR)
 		return NO_PAIR;
 	a->n_new_pairs++;
-	a->pair[i] = (struct icelite_pair){
-		.tuple = *from, .is_used = true, .bucket = BUCKET_MAX, .bucket_at = t, .last_check = t};
+	a->pair[i] = (struct icelite_pair){.tuple = *from,
+					   .is_used = true,
+					   .is_proven = from->proto == 6, // its handshake went there and back
+					   .bucket = BUCKET_MAX,
+					   .bucket_at = t,
+					   .last_check = t};
 	out->pair_new = (uint8_t)i;
 	out->events |= ICELITE_EV_PAIR_NEW;
 	return i;

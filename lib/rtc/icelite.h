@@ -184,6 +184,10 @@ void icelite_on_rx(struct icelite *, unsigned pair, unsigned n);
 // in: is_newer  its index is above all before: only such records may move the path
 void icelite_on_media(struct icelite *, unsigned pair, bool is_newer, ns_t now, struct icelite_out *);
 
+// The connection of a TCP pair was closed. If it was the path, the best of the pairs that are being checked takes over;
+// without one liveness becomes ICELITE_SUSPECT at once.
+void icelite_on_gone(struct icelite *, unsigned pair, ns_t now, struct icelite_out *);
+
 // DTLS completed: the selected pair has proved that it receives.
 void icelite_on_keys(struct icelite *);
 // The same when the handshake ran on that pair, selected or not. -1: the caller cannot tell, nothing is proved.

@@ -187,22 +187,61 @@ static void tick_pairs(struct icelite *a, uint32_t consent, uint32_t t, struct i
 	}
 }
 
-// The selected pair is silent while another nominated one is checked.
-static void tick_switch(struct icelite *a, uint32_t t, struct icelite_out *out)
+// Is p the better one of two that may be selected? Nominated before not, UDP before TCP, then as the peer says.
+static bool is_better(const struct icelite_pair *p, const struct icelite_pair *than)
+{
+	if (p->is_nominated != than->is_nominated)
+		return p->is_nominated;
+	if (p->tuple.proto != than->tuple.proto)
+		return p->tuple.proto == 17;
+	return p->priority > than->priority;
+}
+
+// The best pair besides the selected one that was checked within `fresh`.
+static int best_spare(const struct icelite *a, bool nominated, uint32_t fresh, uint32_t t)
 {
 	int best = NO_PAIR;
 
-	if (a->selected == NO_PAIR || t - a->pair[a->selected].last_check < SWITCH_IDLE)
-		return;
 	for (int i = 0; i < ICELITE_PAIRS; i++) {
 		const struct icelite_pair *p = &a->pair[i];
-		if (!p->is_used || !p->is_nominated || i == a->selected || t - p->last_check >= SWITCH_FRESH)
+		if (!p->is_used || (nominated && !p->is_nominated) || i == a->selected ||
+		    t - p->last_check >= fresh)
 			continue;
-		if (best == NO_PAIR || p->priority > a->pair[best].priority)
+		if (best == NO_PAIR || is_better(p, &a->pair[best]))
 			best = i;
 	}
+	return best;
+}
+
+// The selected pair is silent while another nominated one is checked.
+static void tick_switch(struct icelite *a, uint32_t t, struct icelite_out *out)
+{
+	int best;
+
+	if (a->selected == NO_PAIR || t - a->pair[a->selected].last_check < SWITCH_IDLE)
+		return;
+	best = best_spare(a, true, SWITCH_FRESH, t);
 	if (best != NO_PAIR)
 		(void)select_pair(a, best, true, t, out);
+}
+
+void icelite_on_gone(struct icelite *a, unsigned pair, ns_t now, struct icelite_out *out)
+{
+	uint32_t t = ms_of(a, now);
+	int best;
+
+	assert(pair < ICELITE_PAIRS);
+	out_clear(out);
+	if (!a->pair[pair].is_used)
+		return;
+	icelite_pair_remove(a, (int)pair, out);
+	if (a->selected != NO_PAIR)
+		return;
+	best = best_spare(a, false, SWITCH_IDLE, t);
+	if (best != NO_PAIR)
+		(void)select_pair(a, best, a->pair[best].is_nominated, t, out);
+	else if (a->liveness == ICELITE_LIVE)
+		set_liveness(a, ICELITE_SUSPECT, out);
 }
 
 static void tick_liveness(struct icelite *a, uint32_t t, struct icelite_out *out)

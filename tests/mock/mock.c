@@ -51,12 +51,12 @@ void mock_counters(struct mock_dp *d)
 
 // --- the daemon -----------------------------------------------------------------------------------------
 
-// A UDP port that is free now.
-static unsigned free_port(void)
+// A port that is free now. type: SOCK_DGRAM, SOCK_STREAM
+static unsigned free_port(int type)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET};
 	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&a, &len) < 0)
@@ -74,8 +74,8 @@ static void write_config(const struct mock_dp *d, const char *yaml)
 	f = fopen(path, "w");
 	if (f == NULL)
 		die(EXIT_OS, "%s: %s", path, strerror(errno));
-	fprintf(f, "rtc:\n  ice_port_udp: %u\ndataplane:\n  socket: %s\n%s", free_port(), d->socket,
-		yaml ? yaml : "");
+	fprintf(f, "rtc:\n  ice_port_udp: %u\n  ice_port_tcp: %u\ndataplane:\n  socket: %s\n%s",
+		free_port(SOCK_DGRAM), free_port(SOCK_STREAM), d->socket, yaml ? yaml : "");
 	fclose(f);
 }
 

@@ -204,6 +204,7 @@ int main(void)
 
 	if (conf_load(&conf, NULL, &conf_error) < 0)
 		die(EXIT_CONFIG, "%s", conf_error.text);
+	conf.rtc.port_tcp = 0;
 	conf.rtc.port_udp = 0; // any free one: nothing is sent there
 	conf.dataplane.max_sessions = 2 * RECEIVERS;
 	plan = eal_plan(&conf);

@@ -179,6 +179,9 @@ FAKE void nat_free(struct nat *n)
 {
 	free(n);
 }
+FAKE void nat_set_tcp_port(struct nat *n, uint16_t port)
+{
+}
 FAKE unsigned nat_candidates(struct nat *n, struct nat_candidate out[NAT_MAX_CANDIDATES])
 {
 	out[0] = (struct nat_candidate){

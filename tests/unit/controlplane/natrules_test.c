@@ -8,7 +8,7 @@ static struct nat_candidate out[NAT_MAX_CANDIDATES];
 // Candidates as "addr:port addr:port ...".
 static const char *show(const struct nat_rules *r)
 {
-	static char text[2048];
+	static char text[4096];
 	unsigned n = natrules_candidates(r, out);
 
 	text[0] = '\0';
@@ -50,6 +50,25 @@ static void plain(void)
 	host(&r);
 	CHECK_STR(show(&r), "192.168.1.10:8443 2001:db8::10:8443");
 	CHECK_EQ(out[1].priority, 2130706431 - 256);
+}
+
+// Foundation and priority as rtcd has them; TCP follows the port rules of UDP and stands below all of it.
+static void tcp(void)
+{
+	struct nat_rules r = make("", "", true);
+
+	host(&r);
+	natrules_set_tcp_port(&r, 8444);
+	CHECK_STR(show(&r), "192.168.1.10:8443 2001:db8::10:8443 192.168.1.10:8444 2001:db8::10:8444");
+	CHECK(!out[1].is_tcp && out[2].is_tcp && out[3].is_tcp);
+	CHECK_EQ(out[2].priority, 1671430143);
+	CHECK_STR(out[2].foundation, "556754498");
+	CHECK_EQ(out[3].priority, 1671430143 - 256);
+	r = make("203.0.113.5", "30443", false);
+	host(&r);
+	natrules_set_tcp_port(&r, 8443);
+	CHECK_STR(show(&r), "203.0.113.5:30443 203.0.113.5:30443");
+	CHECK(out[1].is_tcp);
 }
 
 static void loopback(void)
@@ -155,6 +174,8 @@ static void bounded(void)
 		natrules_interface(&r, "eth0", addr);
 	}
 	natrules_choose(&r);
+	CHECK_EQ(natrules_candidates(&r, out), NAT_MAX_ADDRESSES);
+	natrules_set_tcp_port(&r, 8443);
 	CHECK_EQ(natrules_candidates(&r, out), NAT_MAX_CANDIDATES);
 }
 
@@ -178,6 +199,7 @@ static void urls(void)
 
 CU_TestInfo natrules_tests[] = {
 	{"interface addresses, priority and foundation", plain},
+	{"the same addresses for ICE-TCP, below all of UDP", tcp},
 	{"D47: loopback and bridges only when sole or listed", loopback},
 	{"a literal override stands for all of its family", literal_override},
 	{"D48: a host name matches the port override, too", named_override},

@@ -99,6 +99,7 @@ static inline bool rig_open(unsigned n)
 	if (conf_load(&rig.conf, NULL, &conf_error) < 0)
 		return false;
 	rig.conf.rtc.port_udp = 0;
+	rig.conf.rtc.port_tcp = 0;
 	rig.conf.rtc.enable_ipv6 = false;
 	rig.conf.dataplane.max_sessions = 64;
 	rig.conf.dataplane.memory_mib = 128;
