@@ -140,6 +140,7 @@ static void send_slice(struct worker *w, struct slice *sl)
 		}
 		out->data_len = (uint16_t)(sl->job[i].hdr_len + sl->job[i].len + sl->session[i]->rtp_tag);
 		out->pkt_len = out->data_len;
+		pkt_of(out)->class = CLASS_AUDIO;
 		worker_send(w, &sl->session[i]->path, out);
 	}
 }

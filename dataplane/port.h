@@ -46,6 +46,15 @@ struct path {
 };
 static_assert(sizeof(struct path) == 128);
 
+// What a packet to send is worth to its receiver, best first: a port that must choose drops from the other end.
+// Set by whoever builds the packet; ports may read nothing else of struct pkt on the way out.
+enum pkt_class {
+	CLASS_CONTROL, // STUN, DTLS, RTCP
+	CLASS_AUDIO,
+	CLASS_KEY,   // video others are decoded from: key frames, base layer
+	CLASS_VIDEO, // the rest of video, padding
+};
+
 // What we know about a packet: lives in the private area of every mbuf of our pools.
 // Filled from top to bottom as the packet goes through the passes of worker.c.
 struct pkt {
@@ -69,6 +78,7 @@ struct pkt {
 	bool is_silenced : 1; // publish: for receivers of every voice only
 	bool has_every : 1;   // publish: every_index is valid
 	bool is_late : 1;     // layer: fills a place behind the newest
+	uint8_t class : 2;    // send: enum pkt_class
 	struct vp8_desc vp8;  // publish: of a VP8 payload; len 0 for others
 	uint32_t handle;      // layer: of this buffer in the store, for life
 };

@@ -145,6 +145,7 @@ static bool mail_frame(struct dp *dp, const uint8_t *frame, size_t len)
 		main_count(dp, DROP_NO_MBUF);
 		return true;
 	}
+	pkt_of(mail.inject.m)->class = CLASS_CONTROL;
 	memcpy(rte_pktmbuf_append(mail.inject.m, hdr.len), frame + sizeof(hdr), hdr.len);
 	mail.inject.to = hdr.addr;
 	mail_post(dp->worker[mail.session->home], &mail);

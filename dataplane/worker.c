@@ -111,6 +111,7 @@ struct rte_mbuf *worker_packet(struct worker *w, const void *data, size_t len)
 		count(w, DROP_NO_MBUF, 1);
 		return NULL;
 	}
+	pkt_of(m)->class = CLASS_CONTROL;
 	memcpy(rte_pktmbuf_mtod(m, void *), data, len);
 	m->data_len = (uint16_t)len;
 	m->pkt_len = m->data_len;

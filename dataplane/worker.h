@@ -141,7 +141,8 @@ static inline void count(struct worker *w, enum counter id, uint64_t n)
 void worker_send(struct worker *, const struct path *path, struct rte_mbuf *m);
 // Send what is queued now: before a path changes that packets may have been queued for.
 void worker_send_queued(struct worker *);
-// A fresh buffer of the transmit pool with `len` bytes copied in, NULL (counted) when there is none.
+// A fresh buffer of the transmit pool with `len` bytes copied in and CLASS_CONTROL, NULL (counted) when there
+// is none.
 struct rte_mbuf *worker_packet(struct worker *, const void *data, size_t len);
 // Pass a packet to another worker; sent at the end of the burst.
 void worker_hand_over(struct worker *, unsigned to, struct rte_mbuf *m);
