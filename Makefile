@@ -196,6 +196,11 @@ $(B)/perf-%: $(B)/tests/perf/%.o $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
 bench: all $(addprefix $(B)/perf-,$(PERF)) ## cycles per packet and CPU per delivered packet -> build/bench/
 	@tests/perf/bench $(B)
+.PHONY: soak
+soak: ## MINUTES (30) at 80 % of what this machine does, or LOAD='sluicegun arguments': no loss, flat memory -> build/soak/
+	@tools/devtools/install-packages run soak
+	@$(MAKE) --no-print-directory all
+	@MINUTES=$(or $(MINUTES),30) LOAD='$(LOAD)' tools/devtools/tap soak tools/sluicegun/soak $(B)
 
 # --- upkeep ------------------------------------------------------------------------------------
 .PHONY: format docs size clean help

@@ -14,6 +14,7 @@
 #define VIDEO_CARE_NS (20 * NS_PER_MS)
 #define REJOIN_NS (1 * NS_PER_S)
 #define MUTE_NS (2 * NS_PER_S)
+#define LEAVE_ONE_IN 4 // of the churn of those who talk; who listens leaves each time
 
 // --- path ------------------------------------------------------------------------------------------------
 
@@ -256,7 +257,8 @@ static void reset(struct peer *p)
 	p->twcc_ring = NULL;
 	for (unsigned i = 0; i < GUN_STREAMS; i++)
 		(i == 0 ? &p->voice : &p->screen[i - 1])->is_on = false;
-	p->has_answer = p->has_channel = false;
+	p->has_answer = p->has_channel = p->is_muted = false;
+	p->turn_at = 0;
 	p->nego = NEGO_IDLE;
 	p->state = PEER_OUT;
 	p->held_len = 0;
@@ -304,10 +306,10 @@ static void churn(struct peer *p)
 		return;
 	if (p->is_muted) {
 		peer_mute(p, false);
-	} else if (p->tracks & TRACK_VOICE) {
+	} else if ((p->tracks & TRACK_VOICE) && rng_below(&w->rng, LEAVE_ONE_IN) != 0) {
 		peer_mute(p, true);
 		pause = MUTE_NS;
-	} else if (p->tracks == 0) {
+	} else if (!(p->tracks & TRACK_SCREEN)) {
 		peer_leave(p);
 	}
 	if (pause == 0)
@@ -331,6 +333,7 @@ static void care_ready(struct peer *p)
 		p->ice.is_lost = false;
 		w->tally->n_path_lost++;
 	}
+	peer_turn(p);
 	peer_negotiate(p);
 	peer_feedback(p);
 	if (!w->is_over)

@@ -80,7 +80,7 @@ struct peer {
 	uint8_t state;    // enum peer_state
 	uint8_t nego;     // enum peer_nego
 	uint8_t offering; // track bits in the offer that is out
-	bool is_muted, has_answer, has_channel, is_up;
+	bool is_muted, is_turning_on, has_answer, has_channel, is_up;
 	uint16_t n_agreed; // lines of the last agreed description
 	char session[PEER_ID_LEN + 1], call_id[PEER_ID_LEN + 1];
 	uint64_t handle, feed; // Janus: handle of the plugin, own publisher id
@@ -88,7 +88,7 @@ struct peer {
 	ns_t joined, up_since;
 	struct timer care; // timers of the participant itself
 	struct timer voice_timer, screen_timer;
-	ns_t next_ping, next_rr, next_churn, lock_at;
+	ns_t next_ping, next_rr, next_churn, lock_at, turn_at;
 	struct iceclient ice;
 	struct dtls_fingerprint remote_cert;
 	struct dtls *dtls;   // owned
@@ -132,6 +132,7 @@ void peer_ping(struct peer *);
 // --- media (peer_tx.c, peer_rx.c, peer_rtcp.c) ------------------------------------------------------------
 void peer_start_track(struct peer *, enum peer_track);
 void peer_mute(struct peer *, bool is_muted);
+void peer_turn(struct peer *); // completes it when its pause is over
 void peer_resend(struct peer *, uint32_t ssrc, const uint16_t *seq, unsigned n);
 void peer_want_key(struct peer *, uint32_t ssrc);
 struct sender *peer_sender(struct peer *, unsigned i); // i-th of GUN_STREAMS; NULL when it does not send

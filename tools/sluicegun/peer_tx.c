@@ -12,6 +12,7 @@
 
 #define VP8_MAX_HEAD (6 + 10)        // descriptor, frame tag, start code and size
 #define KEY_GAP_NS (500 * NS_PER_MS) // an encoder does not make key frames faster on request
+#define TURN_NS (150 * NS_PER_MS)
 #define SIMULCAST_H_BPS 2500000
 #define SIMULCAST_L_BPS 500000
 
@@ -318,12 +319,29 @@ void peer_start_track(struct peer *p, enum peer_track track)
 	wheel_arm(&w->wheel, &p->screen_timer, w->now + rng_below(&w->rng, PLAN_FRAME_NS));
 }
 
+// The message and the media take different ways: on either side of a mute there is a pause, or packets would be
+// counted as lost that the server was right to drop.
 void peer_mute(struct peer *p, bool is_muted)
 {
 	if (p->state != PEER_READY || !p->voice.is_on)
 		return;
-	p->is_muted = is_muted;
-	peer_signaling(p)->track(p, TRACK_VOICE, !is_muted);
+	if (is_muted)
+		p->is_muted = true;
+	else
+		peer_signaling(p)->track(p, TRACK_VOICE, true);
+	p->is_turning_on = !is_muted;
+	p->turn_at = p->w->now + TURN_NS;
+}
+
+void peer_turn(struct peer *p)
+{
+	if (p->turn_at == 0 || p->w->now < p->turn_at)
+		return;
+	p->turn_at = 0;
+	if (p->is_turning_on)
+		p->is_muted = false;
+	else
+		peer_signaling(p)->track(p, TRACK_VOICE, false);
 }
 
 void peer_want_key(struct peer *p, uint32_t ssrc)
