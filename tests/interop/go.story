@@ -5,6 +5,9 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/interop/server.sh
 . tests/interop/server.sh
 go=$(tests/interop/find-go) || { echo "not ok 1 - no usable Go: ${go:-}"; exit 1; }
+if grep -q ' lo$' /proc/net/if_inet6 2>/dev/null; then # for the tests of clients that have nothing else
+	export HOST=127.0.0.1,::1 SLUICE_RTC_ENABLE_IPV6=true
+fi
 server_start || exit 1
 trap server_stop EXIT
 log=build/interop-go.log

@@ -27,6 +27,7 @@ type Options struct {
 	DCSignaling bool
 	Profile     dtls.SRTPProtectionProfile // 0: Pion's own order
 	SendLevels  bool                       // audio level extension on sent voice
+	Networks    []webrtc.NetworkType       // none: UDP over IPv4
 }
 
 // Received counts what came in of one sender's voice.
@@ -80,7 +81,10 @@ func newAPI(o Options) (*webrtc.API, error) {
 		return nil, err
 	}
 	s := webrtc.SettingEngine{}
-	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	if len(o.Networks) == 0 {
+		o.Networks = []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
+	}
+	s.SetNetworkTypes(o.Networks)
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second)
 	if o.Profile != 0 {
