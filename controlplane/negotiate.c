@@ -370,6 +370,11 @@ int negotiate_restart_ice(struct negotiate *n, const struct negotiate_ice *ice, 
 	return 0;
 }
 
+bool negotiate_restarts(const struct negotiate *n)
+{
+	return n->restarting;
+}
+
 // --- questions -----------------------------------------------------------------------------------
 
 bool negotiate_established(const struct negotiate *n)

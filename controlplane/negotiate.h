@@ -243,6 +243,9 @@ void negotiate_ready(struct negotiate *, bool ready, ns_t now);
 // time again: the offer may have been lost, and one that was not is harmless.
 [[nodiscard]] int negotiate_restart_ice(struct negotiate *, const struct negotiate_ice *, ns_t now);
 
+// An offer of that kind is unanswered.
+bool negotiate_restarts(const struct negotiate *);
+
 // Do what is due: offers, answer time-outs, lock leases. Cheap when nothing is.
 void negotiate_tick(struct negotiate *, ns_t now);
 

@@ -7,8 +7,6 @@
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
 
-#define ICE_ALPHABET "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-
 const char *session_end_text(enum session_end end)
 {
 	static const char *const text[] = {
@@ -117,6 +115,7 @@ static struct session *make(struct hub *h, struct session *s, handle_t sid, conn
 	s->joined_at = loop_now(h->loop);
 	s->life.on_due = on_life_timer;
 	s->neg_timer.on_due = on_neg_timer;
+	session_path_init(s);
 	return s;
 }
 
@@ -136,8 +135,7 @@ struct session *session_new(struct hub *h, conn_id conn, struct str client, cons
 		return NULL;
 	}
 	make(h, s, sid, conn);
-	rand_text(s->ice.ufrag, IPC_UFRAG_LEN, ICE_ALPHABET);
-	rand_text(s->ice.pwd, IPC_PWD_LEN, ICE_ALPHABET);
+	session_new_ice(&s->ice);
 	s->cookie = rand_u64();
 	s->neg = negotiate_new(&h->neg, &s->ice, &session_negotiate_ops, s);
 	*result = s->neg ? registry_join(&h->reg, &s->member, client, j, s->joined_at) : JOIN_NO_MEMORY;
@@ -248,6 +246,7 @@ void session_close(struct session *s, enum session_end end)
 	log_info(SESSION_FMT ": closed (%s)", SESSION_ARG(s), session_end_text(end));
 	loop_cancel(h->loop, &s->life);
 	loop_cancel(h->loop, &s->neg_timer);
+	loop_cancel(h->loop, &s->repair_timer);
 	session_link_close(s);
 	session_unwanted(s);
 	negotiate_each_leg(s->neg, count_leg, s);
@@ -373,73 +372,7 @@ void session_on_rtc(struct session *s, enum rtc_type type, struct str data)
 	}
 }
 
-// New credentials in an offer by WebSocket: the client starts checking anew, from wherever it is now.
-static void restart_ice(struct session *s)
-{
-	ns_t now = loop_now(s->hub->loop);
-	struct negotiate_ice ice;
-	struct ipc_session_ice m;
-	struct negotiate_transport t;
-
-	if (!negotiate_established(s->neg) || (s->restarted_at != 0 && now - s->restarted_at < 2 * NS_PER_S))
-		return;
-	rand_text(ice.ufrag, IPC_UFRAG_LEN, ICE_ALPHABET);
-	rand_text(ice.pwd, IPC_PWD_LEN, ICE_ALPHABET);
-	ipc_begin(&m, CMD_SESSION_ICE);
-	m.sid = s->member.sid;
-	memcpy(m.ufrag, ice.ufrag, sizeof(m.ufrag));
-	memcpy(m.pwd, ice.pwd, sizeof(m.pwd)); // the client's new half is unknown yet: any is accepted
-	if (negotiate_transport(s->neg, &t) && t.pwd.len < sizeof(m.remote_pwd))
-		memcpy(m.remote_pwd, t.pwd.p, t.pwd.len);
-	dp_send(s->hub->dp, &m);
-	if (negotiate_restart_ice(s->neg, &ice, now) == 0) {
-		s->ice = ice;
-		s->restarted_at = now;
-		log_info(SESSION_FMT ": ICE restart", SESSION_ARG(s));
-	}
-	session_arm_negotiation(s);
-}
-
-void session_on_reconnect(struct session *s, conn_id conn)
-{
-	s->conn = conn;
-	s->reconnected_at = loop_now(s->hub->loop);
-	if (s->is_suspect)
-		restart_ice(s);
-}
-
 // --- the dataplane -----------------------------------------------------------------------------------
-void session_on_path(struct session *s, const struct ipc_path *e)
-{
-	log_debug(SESSION_FMT ": path %s", SESSION_ARG(s), e->nominated ? "nominated" : "seen");
-	s->has_path = true;
-	s->is_suspect = false;
-	if (s->state == SESSION_NEGOTIATED)
-		session_link_start(s);
-}
-
-void session_on_liveness(struct session *s, enum ipc_liveness_state state)
-{
-	ns_t now = loop_now(s->hub->loop);
-
-	switch (state) {
-	case LIVE_OK:
-		s->is_suspect = false;
-		break;
-	case LIVE_SUSPECT:
-		s->is_suspect = true;
-		metric_add(s->hub->metrics, M_RTC_CONN_STATES, METRIC_LABELS(STR("disconnected")), 1);
-		if (s->reconnected_at != 0 && now - s->reconnected_at < SESSION_RESTART_WAIT_S * NS_PER_S)
-			restart_ice(s);
-		break;
-	case LIVE_LOST:
-	case LIVE_NO_PATH:
-		metric_add(s->hub->metrics, M_RTC_CONN_STATES, METRIC_LABELS(STR("failed")), 1);
-		session_close(s, state == LIVE_LOST ? END_PATH_LOST : END_NO_PATH);
-		break;
-	}
-}
-
 void session_sync(struct session *s, bool is_known)
 {
 	struct negotiate_transport t;

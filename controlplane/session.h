@@ -6,8 +6,8 @@
 //   READY       gets the tracks of its call
 //   CLOSED      left the model, waits to be freed at the end of this turn
 //
-// Split over four files: session.c (life, plugin), session_tracks.c (what it sends), session_media.c (what it
-// receives), session_link.c (DTLS, data channel). thread: loop.
+// Split over five files: session.c (life, plugin), session_tracks.c (what it sends), session_media.c (what it
+// receives), session_link.c (DTLS, data channel), session_path.c (path, ICE restarts). thread: loop.
 #pragma once
 
 #include "controlplane/hub_state.h"
@@ -23,7 +23,9 @@ enum session_limits {
 	SESSION_PLUGIN_BURST = 200,
 	SESSION_PLUGIN_PER_S = 50,   // messages by the plugin
 	SESSION_MAP_ACK_MS = 400,    // an offer by WebSocket waits this long for its map to be acknowledged
-	SESSION_RESTART_WAIT_S = 10, // after `reconnect`: silence of the path means a new network
+	SESSION_REPAIRS = 3,         // ICE restarts that are offered while a path is silent,
+	SESSION_REPAIR_S = 5,        // so far apart
+	SESSION_SILENT_MS = 1500,    // clients ping every second
 	SESSION_MAX_STREAM_ID = 128, // bytes of a msid stream id
 };
 
@@ -82,12 +84,15 @@ struct session {
 	bool mic_on;      // last word of mute/unmute; on before any (D56)
 	bool voice_on;    // the call was told that this one talks
 	uint16_t dc_stream;
-	uint32_t add_seq; // of CMD_SESSION_ADD
-	ns_t reconnected_at, restarted_at;
-	ns_t lock_at; // the client got the lock then, 0: it has not
+	uint32_t add_seq;   // of CMD_SESSION_ADD
+	ns_t heard_at;      // of the client's last DTLS datagram
+	ns_t repaired_at;   // last ICE restart of ours, 0: never
+	unsigned n_repairs; // since the path was good
+	ns_t lock_asked_at; // the client was refused the lock then and has not got it since, 0: not
+	ns_t lock_at;       // the client got the lock then, 0: it has not
 	char screen_id[SESSION_MAX_STREAM_ID], video_id[SESSION_MAX_STREAM_ID];
 	struct track tracks[IPC_MAX_TRACKS];
-	struct timer life, dtls_timer, neg_timer, held_timer;
+	struct timer life, dtls_timer, neg_timer, held_timer, repair_timer;
 	char *held_offer; // owned: JSON that waits until its media map has arrived
 	ns_t held_since;
 	struct bucket offers, dc_messages, plugin_messages;
@@ -114,9 +119,6 @@ void session_close(struct session *, enum session_end); // `close` to the plugin
 void session_free(struct session *);                    // for hub's reap
 
 void session_on_rtc(struct session *, enum rtc_type, struct str data);
-void session_on_reconnect(struct session *, conn_id);
-void session_on_path(struct session *, const struct ipc_path *);
-void session_on_liveness(struct session *, enum ipc_liveness_state);
 // Tell the dataplane everything again. is_known: it has the session.
 void session_sync(struct session *, bool is_known);
 
@@ -151,6 +153,13 @@ void session_count_track(struct session *, const char *direction, uint8_t codec,
 void session_restore_tracks(struct session *, const struct ipc_snap_track *, unsigned n,
 			    const struct persist_record *);
 void session_restore_track(struct session *, const struct ipc_snap_track *);
+
+// --- session_path.c ------------------------------------------------------------------------------
+void session_path_init(struct session *);
+void session_new_ice(struct negotiate_ice *);
+void session_on_reconnect(struct session *, conn_id);
+void session_on_path(struct session *, const struct ipc_path *);
+void session_on_liveness(struct session *, enum ipc_liveness_state);
 
 // --- session_link.c ------------------------------------------------------------------------------
 void session_on_datagram(struct session *, const uint8_t *data, size_t len);

@@ -9,6 +9,7 @@
 
 #define MAX_MAP (64 * 1024) // bytes of a media map: 192 lines of at most 120
 #define HELD_POLL (10 * NS_PER_MS)
+#define LOCK_PATIENCE (6 * NS_PER_S) // clients give up after five
 
 // --- the data channel ------------------------------------------------------------------------------
 static int send_dc(struct session *s, enum dchan_kind kind, const void *data, size_t len)
@@ -31,13 +32,26 @@ static void send_lock(struct session *s, bool granted)
 	send_dc(s, DCHAN_BINARY, msg, wbuf_len(&w));
 }
 
+static void lock_granted(struct session *s, ns_t now)
+{
+	ns_t waited =
+		s->lock_asked_at != 0 && now - s->lock_asked_at <= LOCK_PATIENCE ? now - s->lock_asked_at : 0;
+
+	s->lock_at = now;
+	s->lock_asked_at = 0;
+	metric_observe(s->hub->metrics, M_RTC_LOCK_GRAB, METRIC_LABELS(session_client(s)),
+		       (double)waited / NS_PER_S);
+}
+
 static void on_lock(struct session *s)
 {
 	ns_t now = loop_now(s->hub->loop);
 	bool granted = negotiate_lock(s->neg, now);
 
 	if (granted)
-		s->lock_at = now;
+		lock_granted(s, now);
+	else if (s->lock_asked_at == 0 || now - s->lock_asked_at > LOCK_PATIENCE)
+		s->lock_asked_at = now;
 	send_lock(s, granted);
 }
 
@@ -321,6 +335,7 @@ void session_on_datagram(struct session *s, const uint8_t *data, size_t len)
 {
 	if (s->state == SESSION_CLOSED)
 		return;
+	s->heard_at = loop_now(s->hub->loop);
 	if (!open_dtls(s)) {
 		session_drop(s, "dtls_unexpected");
 		return;

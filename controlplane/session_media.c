@@ -4,9 +4,6 @@
 
 #include "lib/base/err.h"
 #include "lib/base/log.h"
-#include "lib/base/rand.h"
-
-#define ICE_ALPHABET "abcdefghijklmnopqrstuvwxyz0123456789"
 
 // --- what the session receives ---------------------------------------------------------------------
 static void send_leg(struct session *s, const struct negotiate_leg *l)
@@ -75,8 +72,7 @@ static int on_transport(void *arg, const struct negotiate_transport *t, struct n
 	s->is_dtls_client = t->we_are_dtls_client;
 	s->wants_data = t->has_data;
 	if (t->ice_restart) {
-		rand_text(s->ice.ufrag, IPC_UFRAG_LEN, ICE_ALPHABET);
-		rand_text(s->ice.pwd, IPC_PWD_LEN, ICE_ALPHABET);
+		session_new_ice(&s->ice);
 		*local = s->ice;
 	}
 	ipc_begin(&m, CMD_SESSION_ICE);
