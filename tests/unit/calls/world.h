@@ -51,7 +51,13 @@ struct client {
 	bool lock_granted, last_gate, track_enabled;
 	struct ipc_leg_add last_leg;
 	struct ipc_track_add last_track;
-	char map_sender[64], map_type[16];
+	struct ipc_track_add tracks[IPC_MAX_TRACKS]; // sid 0: none; gates are in `enabled`
+	uint32_t live_ssrc[IPC_MAX_TRACKS];          // video only
+	uint8_t live_pt[IPC_MAX_TRACKS];
+	struct ipc_leg_add legs[IPC_MAX_LEGS];       // sid 0: none
+	char map_sender[64], map_type[16]; // last line of the newest media map
+	char map[16][48];                  // all of it: "type sender"
+	unsigned n_map;
 	conn_id last_conn;
 };
 
@@ -75,7 +81,8 @@ struct world {
 	struct pktring_rx rx;
 	uint64_t boot_id;
 	bool refuses_sessions, is_deaf;
-	unsigned n_commands, n_punts, n_dels;
+	unsigned n_commands, n_punts, n_dels, n_queries;
+	uint32_t query_seq;
 	// clients
 	struct client *clients[MAX_CLIENTS];
 	unsigned n_clients;
@@ -340,16 +347,21 @@ static void dp_snapshot(void)
 		s.profile = c->has_keys ? c->keys.profile : 0;
 		s.liveness = c->is_lost ? LIVE_LOST : LIVE_OK;
 		CHECK_EQ(ipc_chan_send(world->chan, &s), 0);
-		if (c->last_track.sid != 0) {
+		for (unsigned k = 0; k < IPC_MAX_TRACKS; k++) {
+			if (c->tracks[k].sid == 0)
+				continue;
 			ipc_begin(&t, EVT_SNAP_TRACK);
-			t.add = c->last_track;
-			t.live_ssrc = c->is_silent ? 0 : c->last_track.ssrc[0];
+			t.add = c->tracks[k];
+			t.live_ssrc = c->is_silent ? 0 : t.add.kind == KIND_VIDEO ? c->live_ssrc[k] : t.add.ssrc[0];
+			t.live_pt = c->live_pt[k];
 			t.voice_on = c->talks;
 			CHECK_EQ(ipc_chan_send(world->chan, &t), 0);
 		}
-		if (c->last_leg.sid != 0) {
+		for (unsigned k = 0; k < IPC_MAX_LEGS; k++) {
+			if (c->legs[k].sid == 0)
+				continue;
 			ipc_begin(&l, EVT_SNAP_LEG);
-			l.add = c->last_leg;
+			l.add = c->legs[k];
 			CHECK_EQ(ipc_chan_send(world->chan, &l), 0);
 		}
 	}
@@ -410,7 +422,7 @@ static void dp_command(const union ipc_msg *m)
 	case CMD_TRACK_ADD:
 		if (c) {
 			c->n_tracks++;
-			c->last_track = m->track_add;
+			c->last_track = c->tracks[m->track_add.track] = m->track_add;
 			c->track_enabled = m->track_add.enabled;
 		}
 		break;
@@ -418,22 +430,27 @@ static void dp_command(const union ipc_msg *m)
 		if (c) {
 			c->n_gates++;
 			c->last_gate = m->track_gate.enabled;
+			c->tracks[m->track_gate.track].enabled = m->track_gate.enabled;
 		}
 		break;
 	case CMD_TRACK_DEL:
 		if (c)
-			c->last_track.sid = 0;
+			c->last_track.sid = c->tracks[m->track_ref.track].sid = 0;
+		break;
+	case CMD_QUERY:
+		world->n_queries++;
+		world->query_seq = m->hdr.seq;
 		break;
 	case CMD_LEG_ADD:
 		if (c) {
 			c->n_legs_up++;
-			c->last_leg = m->leg_add;
+			c->last_leg = c->legs[m->leg_add.leg] = m->leg_add;
 		}
 		break;
 	case CMD_LEG_DEL:
 		if (c) {
 			c->n_legs_down++;
-			c->last_leg.sid = 0;
+			c->last_leg.sid = c->legs[m->leg_ref.leg].sid = 0;
 		}
 		break;
 	default:
@@ -604,6 +621,22 @@ static void dp_live(struct client *c)
 	e.pt = c->last_track.codec[0].pt;
 	e.codec = c->last_track.codec[0].codec;
 	e.ssrc = c->last_track.ssrc[0] ? c->last_track.ssrc[0] : 77;
+	dp_event(&e);
+}
+
+// First packet of a track that is not the last one declared.
+static void dp_live_track(struct client *c, unsigned track, uint8_t codec)
+{
+	struct ipc_track_live e;
+
+	ipc_begin(&e, EVT_TRACK_LIVE);
+	e.sid = c->sid;
+	e.track = (uint16_t)track;
+	for (unsigned i = 0; i < IPC_TRACK_CODECS; i++)
+		if (c->tracks[track].codec[i].codec == codec)
+			e.pt = c->live_pt[track] = c->tracks[track].codec[i].pt;
+	e.codec = codec;
+	e.ssrc = c->live_ssrc[track] = 9000 + track;
 	dp_event(&e);
 }
 
@@ -827,6 +860,7 @@ static void client_on_map(struct client *c, const uint8_t *data, size_t len)
 	struct str mid, key, value;
 
 	c->n_maps++;
+	c->n_map = 0;
 	CHECK_OR_RETURN(mp_read_uint(&r, &type) == 0 && mp_read_map(&r, &n) == 0);
 	for (; n > 0; n--) {
 		CHECK_OR_RETURN(mp_read_str(&r, &mid) == 0 && mp_read_map(&r, &two) == 0 && two == 2);
@@ -834,6 +868,8 @@ static void client_on_map(struct client *c, const uint8_t *data, size_t len)
 		CHECK(str_copy(value, c->map_type, sizeof(c->map_type)));
 		CHECK_OR_RETURN(mp_read_str(&r, &key) == 0 && mp_read_str(&r, &value) == 0);
 		CHECK(str_copy(value, c->map_sender, sizeof(c->map_sender)));
+		if (c->n_map < ARRAY_LEN(c->map))
+			snprintf(c->map[c->n_map++], sizeof(c->map[0]), "%s %.31s", c->map_type, c->map_sender);
 	}
 }
 
