@@ -183,7 +183,7 @@ $(B)/mock-%: $(B)/tests/mock/%_story.o $(call obj,$(MOCK_SRC)) $(B)/libseal.a $(
 # --- use ---------------------------------------------------------------------------------------
 API_PORT ?= 8045
 MEDIA_PORT ?= 8443
-.PHONY: run demo bench bench-network
+.PHONY: run demo bench bench-baseline bench-network
 run: ## install what is missing, build, start both daemons on this machine (API_PORT=, MEDIA_PORT=)
 	@tools/devtools/install-packages run
 	@$(MAKE) --no-print-directory -j$$(nproc) all
@@ -201,6 +201,9 @@ soak: ## MINUTES (30) at 80 % of what this machine does, or LOAD='sluicegun argu
 	@tools/devtools/install-packages run soak
 	@$(MAKE) --no-print-directory all
 	@MINUTES=$(or $(MINUTES),30) LOAD='$(LOAD)' tools/devtools/tap soak tools/sluicegun/soak $(B)
+
+bench-baseline: all ## count instructions anew for tests/perf/baseline.json
+	@tools/devtools/bench-baseline
 
 # --- upkeep ------------------------------------------------------------------------------------
 .PHONY: format docs size clean help
