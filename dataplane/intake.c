@@ -110,9 +110,13 @@ void intake_added(struct intake *in, const struct pkt *pkt, unsigned n_bytes, bo
 {
 	layerrate_add(&in->rate, n_bytes, pkt->arrival);
 	if (is_key_start) {
+		in->n_tids[1] = in->n_tids[0];
+		in->n_tids[0] = 0;
 		keyreq_on_key(&in->keyreq, pkt->arrival);
 		in->has_key = true;
 	}
+	if (pkt->vp8.has_tid && pkt->vp8.tid >= in->n_tids[0])
+		in->n_tids[0] = (uint8_t)(pkt->vp8.tid + 1);
 	if (!pkt->is_late) {
 		in->last_ts = pkt->ts;
 		in->has_ts = true;
@@ -173,6 +177,7 @@ void intake_tell(struct worker *w, struct session *s, struct source *src, unsign
 	struct layer_info info = {.bps = layerrate_bps(&in->rate, window, w->now),
 				  .is_active = layerrate_is_active(&in->rate, w->now),
 				  .has_key = in->has_key,
+				  .n_tids = RTE_MAX(in->n_tids[0], in->n_tids[1]),
 				  .sr = in->media->map};
 
 	info.sr.rtp += in->ts_offset;

@@ -29,6 +29,7 @@ struct intake {
 	bool has_ts;        // last_ts is valid
 	bool has_key;       // since the layer began
 	bool was_active;    // as told last
+	uint8_t n_tids[2];  // temporal layers seen since the last key frame, and between the two before
 	uint8_t fir_seq;    // of the next FIR
 	uint64_t base;      // index in the ring = index of the stream + base
 	uint64_t first;     // of the run, in the ring

@@ -219,15 +219,27 @@ static void pause_or_resume(struct simulcast *s, const struct simulcast_in *in, 
 	out->is_paused_now = true;
 }
 
+// Where a layer and cap are in the ladder now, which may have got other rungs.
+static int8_t rung_find(const struct simulcast_in *in, int8_t before, uint8_t layer, uint8_t cap)
+{
+	if (before == SIMULCAST_NONE ||
+	    (before < in->n_rungs && in->rung[before].layer == layer && in->rung[before].cap == cap))
+		return before;
+	for (int i = 0; i < in->n_rungs; i++)
+		if (in->rung[i].layer == layer && in->rung[i].cap == cap)
+			return (int8_t)i;
+	return SIMULCAST_NONE;
+}
+
 void simulcast_decide(struct simulcast *s, const struct simulcast_in *in, struct simulcast_out *out)
 {
 	int most;
 
 	*out = (struct simulcast_out){};
-	if (s->want > top_of(in))
+	s->now = rung_find(in, s->now, s->now_layer, s->now_cap);
+	s->want = rung_find(in, s->want, s->want_layer, s->want_cap);
+	if (s->want == SIMULCAST_NONE || s->want > top_of(in))
 		want_clear(s);
-	if (s->now >= in->n_rungs) // the ladder became shorter
-		s->now = SIMULCAST_NONE;
 	pause_or_resume(s, in, out);
 	if (s->is_paused)
 		return;

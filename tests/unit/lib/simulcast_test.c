@@ -259,6 +259,24 @@ static void shorter_ladder(void)
 	CHECK_EQ(out.spend_bps, 0);
 }
 
+// One encoding shows temporal layers only after a while: what is sent keeps its place, now on top.
+static void longer_ladder(void)
+{
+	begin(3000000);
+	in.n_rungs = 1;
+	rung[0] = (struct simulcast_rung){.bps = 1000000, .layer = 0, .cap = 3, .is_active = true};
+	run(300 * MS, true);
+	CHECK(simulcast_on_key(&s, 0, in.now) || s.now == 0);
+	rung[0] = (struct simulcast_rung){.bps = 600000, .layer = 0, .cap = 0, .is_active = true};
+	rung[1] = (struct simulcast_rung){.bps = 1000000, .layer = 0, .cap = 3, .is_active = true};
+	in.n_rungs = 2;
+	simulcast_decide(&s, &in, &out);
+	CHECK_EQ(s.now, 1);
+	CHECK_EQ(s.now_cap, 3);
+	CHECK_EQ(out.spend_bps, 1000000);
+	CHECK(!out.ask_key);
+}
+
 static void barred(void)
 {
 	begin(3000000);
@@ -480,6 +498,7 @@ CU_TestInfo simulcast_tests[] = {
 	{"video is paused when the lowest layer piles up in the queue", choked},
 	{"temporal caps are rungs that need no key frame", caps},
 	{"a ladder that becomes shorter", shorter_ladder},
+	{"a ladder that gets temporal rungs", longer_ladder},
 	{"layer rates are measured over whole quarters of a second", rates},
 	{"T17: a wide link gets the high layer within 3 s and keeps it", wide},
 	{"T17: links that just carry the high layer get it within 3 s and keep it", fitting},
