@@ -116,6 +116,9 @@ static inline bool rig_open(unsigned n)
 		return false;
 	}
 	rig.dp->port[0]->ops->close(rig.dp->port[0]);
+	rig.dp->port[1]->ops->close(rig.dp->port[1]); // ICE-TCP: port_tcp_test.c opens its own
+	rig.dp->tcp = NULL;
+	rig.dp->n_ports = 1;
 	rig.port = (struct port){.ops = &rig_ops, .n_queues = (uint16_t)n};
 	rig.dp->port[0] = &rig.port;
 	rig.model = model_new(rig.dp);

@@ -768,21 +768,131 @@ static void long_remote_values(void)
 // S24
 static void udp_before_tcp(void)
 {
-	struct icelite_tuple tcp = udp(1, 4000);
+	struct icelite_tuple t = udp(1, 4000);
 
-	tcp.proto = TCP;
-	tcp.conn = 7;
+	t.proto = TCP;
+	t.conn = 7;
 	start();
-	send_check((struct check){.from = tcp, .flag = true, .priority = 900});
+	send_check((struct check){.from = t, .flag = true, .priority = 900});
 	CHECK_EQ(path_port(), 4000);
 	send_check((struct check){.from = udp(1, 5001), .flag = true, .priority = 5});
 	CHECK_EQ(path_port(), 5001);
 	for (unsigned i = 0; i < 10; i++) {
 		now += 500 * MS;
 		send_check((struct check){.from = udp(1, 5001), .flag = true, .priority = 5});
-		send_check((struct check){.from = tcp, .flag = true, .priority = 900});
+		send_check((struct check){.from = t, .flag = true, .priority = 900});
 		CHECK_EQ(path_port(), 5001);
 	}
+}
+
+static struct icelite_tuple tcp(uint16_t port, uint32_t conn)
+{
+	struct icelite_tuple t = udp(1, port);
+
+	t.proto = TCP;
+	t.conn = conn;
+	return t;
+}
+
+// The network begins to swallow UDP: Chrome keeps its TCP spare warm, moves its flag there, and back when UDP works.
+static void spare_path(void)
+{
+	struct icelite_tuple spare = tcp(4000, 7);
+
+	start();
+	send_check((struct check){.from = udp(1, 5001), .flag = true, .priority = 900});
+	send_check((struct check){.from = tcp(4000, 7), .priority = 5});
+	CHECK_EQ(path_port(), 5001);
+	for (unsigned i = 0; i < 30; i++) { // 60 s: nothing moves, nothing is forgotten
+		now += 2 * S;
+		send_check((struct check){.from = udp(1, 5001), .flag = true, .priority = 900});
+		send_check((struct check){.from = tcp(4000, 7), .priority = 5});
+		tick();
+		CHECK_EQ(path_port(), 5001);
+		CHECK(icelite_find(&a, &spare) >= 0);
+	}
+	now += 2500 * MS; // UDP is silent
+	send_check((struct check){.from = tcp(4000, 7), .flag = true, .priority = 5});
+	CHECK_EQ(path_port(), 4000);
+	CHECK(icelite_path(&a)->is_nominated && icelite_path(&a)->is_proven);
+	CHECK_EQ(a.liveness, ICELITE_LIVE);
+	now += 10 * S; // UDP works again, the flag is still on TCP
+	send_check((struct check){.from = tcp(4000, 7), .flag = true, .priority = 5});
+	send_check((struct check){.from = udp(1, 5001), .priority = 900});
+	CHECK_EQ(path_port(), 4000);
+	send_check((struct check){.from = udp(1, 5001), .flag = true, .priority = 900});
+	CHECK_EQ(path_port(), 5001);
+}
+
+// The handshake of TCP went there and back: nothing is asked of such an address.
+static void tcp_is_proven(void)
+{
+	start();
+	send_check((struct check){.from = udp(1, 5001), .flag = true});
+	icelite_on_keys(&a);
+	now += 3 * S;
+	struct icelite_tuple elsewhere = tcp(4000, 7);
+	elsewhere.ip[3] = 77;
+	send_check((struct check){.from = elsewhere, .flag = true});
+	CHECK_EQ(path_port(), 4000);
+	CHECK(icelite_may_send(&a, 1000000));
+	tick();
+	CHECK((out.events & ICELITE_EV_SEND) == 0);
+}
+
+static void gone(struct icelite_tuple t)
+{
+	int pair = icelite_find(&a, &t);
+
+	CHECK_OR_RETURN(pair >= 0);
+	icelite_on_gone(&a, (unsigned)pair, now, &out);
+	CHECK(out.events & ICELITE_EV_PAIR_GONE);
+	CHECK_EQ(out.n_gone, 1);
+	CHECK_MEM(&out.gone[0], &t, sizeof(t));
+	CHECK(icelite_find(&a, &t) < 0);
+}
+
+static void closed_connection(void)
+{
+	start();
+	send_check((struct check){.from = tcp(4000, 7), .flag = true, .priority = 5});
+	send_check((struct check){.from = tcp(4001, 8), .priority = 9});
+	send_check((struct check){.from = udp(2, 5002), .priority = 1});
+	gone(tcp(4001, 8)); // a spare: the path stays
+	CHECK_EQ(out.events & ICELITE_EV_PATH, 0);
+	CHECK_EQ(path_port(), 4000);
+	send_check((struct check){.from = tcp(4002, 9), .priority = 9});
+	gone(tcp(4000, 7)); // the path: UDP before TCP
+	CHECK(out.events & ICELITE_EV_PATH);
+	CHECK_EQ(path_port(), 5002);
+	CHECK_EQ(a.liveness, ICELITE_LIVE);
+	now += 9 * S;
+	send_check((struct check){.from = tcp(4002, 9), .flag = true, .priority = 9});
+	CHECK_EQ(path_port(), 4002);
+	gone(tcp(4002, 9)); // UDP was silent for too long to be one
+	CHECK(icelite_path(&a) == NULL);
+	CHECK_EQ(a.liveness, ICELITE_SUSPECT);
+	CHECK(out.events & ICELITE_EV_LIVENESS);
+	CHECK(!icelite_may_send(&a, 1));
+	send_check((struct check){.from = tcp(4003, 10), .flag = true});
+	CHECK_EQ(path_port(), 4003);
+	CHECK_EQ(a.liveness, ICELITE_LIVE);
+}
+
+// Both nominated, both silent then fresh again: the timer too takes UDP, whatever the priorities.
+static void timer_prefers_udp(void)
+{
+	start();
+	send_check((struct check){.from = udp(1, 5001), .nomination = 9});
+	send_check((struct check){.from = tcp(4000, 7), .nomination = 1, .priority = 900});
+	send_check((struct check){.from = udp(1, 5002), .nomination = 1, .priority = 1});
+	CHECK_EQ(path_port(), 5001);
+	now += 7 * S;
+	send_check((struct check){.from = tcp(4000, 7), .priority = 900});
+	send_check((struct check){.from = udp(1, 5002), .priority = 1});
+	now += 1 * S;
+	tick();
+	CHECK_EQ(path_port(), 5002);
 }
 
 // S26
@@ -890,6 +1000,10 @@ CU_TestInfo icelite_tests[] = {
 	{"a second restart ends the first credentials at once", second_restart},
 	{"remote names too long are refused, passwords too long only disable probes", long_remote_values},
 	{"S24: UDP is preferred over TCP", udp_before_tcp},
+	{"S12, S24: a client that loses UDP moves to its TCP spare and back", spare_path},
+	{"S17: a TCP connection proves its address", tcp_is_proven},
+	{"S24: when the path goes silent the timer, too, prefers UDP", timer_prefers_udp},
+	{"a closed connection takes its pair, and a spare the path, at once", closed_connection},
 	{"S26: a flood of bad checks from elsewhere cannot starve consent", flood_of_bad_checks},
 	{"a known pair is limited to 50 checks a second", own_flood},
 	{"the path changes at most 4 times in 10 s", few_changes},
