@@ -27,33 +27,6 @@
 static const struct gcc_conf conf = {
 	.min_bps = GCC_MIN_BPS, .start_bps = GCC_START_BPS, .max_bps = GCC_MAX_BPS};
 
-// Until the receivers' side is there: no leg has a viewer.
-__attribute__((weak)) struct simulcast *viewer_choice(struct viewer *v)
-{
-	return NULL;
-}
-__attribute__((weak)) void viewer_choice_changed(struct worker *w, struct session *s, struct leg *leg)
-{
-}
-__attribute__((weak)) unsigned viewer_probe(struct worker *w, struct session *s, uint8_t cluster,
-					    unsigned max)
-{
-	return 0;
-}
-__attribute__((weak)) void viewer_state(const struct viewer *v, ns_t now, struct ipc_leg_state *st)
-{
-}
-__attribute__((weak)) void viewer_nack(struct worker *w, struct session *s, struct leg *leg,
-				       const uint16_t *seq, unsigned n)
-{
-}
-__attribute__((weak)) void viewer_pli(struct worker *w, struct session *s, struct leg *leg)
-{
-}
-__attribute__((weak)) void viewer_fir(struct worker *w, struct session *s, struct leg *leg, uint8_t nr)
-{
-}
-
 struct bwe *bwe_new(void)
 {
 	return model_zalloc(sizeof(struct bwe));

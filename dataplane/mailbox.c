@@ -15,6 +15,7 @@
 #include "dataplane/query.h"
 #include "dataplane/room.h"
 #include "dataplane/session.h"
+#include "dataplane/viewer.h"
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -68,17 +69,21 @@ static void leg_add(struct worker *w, struct session *s, struct leg *leg, struct
 		s->bwe = bwe;
 		bwe_start(w, s);
 	}
-	if (leg->viewer)
+	if (leg->viewer) {
+		viewer_start(w, s, leg);
 		bwe_leg_added(w, s);
+	}
 }
 
-static void leg_del(struct worker *w, struct session *s, const struct leg *leg)
+static void leg_del(struct worker *w, struct session *s, struct leg *leg)
 {
 	for (struct leg **at = &s->legs; *at; at = &(*at)->next)
 		if (*at == leg) {
 			*at = leg->next;
 			s->n_legs--;
 			w->n_legs--;
+			if (leg->viewer)
+				viewer_stop(w, s, leg);
 			return;
 		}
 }

@@ -8,6 +8,7 @@
 #include "dataplane/mailbox.h"
 #include "dataplane/model_priv.h"
 #include "dataplane/session.h"
+#include "dataplane/viewer.h"
 #include "dataplane/video.h"
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
@@ -124,7 +125,7 @@ static bool same_leg(const struct ipc_leg_add *a, const struct ipc_leg_add *b)
 {
 	return a->kind == b->kind && a->pt == b->pt && a->src_sid == b->src_sid &&
 	       a->src_track == b->src_track && a->codec == b->codec && a->ssrc == b->ssrc &&
-	       a->clock_hz == b->clock_hz;
+	       a->clock_hz == b->clock_hz && a->rtx_pt == b->rtx_pt && a->rtx_ssrc == b->rtx_ssrc;
 }
 
 // An SSRC is sealed under a session's key once only: a new leg would start its numbers anew.
@@ -165,7 +166,19 @@ static struct leg *make_leg(const struct m_session *s, const struct m_track *fro
 	leg->id = add->leg;
 	leg->kind = add->kind;
 	leg->importance = add->importance;
+	if (add->kind == KIND_VIDEO && (leg->viewer = viewer_new(add)) == NULL) {
+		free(leg);
+		return NULL;
+	}
 	return leg;
+}
+
+static void leg_free(void *p)
+{
+	struct leg *leg = p;
+
+	viewer_free(leg->viewer);
+	free(leg);
 }
 
 int model_leg_add(struct model *m, const struct ipc_leg_add *add)
@@ -185,6 +198,8 @@ int model_leg_add(struct model *m, const struct ipc_leg_add *add)
 	if (add->kind == KIND_VIDEO && s->bwe == NULL && (s->bwe = bwe_new()) == NULL)
 		return -ENOMEM;
 	err = use_ssrc(s, add->ssrc);
+	if (err == 0 && add->rtx_pt != 0)
+		err = use_ssrc(s, add->rtx_ssrc);
 	if (err < 0)
 		return err;
 	leg = calloc(1, sizeof(*leg));
@@ -213,7 +228,7 @@ void model_remove_leg(struct model *m, struct m_leg *leg, bool tell)
 	leg->owner->n_legs--;
 	leg->from->n_legs--;
 	mark_dirty(m, leg->from);
-	model_doom(m, free, leg->leg, leg->owner->home);
+	model_doom(m, leg_free, leg->leg, leg->owner->home);
 	free(leg);
 }
 

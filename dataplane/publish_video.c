@@ -12,14 +12,6 @@
 #include "dataplane/worker.h"
 #include "lib/rtc/av1.h"
 
-// Until the receivers' side is there.
-__attribute__((weak)) void audience_wake(struct worker *w, struct source *src)
-{
-}
-__attribute__((weak)) void viewer_late(struct worker *w, struct source *src, struct rte_mbuf *m_peek)
-{
-}
-
 // --- what a packet is ----------------------------------------------------------------------------------
 
 static uint8_t vp8_flags(struct pkt *pkt, const uint8_t *payload, size_t len)

@@ -8,6 +8,7 @@
 #include "dataplane/session.h"
 #include "dataplane/source.h"
 #include "dataplane/stream.h"
+#include "dataplane/viewer.h"
 #include "dataplane/worker.h"
 #include "lib/rtc/rtcp.h"
 
@@ -49,7 +50,7 @@ static bool leg_report(struct worker *w, struct leg *leg, struct rtcp_sr *sr)
 	struct clock_map map;
 
 	if (leg->n_packets == leg->sr_packets || source_gen(leg->source) != leg->source_gen ||
-	    !source_map_get(leg->source, &map))
+	    !(leg->viewer ? viewer_clock(leg, &map) : source_map_get(leg->source, &map)))
 		return false;
 	*sr = (struct rtcp_sr){.ssrc = leg->ssrc,
 			       .ntp = clock_ntp(w->dp->wall_offset + w->now),

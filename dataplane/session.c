@@ -1,5 +1,6 @@
 #include "dataplane/session.h"
 
+#include "dataplane/bwe.h"
 #include "dataplane/arrivals.h"
 #include "dataplane/bwe.h"
 #include "dataplane/ice.h"
@@ -8,6 +9,7 @@
 #include "dataplane/publish_video.h"
 #include "dataplane/reports.h"
 #include "dataplane/stream.h"
+#include "dataplane/viewer.h"
 #include "dataplane/tomb.h"
 #include "dataplane/worker.h"
 
@@ -61,6 +63,7 @@ static void on_due(struct timer *t, ns_t now)
 	publish_video_run(w, s);
 	bwe_run(w, s);
 	reports_run(w, s);
+	viewer_run(w, s);
 }
 
 // --- life -----------------------------------------------------------------------------------------

@@ -55,5 +55,9 @@ void viewer_fir(struct worker *, struct session *, struct leg *, uint8_t seq_nr)
 // Send one packet of a probe: a recent packet again by RTX, else padding. Bytes on the wire, 0: nothing could be sent.
 unsigned viewer_probe(struct worker *, struct session *, uint8_t cluster, unsigned max_bytes);
 
+struct clock_map;
+// RTP time of what the leg is sent against our clock, for its sender reports; false: not known yet.
+bool viewer_clock(const struct leg *, struct clock_map *);
+
 // For CMD_QUERY: layer, sent_bps and the counts; the rest is the caller's.
 void viewer_state(const struct viewer *, ns_t now, struct ipc_leg_state *);

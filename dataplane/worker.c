@@ -22,6 +22,8 @@
 #include "dataplane/punt.h"
 #include "dataplane/session.h"
 #include "dataplane/stream.h"
+#include "dataplane/video.h"
+#include "dataplane/viewer.h"
 #include "lib/base/err.h"
 #include "lib/base/rand.h"
 
@@ -370,6 +372,7 @@ unsigned worker_round(struct worker *w, ns_t now)
 	work += drain_handoff(w);
 	work += mail_drain(w);
 	work += wheel_advance(&w->wheel, now, TIMERS_PER_ROUND);
+	work += audience_serve(w); // after all that must not wait for video
 	flush(w);
 	rte_rcu_qsbr_quiescent(w->dp->qsbr, w->id);
 	layer_bury(w);
@@ -474,6 +477,7 @@ struct worker *worker_new(struct dp *dp, unsigned id, bool sleeps)
 	overload_init(&w->overload, w->stale_ns);
 	w->now = clock_now();
 	wheel_init(&w->wheel, w->now);
+	TAILQ_INIT(&w->audiences);
 	atomic_store_explicit(&w->beat, w->now, memory_order_relaxed);
 	w->seal = seal_engine_new(dp->conf->dataplane.seal);
 	if (w->seal == NULL || open_rings(w) < 0 || open_sleep(w) < 0) {

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <rte_mempool.h>
 #include <rte_rcu_qsbr.h>
@@ -36,6 +37,7 @@
 #define STALL_WARN_NS (1 * NS_PER_S)   // a worker that did not turn for so long is reported
 #define STALL_FATAL_NS (10 * NS_PER_S) // and here the process gives up, for its supervisor to restart
 
+struct audience;
 struct session;
 struct source;
 struct worker;
@@ -104,6 +106,7 @@ struct worker {
 	struct port_stats seen[PORT_MAX]; // what was already added to stats
 	ns_t stats_due;
 	struct strangers strangers;
+	TAILQ_HEAD(, audience) audiences; // of video, that wait to be served
 	struct layer_grave grave;
 	struct overload overload;
 	struct rte_mbuf *news[BURST]; // borrowed: newest packet of each video that had any in this burst

@@ -291,7 +291,7 @@ static void sharing_again_and_again_is_fine(void)
 		CHECK_EQ(rig_cmd(&del, CMD_TRACK_DEL), 0);
 		rig_run(500 * MS);
 		CHECK_EQ(rig_video_track(&a, 1, "1", 0, 2), 0);
-		CHECK_EQ(video_leg(0, 0x9000 + cycle), 0);
+		CHECK_EQ(video_leg(0, 0x9000 + 2 * cycle), 0);
 		rig_run(MS);
 	}
 	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 0);

@@ -128,7 +128,7 @@ static void what_does_not_come_is_given_up(void)
 		rig_run(20 * MS);
 	listen_to_server();
 	CHECK(told.n_nack >= 3 && told.n_nack <= 10);
-	CHECK_EQ(told.n_pli, 1);
+	CHECK(told.n_pli >= 1 && told.n_pli <= 2); // by the receiver, too
 	CHECK_EQ(told.pli_ssrc, L);
 	CHECK_EQ(state_of(0, 103, &e, &m), RTXRING_FILLER);
 	CHECK_EQ(rig_counter(CTR_VIDEO_GIVEN_UP), 2);
