@@ -515,7 +515,7 @@ CU_TestInfo port_tcp_tests[] = {
 	{"S22: the first frame is a check of at most 512 bytes, and in time", bad_beginnings},
 	{"S22: a frame that does not complete ends the connection", partial_frame},
 	{"connections that sessions gave up are closed", given_up},
-	{"S22: strangers are bounded, per source and in all; the oldest goes", floods},
+	{"S22, D50: strangers are bounded, per source and in all; the oldest goes", floods},
 	{"S22: 10000 idle connections cost bounded memory", ten_thousand},
 	{"S23: a reader that stops loses video, then its connection, and nobody else anything", reader_stops},
 	{"S23: by bytes video goes before key frames, and these before control", by_bytes},
