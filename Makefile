@@ -196,7 +196,11 @@ $(B)/perf-%: $(B)/tests/perf/%.o $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
 bench: all $(addprefix $(B)/perf-,$(PERF)) ## cycles per packet and CPU per delivered packet -> build/bench/
 	@tests/perf/bench $(B)
-.PHONY: soak
+.PHONY: bench-peers soak
+bench-peers: ## CPU per forwarded packet beside Janus, and beside rtcd with RTCD=/path/of/rtcd -> build/bench/peers.md
+	@tools/devtools/install-packages run peers
+	@$(MAKE) --no-print-directory all
+	@RTCD='$(RTCD)' tests/perf/peers/run $(B)
 soak: ## MINUTES (30) at 80 % of what this machine does, or LOAD='sluicegun arguments': no loss, flat memory -> build/soak/
 	@tools/devtools/install-packages run soak
 	@$(MAKE) --no-print-directory all

@@ -31,6 +31,8 @@ struct gun_conf {
 	const char *client; // borrowed: "id:key"; NULL: register one
 	enum gun_protocol protocol;
 	unsigned calls, people, voices, screens;
+	unsigned n_publishers; // Janus: seats of a call before those who listen, counted in people; else 0
+	unsigned persons;      // of a call, one seat or two each
 	unsigned n_workers, seconds, ramp, seed;
 	double churn;    // events per participant and minute
 	double loss;     // 0..1, of what is sent and of what is received
@@ -93,6 +95,7 @@ struct worker {
 	struct stun_mac mac;
 	struct dtls_ctx *dtls; // owned
 	struct ws *ws;         // owned
+	uint64_t session;      // Janus: of the WebSocket; 0: none yet
 	int epoll;
 	struct peer *peer; // owned: array
 	unsigned n_peers;

@@ -154,6 +154,18 @@ static int shape(struct gun_conf *c)
 	return 0;
 }
 
+static int seats(struct gun_conf *c)
+{
+	c->n_publishers = c->voices > c->screens ? c->voices : c->screens;
+	if (c->churn > 0 || c->simulcast || c->n_publishers == 0) {
+		fprintf(stderr, "sluicegun: Janus: somebody has to send; no --churn, no --simulcast\n");
+		return -EINVAL;
+	}
+	if (c->n_publishers > 1)
+		c->people += c->n_publishers;
+	return 0;
+}
+
 static int settings(struct gun_conf *c)
 {
 	*c = (struct gun_conf){.url = arg.url,
@@ -173,6 +185,9 @@ static int settings(struct gun_conf *c)
 	}
 	if (shape(c) < 0 || rates(c) < 0 || pids(c) < 0)
 		return -EINVAL;
+	c->persons = c->people;
+	if (c->protocol == GUN_JANUS)
+		return seats(c);
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #define CARE_NS (100 * NS_PER_MS)
 #define VIDEO_CARE_NS (20 * NS_PER_MS)
 #define REJOIN_NS (1 * NS_PER_S)
+#define PUBLISHERS_FIRST_NS (3 * NS_PER_S)
 #define MUTE_NS (2 * NS_PER_S)
 #define LEAVE_ONE_IN 4 // of the churn of those who talk; who listens leaves each time
 
@@ -259,6 +260,8 @@ static void reset(struct peer *p)
 		(i == 0 ? &p->voice : &p->screen[i - 1])->is_on = false;
 	p->has_answer = p->has_channel = p->is_muted = false;
 	p->turn_at = 0;
+	p->handle = 0;
+	p->is_asking = false;
 	p->nego = NEGO_IDLE;
 	p->state = PEER_OUT;
 	p->held_len = 0;
@@ -368,15 +371,33 @@ static void on_care(struct timer *t, ns_t now)
 	wheel_arm(&w->wheel, &p->care, now + next);
 }
 
+// Who sits where. With Janus a person who sends is two seats: a publisher among the first n_publishers, and a
+// listener (unless there is nobody else to hear). Listeners come when the publishers are there.
+static ns_t take_seat(struct peer *p, const struct gun_conf *c)
+{
+	unsigned seat = p->id % c->people;
+
+	p->call = p->id / c->people;
+	p->speaks_as = p->id;
+	if (c->n_publishers == 0 || seat < c->n_publishers) {
+		p->tracks = (uint8_t)((seat < c->voices ? TRACK_VOICE : 0) |
+				      (seat < c->screens ? TRACK_SCREEN : 0));
+		return 0;
+	}
+	if (c->persons < c->people && seat - c->n_publishers < c->n_publishers)
+		p->speaks_as = p->id - c->n_publishers;
+	return (ns_t)c->ramp * NS_PER_S + PUBLISHERS_FIRST_NS;
+}
+
 void peer_init(struct peer *p, struct worker *w, uint32_t id)
 {
 	const struct gun_conf *c = w->conf;
-	unsigned seat = id % c->people;
+	ns_t after;
 
 	w->mac = (struct stun_mac){hmac, w->seal};
-	*p = (struct peer){.w = w, .id = id, .call = id / c->people, .fd = -1};
+	*p = (struct peer){.w = w, .id = id, .fd = -1};
 	p->ice.mac = &w->mac;
-	p->tracks = (uint8_t)((seat < c->voices ? TRACK_VOICE : 0) | (seat < c->screens ? TRACK_SCREEN : 0));
+	after = take_seat(p, c);
 	// The run's own name, so that several runs may use one server at a time.
 	snprintf(p->call_id, sizeof(p->call_id), "gun%08x%06ucall", c->seed, p->call);
 	p->rtcp_ssrc = rand_u32() | 1;
@@ -384,7 +405,7 @@ void peer_init(struct peer *p, struct worker *w, uint32_t id)
 	if (c->churn > 0)
 		p->next_churn = w->now + (ns_t)c->ramp * NS_PER_S +
 				(ns_t)(rng_exponential(&w->rng, 60 / c->churn) * 1e9);
-	wheel_arm(&w->wheel, &p->care, w->now + (ns_t)(rng_unit(&w->rng) * c->ramp * 1e9));
+	wheel_arm(&w->wheel, &p->care, w->now + after + (ns_t)(rng_unit(&w->rng) * c->ramp * 1e9));
 }
 
 void peer_fini(struct peer *p)

@@ -83,7 +83,9 @@ struct peer {
 	bool is_muted, is_turning_on, has_answer, has_channel, is_up;
 	uint16_t n_agreed; // lines of the last agreed description
 	char session[PEER_ID_LEN + 1], call_id[PEER_ID_LEN + 1];
-	uint64_t handle, feed; // Janus: handle of the plugin, own publisher id
+	uint64_t handle;    // Janus: its handle of the plugin, 0: none yet
+	uint32_t speaks_as; // whose streams are its own: its id, or that of the same person's publisher
+	bool is_asking;     // Janus: has to ask again
 	int fd;
 	ns_t joined, up_since;
 	struct timer care; // timers of the participant itself

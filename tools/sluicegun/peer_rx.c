@@ -311,7 +311,7 @@ static uint64_t missing(struct peer *p)
 	uint64_t n = 0;
 
 	for (uint32_t id = p->call * c->people; id < (p->call + 1) * c->people; id++)
-		for (unsigned k = 0; id != p->id && k < 2; k++) {
+		for (unsigned k = 0; id != p->speaks_as && k < 2; k++) {
 			uint32_t s = id * GUN_STREAMS + k;
 			uint64_t sent = atomic_load_explicit(&p->w->shared->sent[s], memory_order_relaxed);
 
@@ -334,6 +334,7 @@ void peer_finish(struct peer *p)
 		*(h->kind == SDP_VIDEO ? &t->video_lost : &t->voice_lost) += lost(p, h);
 		t->n_legs++;
 	}
-	if (p->w->is_over && p->state == PEER_READY && p->w->conf->churn == 0)
+	if (p->w->is_over && p->state == PEER_READY && p->w->conf->churn == 0 &&
+	    (p->w->conf->n_publishers == 0 || p->tracks == 0))
 		t->n_missing += missing(p);
 }

@@ -185,11 +185,11 @@ static void on_voice(struct timer *t, ns_t now)
 	uint8_t level = plan_level(&p->spurt, &p->w->rng, now);
 	uint8_t *payload;
 
-	if (p->state != PEER_READY)
+	if (p->state != PEER_READY && p->state != PEER_JOINING)
 		return;
 	// A turn of the loop may be late; the rhythm does not move.
 	wheel_arm(&p->w->wheel, t, t->due + PLAN_VOICE_NS);
-	if (p->is_muted) {
+	if (p->is_muted || p->state == PEER_JOINING) {
 		s->ts += 960;
 		return;
 	}
@@ -262,9 +262,11 @@ static void on_screen(struct timer *t, ns_t now)
 {
 	struct peer *p = container_of(t, struct peer, screen_timer);
 
-	if (p->state != PEER_READY)
+	if (p->state != PEER_READY && p->state != PEER_JOINING)
 		return;
 	wheel_arm(&p->w->wheel, t, t->due + PLAN_FRAME_NS);
+	if (p->state == PEER_JOINING)
+		return;
 	for (unsigned i = 0; i < GUN_LAYERS; i++)
 		if (p->screen[i].is_on)
 			send_frame(p, &p->screen[i]);

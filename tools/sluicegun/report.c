@@ -144,7 +144,7 @@ static void put(json_t *o, const char *name, uint64_t v)
 static json_t *shape_json(const struct gun_conf *c)
 {
 	return json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:f,s:f,s:f,s:b,s:i,s:i,s:s}", "calls", (int)c->calls,
-			 "people", (int)c->people, "voices", (int)c->voices, "screens", (int)c->screens,
+			 "people", (int)c->persons, "voices", (int)c->voices, "screens", (int)c->screens,
 			 "seconds", (int)c->seconds, "ramp", (int)c->ramp, "churn", c->churn, "loss", c->loss,
 			 "reorder", c->reorder, "simulcast", c->simulcast, "threads", (int)c->n_workers,
 			 "seed", (int)c->seed, "profile", c->cm ? "AES128_CM_SHA1_80" : "server's choice");
