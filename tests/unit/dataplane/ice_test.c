@@ -214,6 +214,59 @@ static void queued_before_the_change(void)
 	rig_close();
 }
 
+static unsigned n_bound, n_unbound;
+
+static void count_bind(struct port *p, unsigned queue, const struct flow_key *key, uint32_t sid,
+		       bool is_bound)
+{
+	if (sid != 0x01000001)
+		return;
+	CHECK_EQ(queue, 1); // of its home
+	n_bound += is_bound;
+	n_unbound += !is_bound;
+}
+
+// Its news may come in at another worker than the session's home.
+static void closed_connection(void)
+{
+	struct port_ops ops = rig_ops;
+	struct rig_peer a, b;
+
+	CHECK_OR_RETURN(rig_open(2));
+	ops.bind = count_bind;
+	n_bound = n_unbound = 0;
+	rig_join(&a, 0, SEAL_AEAD_AES_128_GCM);
+	rig.port.ops = &ops;
+	rig_join(&b, 1, SEAL_AEAD_AES_128_GCM);
+	CHECK_EQ(rig.dp->session[1]->home, 1);
+	CHECK_EQ(n_bound, 1);
+	rig_check(&b);
+	rig_run(0);
+	CHECK_EQ(n_bound, 2); // said again at each check
+	last_liveness(b.sid);
+	rig_receive(&b, "", 0);
+	rig_run(0);
+	CHECK_EQ(n_unbound, 1);
+	CHECK_EQ(last_liveness(b.sid), LIVE_SUSPECT); // at once, not after 3 s
+	CHECK_EQ(rig.dp->session[1]->send, SEND_NOT);
+	CHECK_EQ(flow_count(rig.dp), 1);
+	rig_receive(&b, "", 0); // nobody's any more
+	rig_run(0);
+	CHECK_EQ(rig_counter(DROP_NO_FLOW), 0);
+	rig_check(&b);
+	rig_run(0);
+	CHECK_EQ(flow_count(rig.dp), 2);
+	CHECK_EQ(last_liveness(b.sid), LIVE_OK);
+	struct ipc_session_ref ref = {.sid = b.sid};
+	CHECK_EQ(rig_cmd(&ref, CMD_SESSION_DEL), 0);
+	rig_run(0);
+	CHECK_EQ(n_unbound, 2); // the session's end closes its connections
+	CHECK_EQ(rte_mempool_in_use_count(rig.dp->rx_pool), 0);
+	rig_leave(&a);
+	rig_leave(&b);
+	rig_close();
+}
+
 // Receive buffers are shared by all sessions: one that never gets keys gives back what it parked.
 static void parked_go_back(void)
 {
@@ -244,6 +297,7 @@ CU_TestInfo ice_tests[] = {
 	{"addresses go with their session", addresses_go_with_the_session},
 	{"S21: after an ICE restart the old credentials answer for 30 s", restart},
 	{"what was queued before a change of path leaves on the old one", queued_before_the_change},
+	{"a closed connection takes its pair at once, a session its connections", closed_connection},
 	{"parked packets whose keys do not come are given back", parked_go_back},
 	CU_TEST_INFO_NULL,
 };
