@@ -60,7 +60,10 @@ static void on_upstream(void *arg, const struct negotiate_upstream *u)
 		return;
 	MUST(u->mid.len > 0 && u->n_codecs > 0 && u->clock_hz > 0);
 	for (unsigned i = 0; i < u->n_ssrcs; i++)
-		MUST(u->ssrc[i] != 0);
+		MUST(u->ssrc[i] != 0 && u->ssrc[i] != u->rtx_ssrc[i]);
+	MUST(u->kind == KIND_AUDIO || (f.conf.video && u->n_ssrcs <= (u->n_rids > 0 ? 0 : 1)));
+	for (unsigned i = 0; i < u->n_rids; i++)
+		MUST(u->rid[i].len > 0 && u->rid[i].len < IPC_RID_LEN);
 }
 
 static void on_extmap(void *arg, const uint8_t id[IPC_N_EXTS])
@@ -73,6 +76,9 @@ static void on_extmap(void *arg, const uint8_t id[IPC_N_EXTS])
 static void on_leg_up(void *arg, const struct negotiate_leg *l)
 {
 	MUST(l->leg < IPC_MAX_LEGS && !f.up[l->leg] && l->ssrc != 0 && l->mid.len > 0);
+	MUST((l->rtx_pt != 0) == (l->rtx_ssrc != 0) &&
+	     (l->rtx_pt == 0 || (f.conf.rtx && l->kind == KIND_VIDEO)));
+	MUST((l->codec == CODEC_OPUS) == (l->kind == KIND_AUDIO) && negotiate_takes(f.n, l->codec));
 	f.up[l->leg] = true;
 	for (unsigned i = 0; i < f.n_ssrcs; i++)
 		MUST(f.ssrcs[i] != l->ssrc);

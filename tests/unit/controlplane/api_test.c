@@ -384,6 +384,7 @@ static void credentials_survive(void)
 					    .sysload = r.sysload});
 	snprintf(header, sizeof(header), "%s", rig_basic("a", RIG_KEY));
 	CHECK_EQ(rig_get(&r, "/calls/c/sessions", header, out, sizeof(out)), 503);
+	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s/media", header, out, sizeof(out)), 503);
 	rig_close(&r);
 	metrics_free(first);
 }
@@ -399,6 +400,9 @@ static void calls_route(void)
 	CHECK_STR(body_of(out), "unauthorized\n");
 	snprintf(a, sizeof(a), "%s", rig_basic("x", RIG_ADMIN));
 	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s", a, out, sizeof(out)), 401); // the admin has no group
+	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s/media", "", out, sizeof(out)), 401);
+	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s/media", a, out, sizeof(out)), 401);
+	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s/other", a, out, sizeof(out)), 404);
 	CHECK_STR(body_of(out), "unauthorized\n");
 	rig_close(&r);
 }
