@@ -138,7 +138,8 @@ static void on_leg_down(void *arg, const struct negotiate_leg *l)
 	f->n_leg_down++;
 	f->n_bad += !f->is_up[l->leg];
 	f->is_up[l->leg] = false;
-	for (i = 0; i < f->n_up && (f->up[i].key.sid != l->key.sid || f->up[i].key.track != l->key.track); i++)
+	for (i = 0; i < f->n_up && (f->up[i].key.sid != l->key.sid || f->up[i].key.track != l->key.track);
+	     i++)
 		;
 	if (i == f->n_up || f->up[i].leg != l->leg || f->up[i].codec != l->codec) {
 		f->n_bad++;
@@ -483,6 +484,137 @@ static void video_on(void)
 	CHECK_EQ(f->upstream[0].ssrc, 1111111111);
 	CHECK_EQ(f->upstream[0].rtx_ssrc, 2222222222);
 	CHECK_STR(f->upstream[0].stream, "7d1f1a44-screen");
+	fx_free(f);
+}
+
+// Our newest offer turned around, as a browser does that has nothing to send: its answer, or with extra (a section and
+// its mid) an offer of its own. `without` is left out of it.
+static char *turned(struct fx *f, const char *extra, const char *mid, const char *without)
+{
+	static const char *const ours[] = {"a=ice-lite", "a=candidate",  "a=end-of-candidates",
+					   "a=ssrc",     "a=msid:",      "a=ice-ufrag",
+					   "a=ice-pwd",  "a=fingerprint"};
+	char *copy = strdup(f->text), *rest = copy, *line, *out = NULL;
+	bool is_video = false;
+	size_t size;
+	FILE *w = open_memstream(&out, &size);
+
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		bool skip = *line == '\0' || (without && strstr(line, without));
+		line[strcspn(line, "\r")] = '\0';
+		for (unsigned i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+			skip |= strncmp(line, ours[i], strlen(ours[i])) == 0;
+		if (strncmp(line, "m=", 2) == 0)
+			is_video = strncmp(line, "m=video", 7) == 0;
+		if (is_video && strcmp(line, "a=sendonly") == 0)
+			line = (char *)"a=recvonly";
+		if (strncmp(line, "a=setup", 7) == 0)
+			fprintf(w,
+				"a=setup:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:sha-256 "
+				"%.95s\r\n",
+				extra ? "actpass" : "active", "EsAw", "P2uYro0UCOQ4zxjKXaWCBui1",
+				strstr(sample("chromium-dc").p, "a=fingerprint:sha-256 ") + 22);
+		else if (strncmp(line, "a=group", 7) == 0 && extra)
+			fprintf(w, "%s %s\r\n", line, mid);
+		else if (!skip)
+			fprintf(w, "%s\r\n", line);
+	}
+	if (extra)
+		fputs(extra, w);
+	fclose(w);
+	free(copy);
+	return out;
+}
+
+static int taken(struct fx *f, const char *without)
+{
+	char *text = turned(f, NULL, NULL, without);
+	const char *why;
+	int rc = negotiate_remote_answer(f->n, str_of(text), f->now, &why);
+
+	free(text);
+	return rc;
+}
+
+static struct fx *fx_video(void)
+{
+	struct fx *f = fx_new();
+
+	f->conf.video = f->conf.rtx = true;
+	CHECK_EQ(offer_sample(f, "chromium-dc"), 0);
+	negotiate_ready(f->n, true, f->now);
+	return f;
+}
+
+static void video_recycled(void)
+{
+	struct fx *f = fx_video();
+	uint32_t ssrc[20];
+
+	for (unsigned i = 0; i < 20; i++) {
+		bool is_av1 = i % 3 == 1;
+		CHECK_EQ(want(f, 100 + i, 0, TYPE_SCREEN, is_av1 ? CODEC_AV1 : CODEC_VP8), 0);
+		pass(f, NS_PER_S);
+		CHECK_EQ(taken(f, NULL), 0);
+		CHECK_EQ(f->n_up, 1);
+		CHECK_STR(f->up_mid[0], "1");
+		CHECK_EQ(f->up[0].pt, is_av1 ? 45 : 96);
+		CHECK_EQ(f->up[0].rtx_pt, is_av1 ? 46 : 97);
+		CHECK_EQ(f->up[0].type, TYPE_SCREEN);
+		ssrc[i] = f->up[0].ssrc;
+		for (unsigned k = 0; k < i; k++)
+			CHECK(ssrc[k] != ssrc[i] && ssrc[k] != f->up[0].rtx_ssrc);
+		unwant(f, 100 + i);
+		if (i % 2) {
+			pass(f, NS_PER_S);
+			CHECK_EQ(taken(f, NULL), 0);
+		}
+	}
+	CHECK_EQ(count(f, "m=video "), 1);
+	CHECK_EQ(f->n_bad, 0);
+	fx_free(f);
+}
+
+// A peer that begins to send video names its own payload types. What is fed under the old ones goes on with them.
+static void video_types_kept(void)
+{
+	static const char own[] =
+		"m=video 9 UDP/TLS/RTP/SAVPF 120 124\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\n"
+		"a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=mid:5\r\na=setup:actpass\r\na=sendonly\r\n"
+		"a=rtcp-mux\r\na=rtpmap:120 VP8/90000\r\na=rtpmap:124 rtx/90000\r\na=fmtp:124 apt=120\r\n";
+	struct fx *f = fx_video();
+	const char *why;
+	char *text;
+
+	CHECK_EQ(want(f, 100, 0, TYPE_SCREEN, CODEC_VP8), 0);
+	pass(f, NS_PER_S);
+	CHECK_EQ(taken(f, NULL), 0);
+	CHECK(negotiate_takes(f->n, CODEC_AV1) && !negotiate_has_offered(f->n, CODEC_VP8)); // not known yet
+	text = turned(f, own, "5", NULL);
+	CHECK_EQ(negotiate_remote_offer(f->n, str_of(text), f->now, &why), 0);
+	free(text);
+	CHECK_EQ(f->n_room, 1); // what it takes is known now
+	CHECK(!negotiate_takes(f->n, CODEC_AV1) && negotiate_has_offered(f->n, CODEC_VP8));
+	CHECK_EQ(want(f, 101, 0, TYPE_VIDEO, CODEC_VP8), 0);
+	pass(f, NS_PER_S);
+	CHECK(strstr(section(f, 1), "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n") != NULL);
+	CHECK(strstr(section(f, 3), "m=video 9 UDP/TLS/RTP/SAVPF 120 124\r\n") != NULL);
+	fx_free(f);
+}
+
+static void codec_refused(void)
+{
+	struct fx *f = fx_video();
+
+	CHECK_EQ(want(f, 100, 0, TYPE_SCREEN, CODEC_AV1), 0);
+	for (unsigned i = 0; i < NEGOTIATE_MAX_REFUSALS; i++) {
+		CHECK(negotiate_takes(f->n, CODEC_AV1));
+		pass(f, NS_PER_S);
+		CHECK_EQ(taken(f, "AV1"), 0);
+		CHECK_EQ(f->n_up, 0);
+	}
+	CHECK(!negotiate_takes(f->n, CODEC_AV1) && negotiate_takes(f->n, CODEC_VP8));
+	CHECK_EQ(f->n_room, 1); // want everything again: the other twin may do
 	fx_free(f);
 }
 
@@ -1606,6 +1738,9 @@ CU_TestInfo negotiate_tests[] = {
 	{"extension ids of ours are none that a browser's first microphone offer uses otherwise",
 	 ids_before_microphone},
 	{"video lines are accepted inactive while video is off", video_off},
+	{"D42: a video line is used again, for whatever codec comes", video_recycled},
+	{"payload types of a track that is up stay, whatever the peer offers later", video_types_kept},
+	{"D36: a codec that the peer refuses for good is known to be refused", codec_refused},
 	{"video on: simulcast, RTX and screens are negotiated by the flag", video_on},
 	{"D20: malformed simulcast and rid forms refuse the offer and leave the session as it was",
 	 malformed_offers},
