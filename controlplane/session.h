@@ -57,7 +57,7 @@ struct track {
 	bool used, live; // declared to the dataplane; RTP has come
 	bool is_held;    // a video of which nobody has said what it is: gated, for nobody (D39)
 	bool withdrawn;  // its share ended: nobody is to receive it any more
-	uint8_t kind, codec;
+	uint8_t kind, codec, n_rids;
 	uint16_t number;          // index in tracks[]
 	enum negotiate_type type; // for good, once it is not held
 	char mid[SDP_MAX_MID + 1];

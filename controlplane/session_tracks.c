@@ -392,6 +392,7 @@ static void classify_held(struct session *s)
 static void track_fill(struct session *s, struct track *t, const struct negotiate_upstream *u)
 {
 	t->kind = u->kind;
+	t->n_rids = (uint8_t)u->n_rids;
 	if (!t->live)
 		t->codec = u->n_codecs ? u->codec[0].codec : CODEC_NONE;
 	if (!str_copy(u->stream_id, t->stream_id, sizeof(t->stream_id)))
@@ -404,7 +405,8 @@ void session_on_upstream(void *arg, const struct negotiate_upstream *u)
 	struct track *t = track_by_mid(s, u->mid);
 	bool is_new;
 
-	if (t != NULL && (!u->active || u->is_new)) {
+	// For the dataplane the number of encodings is for life.
+	if (t != NULL && (!u->active || u->is_new || u->n_rids != t->n_rids)) {
 		track_end(s, t);
 		t = NULL;
 	}

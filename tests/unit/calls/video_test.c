@@ -437,6 +437,16 @@ static void encodings(void)
 	CHECK_STR(c->tracks[4].rid[0], "l");  // known ones: the poorest first
 	CHECK_STR(c->tracks[4].rid[1], "h");
 	CHECK(c->answer && strstr(c->answer, "a=simulcast:recv h;l"));
+	// the number of encodings is for life: a line that changes it is another track
+	CHECK_EQ(c->n_tracks, 5);
+	struct line changed[5];
+	memcpy(changed, up, sizeof(up));
+	changed[1].rids = "a=rid:l send\r\na=rid:m send\r\na=rid:h send\r\na=simulcast:send l;m;h\r\n";
+	client_rtc(c, RTC_SCREEN_ON, "{\"screenStreamID\":\"scr\"}");
+	offer_lines(c, changed, 5);
+	CHECK(world_until(c->n_tracks == 6 && c->tracks[1].n_rids == 3, 2));
+	CHECK(c->tracks[1].enabled);
+	CHECK_EQ(c->n_track_dels, 1);
 	world_fini();
 }
 

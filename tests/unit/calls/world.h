@@ -47,16 +47,16 @@ struct client {
 	bool offer_by_dc, map_before_offer;
 	unsigned n_answers, n_offers, n_closes, n_maps, n_pongs, n_text_pongs, n_locks, n_voice_on,
 		n_voice_off;
-	unsigned n_legs_up, n_legs_down, n_tracks, n_gates, n_ice;
+	unsigned n_legs_up, n_legs_down, n_tracks, n_track_dels, n_gates, n_ice;
 	bool lock_granted, last_gate, track_enabled;
 	struct ipc_leg_add last_leg;
 	struct ipc_track_add last_track;
 	struct ipc_track_add tracks[IPC_MAX_TRACKS]; // sid 0: none; gates are in `enabled`
 	uint32_t live_ssrc[IPC_MAX_TRACKS];          // video only
 	uint8_t live_pt[IPC_MAX_TRACKS];
-	struct ipc_leg_add legs[IPC_MAX_LEGS];       // sid 0: none
-	char map_sender[64], map_type[16]; // last line of the newest media map
-	char map[16][48];                  // all of it: "type sender"
+	struct ipc_leg_add legs[IPC_MAX_LEGS]; // sid 0: none
+	char map_sender[64], map_type[16];     // last line of the newest media map
+	char map[16][48];                      // all of it: "type sender"
 	unsigned n_map;
 	conn_id last_conn;
 };
@@ -352,7 +352,9 @@ static void dp_snapshot(void)
 				continue;
 			ipc_begin(&t, EVT_SNAP_TRACK);
 			t.add = c->tracks[k];
-			t.live_ssrc = c->is_silent ? 0 : t.add.kind == KIND_VIDEO ? c->live_ssrc[k] : t.add.ssrc[0];
+			t.live_ssrc = c->is_silent               ? 0
+				      : t.add.kind == KIND_VIDEO ? c->live_ssrc[k]
+								 : t.add.ssrc[0];
 			t.live_pt = c->live_pt[k];
 			t.voice_on = c->talks;
 			CHECK_EQ(ipc_chan_send(world->chan, &t), 0);
@@ -434,8 +436,10 @@ static void dp_command(const union ipc_msg *m)
 		}
 		break;
 	case CMD_TRACK_DEL:
-		if (c)
+		if (c) {
+			c->n_track_dels++;
 			c->last_track.sid = c->tracks[m->track_ref.track].sid = 0;
+		}
 		break;
 	case CMD_QUERY:
 		world->n_queries++;
@@ -869,7 +873,8 @@ static void client_on_map(struct client *c, const uint8_t *data, size_t len)
 		CHECK_OR_RETURN(mp_read_str(&r, &key) == 0 && mp_read_str(&r, &value) == 0);
 		CHECK(str_copy(value, c->map_sender, sizeof(c->map_sender)));
 		if (c->n_map < ARRAY_LEN(c->map))
-			snprintf(c->map[c->n_map++], sizeof(c->map[0]), "%s %.31s", c->map_type, c->map_sender);
+			snprintf(c->map[c->n_map++], sizeof(c->map[0]), "%s %.31s", c->map_type,
+				 c->map_sender);
 	}
 }
 

@@ -400,10 +400,11 @@ static void calls_route(void)
 	CHECK_STR(body_of(out), "unauthorized\n");
 	snprintf(a, sizeof(a), "%s", rig_basic("x", RIG_ADMIN));
 	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s", a, out, sizeof(out)), 401); // the admin has no group
+	CHECK_STR(body_of(out), "unauthorized\n");
 	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s/media", "", out, sizeof(out)), 401);
 	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s/media", a, out, sizeof(out)), 401);
-	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s/other", a, out, sizeof(out)), 404);
 	CHECK_STR(body_of(out), "unauthorized\n");
+	CHECK_EQ(rig_get(&r, "/calls/c/sessions/s/other", a, out, sizeof(out)), 404);
 	rig_close(&r);
 }
 
