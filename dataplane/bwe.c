@@ -18,7 +18,7 @@
 #define AUDIO_OVERHEAD 64         // bytes per packet beside the payload: IP, UDP, RTP, tag
 #define REPORTS_NS (3 * NS_PER_S) // without transport-wide feedback for so long: report blocks count
 #define CONGESTED_QUEUE_MS 100    // the pacer slows down from here on
-#define PROBE_PACKET 1200         // bytes
+#define PROBE_PACKET 1500         // bytes
 #define PROBES_PER_RUN 4          // packets: a round that was late does not make a burst
 #define NOMINAL_LOW 500000        // bit/s of layers not measured yet
 #define NOMINAL_MIDDLE 1000000
@@ -256,6 +256,8 @@ static void legs_tell(struct worker *w, struct session *s, const struct allocate
 		count(w, CTR_VIDEO_RESUMED, a[i].out.is_resumed_now);
 		if (a[i].is_changed)
 			viewer_choice_changed(w, s, leg);
+		if (a[i].out.ask_key && a[i].choice->wanted < w->now) // the first one did not come
+			layer_ask_key(leg->source->video->layer[a[i].out.key_layer]);
 	}
 }
 

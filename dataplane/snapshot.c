@@ -55,12 +55,15 @@ static size_t on_voice(struct m_track *t, const struct note *note, struct ipc_vo
 static size_t on_leg_state(struct m_session *s, const struct note *note, struct ipc_leg_state *ev)
 {
 	struct m_leg *leg = model_find_leg(s, note->leg_state.leg);
+	struct ipc_hdr hdr;
 
 	if (leg == NULL)
 		return 0;
-	*ev = note->leg_state;
 	ipc_begin(ev, EVT_LEG_STATE);
-	ev->hdr.seq = note->leg_state.hdr.seq;
+	hdr = ev->hdr;
+	*ev = note->leg_state;
+	ev->hdr.type = hdr.type;
+	ev->hdr.len = hdr.len;
 	ev->sid = s->sid;
 	ev->src_sid = leg->add.src_sid;
 	ev->src_track = leg->add.src_track;
@@ -70,10 +73,13 @@ static size_t on_leg_state(struct m_session *s, const struct note *note, struct 
 static size_t on_session_state(struct m_session *s, const struct note *note, struct ipc_session_state *ev)
 {
 	struct ipc_addr local;
+	struct ipc_hdr hdr;
 
-	*ev = note->session_state;
 	ipc_begin(ev, EVT_SESSION_STATE);
-	ev->hdr.seq = note->session_state.hdr.seq;
+	hdr = ev->hdr;
+	*ev = note->session_state;
+	ev->hdr.type = hdr.type;
+	ev->hdr.len = hdr.len;
 	ev->sid = s->sid;
 	if (s->has_path)
 		addr_of_key(&ev->remote, &local, &s->path);

@@ -17,7 +17,8 @@ static bool may_resend(struct worker *w, struct leg *leg, const struct rtxring_e
 	struct session *s = leg->session;
 	struct resend_ask ask = {.index = index,
 				 .n_bytes = viewer_wire_bytes(s, leg->viewer, len),
-				 .target_bps = s->bwe->target,
+				 .target_bps = w->overload.stage >= OVERLOAD_PROBES ? s->bwe->target * 2 / 5
+										    : s->bwe->target,
 				 .rtt = s->rtt.smooth_ns,
 				 .is_congested = s->bwe->is_congested,
 				 .is_vital = e->tid == 0,

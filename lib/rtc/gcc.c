@@ -268,7 +268,7 @@ void gcc_ack(struct gcc *g, const struct sendhist_ack *a)
 void gcc_update(struct gcc *g, ns_t rtt, ns_t now)
 {
 	g->rtt = rtt > 0 ? rtt : GCC_RTT_NS;
-	g->feedback = g->idle_at = now;
+	g->feedback = g->heard = g->idle_at = now;
 	g->has_feedback = true;
 	if (g->is_by_reports) { // it began late
 		g->is_by_reports = false;
@@ -328,9 +328,24 @@ void gcc_remb(struct gcc *g, uint32_t bps)
 	g->remb_bps = bps;
 }
 
+// Nothing was sent for a while: what stood in the queue is gone, and what was lost is over.
+static void rested(struct gcc *g, ns_t now)
+{
+	double threshold = g->delay.threshold;
+
+	if (now - g->heard < CALM_NS)
+		return;
+	gcc_delay_init(&g->delay);
+	g->delay.threshold = threshold;
+	g->loss = fmin(g->loss, g->inherent);
+	g->n_lost = g->n_seen = 0;
+	g->heard = now;
+}
+
 void gcc_idle(struct gcc *g, uint32_t sent_bps, ns_t now)
 {
 	if (!g->has_feedback || sent_bps < IDLE_BPS) {
+		rested(g, now);
 		g->idle_at = now;
 		g->feedback = now;
 		return;

@@ -77,7 +77,8 @@ struct gcc {
 	double capacity, capacity_var; // of the link, from decreases; 0: unknown. var: relative to its mean
 	double packet_bits;            // average
 	ns_t changed, decreased, loss_changed, loss_decreased;
-	ns_t feedback; // last one
+	ns_t feedback; // last one, or when nothing was to be had
+	ns_t heard;    // last one
 	ns_t overused; // last time
 	ns_t proven;   // last time a probe raised it, 0: never
 	ns_t idle_at;  // last fall for want of feedback

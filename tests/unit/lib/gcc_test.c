@@ -236,6 +236,26 @@ static void reset(void)
 	CHECK_EQ(g.conf.start_bps, GCC_START_BPS);
 }
 
+// Congestion, then nothing is sent any more: the queue is gone, and a probe may be tried.
+static void rest(void)
+{
+	struct sim *s = sim_new(3e6, 2);
+
+	s->no_probes = true;
+	s->queue_max = 200000;
+	sim_run(s, 5000);
+	s->app_bps = 2.5e6;
+	s->link_bps = 400e3;
+	sim_run(s, 4000);
+	CHECK(!gcc_is_calm(&s->gcc, s->now));
+	CHECK(gcc_queue_ms(&s->gcc) > 500);
+	s->app_bps = 1;
+	sim_run(s, 9000);
+	CHECK_EQ(gcc_queue_ms(&s->gcc), 0);
+	CHECK(gcc_is_calm(&s->gcc, s->now));
+	sim_free(s);
+}
+
 // Arrival times of a liar: whatever they say, the target stays in its bounds.
 static void absurd_times(void)
 {
@@ -281,6 +301,7 @@ CU_TestInfo gcc_tests[] = {
 	{"a link that drops instead of queueing", policer},
 	{"T18: 3 M, 400 k, 3 M: down within 2 s, up by probes", step},
 	{"T19: without feedback the estimate falls by a fifth per second after 3 s", feedback_stops},
+	{"what was congested is calm after nothing was sent for some seconds", rest},
 	{"REMB caps the target within its bounds", remb},
 	{"without transport-wide feedback loss reports and REMB count", by_reports},
 	{"another path begins from no more than before", reset},
