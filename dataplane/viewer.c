@@ -484,8 +484,11 @@ void viewer_run(struct worker *w, struct session *s)
 void viewer_choice_changed(struct worker *w, struct session *s, struct leg *leg)
 {
 	struct viewer *v = leg->viewer;
+	const struct layer *l = viewer_layer(leg, v->choice.want_layer);
 
-	if (v->choice.now == SIMULCAST_NONE) {
+	if (l && wants_layer(&v->choice) && v->hunt_layer == v->choice.want_layer)
+		layer_ask_key((struct layer *)(uintptr_t)l); // it waits for long already
+	if (v->choice.is_paused) {
 		pacer_drop(&s->bwe->pacer, &v->pace);
 		rewrite_pause(&v->rw);
 		v->hunt_layer = UINT8_MAX;

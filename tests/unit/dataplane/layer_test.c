@@ -221,7 +221,7 @@ static void *follow(void *arg)
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
 
-	while (!atomic_load(&fed)) {
+	do {
 		if (layer_top(layer, &top)) {
 			at = RTE_MAX(at, top > 60 ? top - 60 : 0);
 			for (; at <= top; at++)
@@ -234,7 +234,7 @@ static void *follow(void *arg)
 		*bad += info.bps != info.sr.rtp;
 		layer_ask_key(layer);
 		rte_rcu_qsbr_quiescent(rig.dp->qsbr, 1);
-	}
+	} while (!atomic_load(&fed));
 	rte_rcu_qsbr_thread_offline(rig.dp->qsbr, 1);
 	return NULL;
 }

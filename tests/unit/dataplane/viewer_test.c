@@ -63,7 +63,6 @@ static struct worker *publisher(void)
 	return rig.dp->worker[atomic_load(&rig.dp->session[1])->home];
 }
 
-
 static void tell(unsigned layer, uint32_t bps)
 {
 	struct layer_info info = {.bps = bps, .is_active = true, .has_key = true};
@@ -188,8 +187,353 @@ static void forwarded(void)
 	forwarded_with(2);
 }
 
+// --- again ------------------------------------------------------------------------------------------------
+
+static struct leg *leg_of(const struct rig_peer *p)
+{
+	struct leg *leg = atomic_load(&rig.dp->session[p->sid & 0xffffff])->legs;
+
+	while (leg && leg->viewer == NULL)
+		leg = leg->next;
+	return leg;
+}
+
+static struct session *session_of(const struct rig_peer *p)
+{
+	return atomic_load(&rig.dp->session[p->sid & 0xffffff]);
+}
+
+static void nack(const struct rig_peer *p, const uint16_t *seq, unsigned n)
+{
+	struct session *s = session_of(p);
+
+	viewer_nack(rig.dp->worker[s->home], s, leg_of(p), seq, n);
+	rig_run(0);
+}
+
+// A frame per 50 ms for so many frames after a key frame; the receiver has what it gives.
+static void warm_up(unsigned layer, unsigned n_frames)
+{
+	show(layer, true, 3);
+	tell(layer, 500000);
+	rig_run(200 * NS_PER_MS);
+	for (unsigned i = 0; i < n_frames; i++)
+		show(layer, i == 0, 4);
+}
+
+static void resent_by_rtx(void)
+{
+	static struct got first[200], again[8];
+	uint16_t seq[3];
+	unsigned n;
+
+	CHECK_OR_RETURN(open_show(1, 0, true));
+	warm_up(0, 20);
+	n = collect(&b, SSRC, first, 200);
+	CHECK_OR_RETURN(n > 50);
+	for (unsigned i = 0; i < 3; i++)
+		seq[i] = first[n - 10 + i].v.seq;
+	rig_run(100 * NS_PER_MS);
+	nack(&b, seq, 3);
+	CHECK_EQ(collect(&b, RTX_SSRC, again, 8), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct got *was = &first[n - 10 + i];
+		CHECK(again[i].is_open);
+		CHECK_EQ(again[i].v.pt, RTX_PT);
+		CHECK_EQ(again[i].v.ts, was->v.ts);
+		CHECK_EQ(again[i].v.marker, was->v.marker);
+		CHECK_EQ(be16_get(again[i].payload), was->v.seq); // OSN: number of this receiver
+		CHECK_EQ(again[i].len, was->len + 2);
+		CHECK_MEM(again[i].payload + 2, was->payload, was->len);
+	}
+	nack(&b, seq, 3); // T2: at once again, and again
+	nack(&b, seq, 3);
+	CHECK_EQ(collect(&b, RTX_SSRC, again, 8), 3);
+	close_show();
+}
+
+static void resent_byte_for_byte(void)
+{
+	struct rig_out was[3];
+	uint16_t seq[3];
+	unsigned n = 0;
+
+	CHECK_OR_RETURN(open_show(1, 0, false));
+	warm_up(0, 20);
+	for (unsigned i = rig.n_sent; i-- > 0 && n < 3;)
+		if (rig.sent[i].to.remote_port == b.port && rig_is_rtp(&rig.sent[i], SSRC)) {
+			was[n] = rig.sent[i];
+			seq[n++] = be16_get(rig.sent[i].data + 2);
+		}
+	CHECK_OR_RETURN(n == 3);
+	rig_run(100 * NS_PER_MS);
+	rig.n_sent = 0;
+	nack(&b, seq, 3);
+	CHECK_EQ(collect(&b, SSRC, got, 10), 3);
+	for (unsigned i = 0, k = 0; i < rig.n_sent && k < 3; i++)
+		if (rig_is_rtp(&rig.sent[i], SSRC)) {
+			CHECK_EQ(rig.sent[i].len, was[k].len);
+			CHECK_MEM(rig.sent[i].data, was[k].data, was[k].len);
+			k++;
+		}
+	close_show();
+}
+
+static void nonsense_is_not_resent(void)
+{
+	uint16_t seq[RTCP_MAX_NACKS];
+	struct got last[1];
+
+	CHECK_OR_RETURN(open_show(1, 0, true));
+	warm_up(0, 5);
+	CHECK(collect(&b, SSRC, got, 600) > 0);
+	last[0] = got[collect(&b, SSRC, got, 600) - 1];
+	rig.n_sent = 0;
+	for (unsigned i = 0; i < RTCP_MAX_NACKS; i++)
+		seq[i] = (uint16_t)(last[0].v.seq + 1 + i); // never sent
+	nack(&b, seq, RTCP_MAX_NACKS);
+	for (unsigned i = 0; i < RTCP_MAX_NACKS; i++)
+		seq[i] = (uint16_t)(last[0].v.seq - 20000 - i); // long ago
+	nack(&b, seq, RTCP_MAX_NACKS);
+	CHECK_EQ(collect(&b, RTX_SSRC, got, 600), 0);
+	close_show();
+}
+
+static void resends_are_a_share(void)
+{
+	uint16_t seq[200];
+	unsigned n, bytes = 0, m;
+
+	CHECK_OR_RETURN(open_show(1, 0, true));
+	warm_up(0, 60);
+	n = collect(&b, SSRC, got, 600);
+	rig.n_sent = 0;
+	for (unsigned i = 0; i < 200; i++)
+		seq[i] = got[n - 1 - i].v.seq;
+	for (unsigned k = 0; k < 20; k++) { // two seconds of asking for everything
+		rig_run(100 * NS_PER_MS);
+		nack(&b, seq, 200);
+	}
+	m = collect(&b, RTX_SSRC, got, 600);
+	for (unsigned i = 0; i < m; i++)
+		bytes += got[i].len;
+	CHECK(m > 10);
+	CHECK(bytes * 8 / 2 <
+	      session_of(&b)->bwe->target / 3); // T3: a quarter of the target, and what was saved up
+	close_show();
+}
+
+// A packet that never comes: the receiver is given padding under its number, the same bytes each time.
+static void filler_closes_a_gap(void)
+{
+	struct layer *l;
+	uint16_t hole;
+	unsigned n;
+
+	CHECK_OR_RETURN(open_show(1, 0, false));
+	warm_up(0, 10);
+	l = rig_source(1, 1)->video->layer[0];
+	at[0]++; // lost
+	show(0, false, 4);
+	n = collect(&b, SSRC, got, 600);
+	hole = (uint16_t)(got[n - 4].v.seq - 1);
+	CHECK_EQ((uint16_t)(got[n - 4].v.seq - got[n - 5].v.seq), 2);
+	rig.n_sent = 0;
+	nack(&b, &hole, 1);
+	CHECK_EQ(collect(&b, SSRC, got, 9), 0); // T4: it may still come
+	layer_give_up(l, at[0] - 5);
+	nack(&b, &hole, 1);
+	CHECK_EQ(collect(&b, SSRC, got, 9), 1);
+	CHECK(got[0].is_open && got[0].v.has_pad && !got[0].v.marker);
+	CHECK_EQ(got[0].v.seq, hole);
+	rig_run(200 * NS_PER_MS);
+	nack(&b, &hole, 1);
+	CHECK_EQ(collect(&b, SSRC, got, 9), 2);
+	{
+		struct rig_out *first = NULL;
+		for (unsigned i = 0; i < rig.n_sent; i++)
+			if (rig_is_rtp(&rig.sent[i], SSRC) && be16_get(rig.sent[i].data + 2) == hole) {
+				if (first)
+					CHECK_MEM(rig.sent[i].data, first->data, first->len);
+				first = &rig.sent[i];
+			}
+	}
+	close_show();
+}
+
+static void late_ones_fill_their_place(void)
+{
+	struct rte_mbuf *copy;
+	unsigned n;
+	uint64_t missing;
+
+	CHECK_OR_RETURN(open_show(2, 0, true));
+	warm_up(0, 10);
+	missing = at[0]++;
+	show(0, false, 4);
+	n = collect(&b, SSRC, got, 600);
+	CHECK_EQ((uint16_t)(got[n - 4].v.seq - got[n - 5].v.seq), 2);
+	{
+		struct rte_mbuf *m = rte_pktmbuf_alloc(rig.dp->rx_pool);
+		struct rig_frame_packet f = {.index = missing, .ts = ts[0], .pid = pid[0], .n_bytes = 200};
+		uint8_t *data = (uint8_t *)rte_pktmbuf_append(m, RTP_HDR_LEN + 200);
+		CHECK_OR_RETURN(data != NULL);
+		rtp_write(data, false, false, RIG_VP8, (uint16_t)missing, ts[0], 0x9000);
+		rig_vp8(data + RTP_HDR_LEN, 200, &f);
+		*pkt_of(m) = (struct pkt){.index = missing,
+					  .ts = ts[0],
+					  .arrival = rig.now,
+					  .hdr_len = RTP_HDR_LEN,
+					  .codec = CODEC_VP8,
+					  .stream = rig_source(1, 1),
+					  .gen = source_gen(rig_source(1, 1))};
+		CHECK_EQ(vp8_parse(data + RTP_HDR_LEN, 200, &pkt_of(m)->vp8), 0);
+		CHECK_EQ(layer_add(publisher(), rig_source(1, 1)->video->layer[0], m, 0, &copy), LAYER_LATE);
+		rte_pktmbuf_free(m);
+	}
+	viewer_late(rig.dp->worker[session_of(&b)->home], rig_source(1, 1), copy);
+	rig_run(0);
+	CHECK_EQ(collect(&b, SSRC, got, 600), n + 1);
+	CHECK_EQ((uint16_t)(got[n - 4].v.seq - got[n].v.seq), 1);
+	CHECK_EQ(got[n].source_index, missing);
+	close_show();
+}
+
+// --- switching --------------------------------------------------------------------------------------------
+
+static void want_rung(unsigned rung)
+{
+	struct simulcast *c = viewer_choice(leg_of(&b)->viewer);
+	struct session *s = session_of(&b);
+
+	c->want = (int8_t)rung;
+	c->want_layer = (uint8_t)rung;
+	c->want_cap = RTXRING_ALL;
+	s->bwe->decided = rig.now + 3600 * NS_PER_S; // the choice is ours
+	s->bwe->due = NS_NEVER;
+	viewer_choice_changed(rig.dp->worker[s->home], s, leg_of(&b));
+	rig_run(0);
+}
+
+// Both layers send; what the receiver gets is one stream.
+static void switches(void)
+{
+	unsigned n, layer = 0, n_switches;
+
+	CHECK_OR_RETURN(open_show(2, 2, true));
+	for (unsigned i = 0; i < 4; i++) {
+		frame(1, i == 0, 2);
+		show(0, i == 0, 2);
+	}
+	tell(0, 500000);
+	tell(1, 2500000);
+	want_rung(0);
+	for (unsigned k = 0; k < 40; k++) {
+		if (k % 4 == 3)
+			want_rung(layer ^= 1);
+		frame(1, layer == 1, 6);
+		show(0, layer == 0, 3);
+	}
+	n = collect(&b, SSRC, got, 600);
+	CHECK_OR_RETURN(n > 100);
+	n_switches = leg_of(&b)->viewer->n_switches;
+	CHECK(n_switches >= 8);
+	for (unsigned i = 1; i < n; i++) {
+		unsigned step = (uint16_t)(got[i].v.seq - got[i - 1].v.seq);
+		int32_t dt = (int32_t)(got[i].v.ts - got[i - 1].v.ts);
+		CHECK(got[i].is_open);
+		CHECK(step == 1 || step == 2); // 2: the frame before was cut
+		CHECK(dt >= 0 && dt <= 4 * FRAME_TS);
+		CHECK(((got[i].pid - got[i - 1].pid) & 0x7fff) <= 2);
+	}
+	close_show();
+}
+
+static void joiner_begins_with_the_cached_key_frame(void)
+{
+	struct rig_peer c;
+	unsigned n;
+
+	CHECK_OR_RETURN(open_show(1, 0, true));
+	warm_up(0, 3);
+	for (unsigned i = 0; i < 10; i++)
+		show(0, i == 0, 4);
+	rig_join(&c, 3, SEAL_AES128_CM_SHA1_80);
+	CHECK_EQ(watch(&c, 5, 0x9900, true), 0);
+	for (unsigned i = 0; i < 50; i++)
+		rig_run(5 * NS_PER_MS);
+	n = collect(&c, 0x9900, got, 600);
+	CHECK_EQ(n, 40); // T20: all since the key frame, without a new one
+	CHECK(n > 0 && (got[0].payload[6] & 1) == 0);
+	for (unsigned i = 1; i < n; i++)
+		CHECK_EQ(got[i].source_index - got[i - 1].source_index, 1);
+	show(0, false, 4);
+	CHECK_EQ(collect(&c, 0x9900, got, 600), 44);
+	rig_leave(&c);
+	close_show();
+}
+
+static void bursts_are_paced(void)
+{
+	unsigned at_once, n;
+
+	CHECK_OR_RETURN(open_show(1, 0, true));
+	warm_up(0, 5);
+	rig.n_sent = 0;
+	frame(0, true, 400); // 80 kB
+	news();
+	for (unsigned i = 0; i < 20; i++)
+		news();
+	at_once = collect(&b, SSRC, got, 600);
+	CHECK(at_once < 200);
+	for (unsigned i = 0; i < 100; i++)
+		rig_run(5 * NS_PER_MS);
+	n = collect(&b, SSRC, got, 600);
+	CHECK_EQ(n, 400);
+	for (unsigned i = 1; i < n; i++)
+		CHECK_EQ((uint16_t)(got[i].v.seq - got[i - 1].v.seq), 1);
+	close_show();
+}
+
+static void stale_backlog_is_left_out(void)
+{
+	unsigned n;
+
+	CHECK_OR_RETURN(open_show(1, 0, true));
+	warm_up(0, 5);
+	rig.n_sent = 0;
+	session_of(&b)->bwe->pacer.bps = 20000; // all of a sudden nothing goes through
+	session_of(&b)->bwe->decided = rig.now + 3600 * NS_PER_S;
+	session_of(&b)->bwe->due = NS_NEVER;
+	frame(0, false, 300);
+	news();
+	for (unsigned i = 0; i < 30; i++)
+		rig_run(50 * NS_PER_MS);
+	n = collect(&b, SSRC, got, 600);
+	CHECK(n < 200);
+	CHECK(rig_counter(DROP_STALE) > 100);
+	session_of(&b)->bwe->pacer.bps = 10000000;
+	show(0, false, 4);
+	CHECK_EQ(collect(&b, SSRC, got, 600), n); // not before a key frame
+	show(0, true, 4);
+	CHECK_EQ(collect(&b, SSRC, got, 600), n + 4);
+	close_show();
+}
+
 CU_TestInfo viewer_tests[] = {
-	{"a receiver is sent a stream from its key frame on, in its own numbers, on one worker and on two",
+	{"K7: a receiver is sent a stream from its key frame on, in its own numbers, on one worker and on "
+	 "two",
 	 forwarded},
+	{"T5: what is asked for is sent again by RTX, in the receiver's numbers, once a round trip",
+	 resent_by_rtx},
+	{"K9: without RTX it is sent again byte for byte", resent_byte_for_byte},
+	{"T2: numbers never sent or long past are not answered", nonsense_is_not_resent},
+	{"T3: resends are a share of the target whatever is asked for", resends_are_a_share},
+	{"R8 T4: a packet that is given up becomes padding, the same each time", filler_closes_a_gap},
+	{"R8: a late packet fills the place that was kept", late_ones_fill_their_place},
+	{"R9: layers change inside one stream: numbers, time and picture ids go on", switches},
+	{"T20: who joins begins with the key frame in the ring", joiner_begins_with_the_cached_key_frame},
+	{"a large frame leaves spread out and whole", bursts_are_paced},
+	{"what waited for too long is left out up to the next key frame", stale_backlog_is_left_out},
 	CU_TEST_INFO_NULL,
 };
