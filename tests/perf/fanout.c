@@ -9,16 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataplane/dp.h"
-#include "dataplane/eal.h"
-#include "dataplane/egress.h"
-#include "dataplane/keyring.h"
-#include "dataplane/leg.h"
-#include "dataplane/session.h"
-#include "dataplane/worker.h"
-#include "lib/base/rand.h"
-#include "lib/rtc/rtp.h"
-#include "tests/perf/raw.h"
+#include "tests/perf/bed.h"
 
 enum {
 	RECEIVERS = 1000,
@@ -30,136 +21,20 @@ enum {
 	COUNT_ROUNDS = 16,
 };
 
-static const struct bench_case {
-	const char *name;
-	enum seal_profile profile;
-	uint16_t len; // payload bytes
-} cases[] = {
-	{"voice_gcm128", SEAL_AEAD_AES_128_GCM, 100}, {"video_gcm128", SEAL_AEAD_AES_128_GCM, 1200},
-	{"voice_gcm256", SEAL_AEAD_AES_256_GCM, 100}, {"video_gcm256", SEAL_AEAD_AES_256_GCM, 1200},
-	{"voice_cm80", SEAL_AES128_CM_SHA1_80, 100},  {"video_cm80", SEAL_AES128_CM_SHA1_80, 1200},
+static const struct bench_case cases[] = {
+	{"voice_gcm128", SEAL_AEAD_AES_128_GCM, 100, false, 1},
+	{"video_gcm128", SEAL_AEAD_AES_128_GCM, 1200, true, 1},
+	{"voice_gcm256", SEAL_AEAD_AES_256_GCM, 100, false, 1},
+	{"video_gcm256", SEAL_AEAD_AES_256_GCM, 1200, true, 1},
+	{"voice_cm80", SEAL_AES128_CM_SHA1_80, 100, false, 1},
+	{"video_cm80", SEAL_AES128_CM_SHA1_80, 1200, true, 1},
 };
-
-// --- the dataplane's way --------------------------------------------------------------------------------
-
-struct bed {
-	struct conf conf;
-	struct dp *dp;
-	struct worker *w;
-	struct port *kernel; // what dp opened, put back for its close
-	struct card card;
-	struct keyring *keys;
-	unsigned n;
-	struct receiver *to;
-	struct rte_mbuf *m; // the packet that all receive
+// Packets of a frame that come at once are served at once, and as much as a voice of this size would be pushed.
+static const struct bench_case frames[] = {
+	{"video_gcm128_frames_of_4", SEAL_AEAD_AES_128_GCM, 1200, true, 4},
+	{"video_gcm128_frames_of_9", SEAL_AEAD_AES_128_GCM, 1200, true, 9},
+	{"pushed_gcm128", SEAL_AEAD_AES_128_GCM, 1200, false, 1},
 };
-
-static void add_receiver(struct bed *b, unsigned i, enum seal_profile profile)
-{
-	struct session *s = perf_alloc(sizeof(*s));
-	struct leg *leg = perf_alloc(sizeof(*leg));
-	uint8_t key[32], salt[16];
-
-	rand_bytes(key, sizeof(key));
-	rand_bytes(salt, sizeof(salt));
-	s->tx_key = keyring_get(b->keys, (uint16_t)profile, key, salt);
-	if (s->tx_key == NULL)
-		die(EXIT_SOFTWARE, "key");
-	s->sid = 0x01000000 + i;
-	s->rtp_tag = (uint8_t)seal_rtp_tag_len(profile);
-	s->send = SEND_FREE;
-	s->rtcp_armed = true;
-	s->ext[EXT_LEVEL] = 1;
-	card_path(&s->path, i, b->m);
-	leg->session = s;
-	leg->ssrc = 0x20000000 + i;
-	leg->pt = 111;
-	leg->codec = CODEC_OPUS;
-	b->to[i] = (struct receiver){leg, s};
-}
-
-static void add_receivers(struct bed *b, unsigned n, enum seal_profile profile)
-{
-	b->n = n;
-	b->to = perf_alloc(n * sizeof(b->to[0]));
-	b->keys = keyring_new(b->w->seal);
-	for (unsigned i = 0; i < n; i++)
-		add_receiver(b, i, profile);
-}
-
-static void drop_receivers(struct bed *b)
-{
-	for (unsigned i = 0; i < b->n; i++) {
-		keyring_put(b->keys, (struct seal_key *)(uintptr_t)b->to[i].session->tx_key);
-		free(b->to[i].session);
-		free(b->to[i].leg);
-	}
-	free(b->to);
-	keyring_free(b->keys);
-}
-
-static void set_packet(struct bed *b, uint16_t len)
-{
-	struct pkt *pkt = pkt_of(b->m);
-
-	rte_pktmbuf_reset(b->m);
-	memset(pkt, 0, sizeof(*pkt));
-	pkt->hdr_len = RTP_HDR_LEN + 8;
-	pkt->codec = CODEC_OPUS;
-	pkt->has_level = 1;
-	pkt->index = 1000;
-	memset(rte_pktmbuf_append(b->m, pkt->hdr_len + len), 0x5a, pkt->hdr_len + len);
-}
-
-static void fan(struct bed *b)
-{
-	pkt_of(b->m)->index++;
-	pkt_of(b->m)->ts += 960;
-	uint64_t sent = b->card.port.stats[0].tx_packets;
-	egress_fan(b->w, b->to, b->n, b->m, pkt_of(b->m)->index);
-	worker_send_queued(b->w);
-	if (b->card.port.stats[0].tx_packets - sent != b->n)
-		die(EXIT_SOFTWARE, "a packet was dropped");
-}
-
-static void bed_open(struct bed *b)
-{
-	struct conf_error conf_error;
-	struct eal_plan plan;
-	char error[512];
-
-	if (conf_load(&b->conf, NULL, &conf_error) < 0)
-		die(EXIT_CONFIG, "%s", conf_error.text);
-	b->conf.rtc.port_tcp = 0;
-	b->conf.rtc.port_udp = 0; // any free one: nothing is sent there
-	b->conf.dataplane.main_core = perf_core();
-	plan = eal_plan(&b->conf);
-	plan.n_workers = 1;
-	if (eal_start(&b->conf, &plan, error, sizeof(error)) < 0 ||
-	    (b->dp = dp_open(&b->conf, &plan, error, sizeof(error))) == NULL)
-		die(EXIT_UNAVAILABLE, "%s", error);
-	b->w = b->dp->worker[0];
-	b->kernel = b->dp->port[0];
-	b->m = rte_pktmbuf_alloc(b->dp->rx_pool);
-}
-
-static void bed_card(struct bed *b, unsigned n_ring)
-{
-	if (b->dp->port[0] == &b->card.port)
-		card_fini(&b->card);
-	card_init(&b->card, n_ring);
-	b->dp->port[0] = &b->card.port;
-}
-
-static void bed_close(struct bed *b)
-{
-	card_fini(&b->card);
-	rte_pktmbuf_free(b->m);
-	b->dp->port[0] = b->kernel;
-	dp_close(b->dp);
-	eal_stop();
-	conf_fini(&b->conf);
-}
 
 // --- figures --------------------------------------------------------------------------------------------
 
@@ -167,24 +42,36 @@ struct figures {
 	struct samples all, raw, added;
 };
 
+// Cycles per packet of a sample.
+static double sample_all(struct bed *b)
+{
+	uint64_t began = rte_rdtsc(), sent = bed_send(b), took = rte_rdtsc() - began;
+
+	if (sent != (uint64_t)b->n * b->is->burst)
+		die(EXIT_SOFTWARE, "%s: %lu packets instead of %u", b->is->name, sent, b->n * b->is->burst);
+	bed_wait(b);
+	return (double)took / (double)sent;
+}
+
+static double sample_raw(struct raw *raw, uint16_t len)
+{
+	uint64_t began = rte_rdtsc();
+
+	raw_seal(raw, len);
+	return (double)(rte_rdtsc() - began) / raw->n_keys;
+}
+
 // One block: the first run of each is not counted, it fetches what the other has displaced.
-static void run_block(struct bed *b, struct raw *raw, uint16_t len, struct figures *f)
+static void run_block(struct bed *b, struct raw *raw, struct figures *f)
 {
 	struct samples all = {}, alone = {};
-	uint64_t began;
 
-	for (unsigned i = 0; i <= RUNS; i++) {
-		began = rte_rdtsc();
-		raw_seal(raw, len);
-		if (i > 0)
-			samples_add(&alone, (double)(rte_rdtsc() - began) / b->n);
-	}
-	for (unsigned i = 0; i <= RUNS; i++) {
-		began = rte_rdtsc();
-		fan(b);
-		if (i > 0)
-			samples_add(&all, (double)(rte_rdtsc() - began) / b->n);
-	}
+	(void)sample_raw(raw, b->is->len);
+	for (unsigned i = 0; i < RUNS; i++)
+		samples_add(&alone, sample_raw(raw, b->is->len));
+	(void)sample_all(b);
+	for (unsigned i = 0; i < RUNS; i++)
+		samples_add(&all, sample_all(b));
 	samples_add(&f->all, samples_at(&all, 0.5));
 	samples_add(&f->raw, samples_at(&alone, 0.5));
 	samples_add(&f->added, samples_at(&all, 0.5) - samples_at(&alone, 0.5));
@@ -198,13 +85,13 @@ static void measure(struct bed *b, const struct bench_case *c, unsigned n, const
 	double cycles;
 
 	memset(&f, 0, sizeof(f));
-	add_receivers(b, n, c->profile);
-	set_packet(b, c->len);
+	bed_fill(b, c, n);
+	bed_settle(b);
 	raw = raw_new(c->profile, n, b->dp->tx_pool, b->card.n_ring);
 	for (unsigned i = 0; i < BLOCKS; i++)
-		run_block(b, raw, c->len, &f);
+		run_block(b, raw, &f);
 	raw_free(raw);
-	drop_receivers(b);
+	bed_empty(b);
 	printf("{\"name\": \"%s\", \"%s\": \"%s\", \"receivers\": %u, \"payload\": %u, ", what, label,
 	       c->name, n, c->len);
 	cycles = samples_print(&f.all, "cycles_per_packet");
@@ -225,6 +112,8 @@ static void all_figures(struct bed *b)
 	bed_card(b, CARD_RING);
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)
 		measure(b, &cases[i], RECEIVERS, "one worker, 1000 receivers", "case");
+	for (unsigned i = 0; i < ARRAY_LEN(frames); i++)
+		measure(b, &frames[i], RECEIVERS, "one worker, 1000 receivers", "case");
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
 		measure(b, &cases[0], sizes[i], "by receivers", "scaling");
 		measure(b, &cases[1], sizes[i], "by receivers", "scaling");
@@ -241,7 +130,18 @@ static void all_figures(struct bed *b)
 	       b->dp->tx_pool->elt_size + b->dp->tx_pool->header_size);
 }
 
-// For the instruction counter: COUNT_ROUNDS * COUNT_RECEIVERS packets inside of egress_fan.
+// What the instruction counter looks at, by this name.
+[[gnu::noipa]] static uint64_t count_rounds(struct bed *b)
+{
+	uint64_t sent = 0;
+
+	for (unsigned i = 0; i < COUNT_ROUNDS; i++) {
+		sent += bed_send(b);
+		bed_wait(b);
+	}
+	return sent;
+}
+
 static void count_case(struct bed *b, const char *name)
 {
 	const struct bench_case *c = NULL;
@@ -256,12 +156,10 @@ static void count_case(struct bed *b, const char *name)
 	if (b->w->seal == NULL)
 		die(EXIT_UNAVAILABLE, "this CPU has no AVX2");
 	bed_card(b, CARD_RING);
-	add_receivers(b, COUNT_RECEIVERS, c->profile);
-	set_packet(b, c->len);
-	for (unsigned i = 0; i < COUNT_ROUNDS; i++)
-		fan(b);
-	drop_receivers(b);
-	printf("%d\n", COUNT_ROUNDS * COUNT_RECEIVERS);
+	bed_fill(b, c, COUNT_RECEIVERS);
+	bed_settle(b);
+	printf("%lu\n", count_rounds(b));
+	bed_empty(b);
 }
 
 int main(int argc, char **argv)
