@@ -26,6 +26,7 @@ static struct {
 	ns_t delay;
 	uint32_t queue_max; // bytes
 	bool is_deaf;       // sends no feedback
+	uint32_t video_ssrc;
 	ns_t busy_until;
 	struct {
 		uint16_t seq;
@@ -192,7 +193,7 @@ static void reports_at_receiver(struct rig_out *o)
 		return;
 	rtcp_begin(&it, o->data, (size_t)len);
 	while (rtcp_next(&it, &pkt))
-		if (pkt.pt == RTCP_SR && rtcp_sr_read(&pkt, &sr) == 0 && sr.ssrc == VIDEO_SSRC) {
+		if (pkt.pt == RTCP_SR && rtcp_sr_read(&pkt, &sr) == 0 && sr.ssrc == net.video_ssrc) {
 			net.lsr = (uint32_t)(sr.ntp >> 16);
 			net.lsr_at = rig.now + net.delay;
 		}
@@ -220,7 +221,8 @@ static void enqueue(const struct rig_out *o)
 	net.busy_until = begin + (ns_t)(bytes * 8e9 / net.bps);
 	if (is_voice)
 		return;
-	CHECK(o->data[0] & 0x10);
+	if (!(o->data[0] & 0x10))
+		return; // not negotiated
 	net.pipe[i].has_seq = true;
 	net.pipe[i].seq = be16_get(o->data + RTP_HDR_LEN + 5);
 	net.pipe[i].arrival = net.busy_until + net.delay;
@@ -247,7 +249,7 @@ static void hear(void)
 	if (show.ms % 1000 == 500 && net.lsr != 0) {
 		struct wbuf w = wbuf_of(bytes, sizeof(bytes));
 		struct rtcp_block block = {
-			.ssrc = VIDEO_SSRC,
+			.ssrc = net.video_ssrc,
 			.lsr = net.lsr,
 			.dlsr = (uint32_t)((rig.now - net.lsr_at - net.delay) * 65536 / NS_PER_S)};
 
@@ -322,6 +324,7 @@ static bool begin(double bps)
 		return false;
 	rand_seed(11);
 	net.bps = bps;
+	net.video_ssrc = VIDEO_SSRC;
 	net.delay = 25 * MS;
 	net.queue_max = bps < 2e6 ? 60000 : 120000;
 	net.last = SIMULCAST_NONE;
@@ -480,6 +483,51 @@ static void overloaded(void)
 	end();
 }
 
+// Another network: what the old one carried means nothing.
+static void other_path(void)
+{
+	unsigned ms;
+
+	CHECK_OR_RETURN(begin(20e6));
+	run(5000);
+	CHECK(estimate()->target > 2500000);
+	b.port += 100;
+	rig_check(&b);
+	for (ms = 0; estimate()->target > GCC_START_BPS && ms < 2500; ms++)
+		run(1);
+	CHECK(ms < 2500); // before the estimate falls for want of feedback
+	run(20000);
+	CHECK_EQ(choice()->now, 1);
+	end();
+}
+
+// Neither feedback nor probes: loss in report blocks, and REMB.
+static void by_reports(void)
+{
+	struct ipc_session_extmap ext = {.id = {[EXT_LEVEL] = 1, [EXT_MID] = 4}};
+	struct ipc_leg_ref old = {.leg = 5};
+	uint8_t bytes[64];
+	struct wbuf w = wbuf_of(bytes, sizeof(bytes));
+
+	CHECK_OR_RETURN(begin(20e6));
+	ext.sid = old.sid = b.sid;
+	CHECK_EQ(rig_cmd(&ext, CMD_SESSION_EXTMAP), 0);
+	CHECK_EQ(watch(6, 1, VIDEO_SSRC + 10, 1), 0); // with a header of its own
+	CHECK_EQ(rig_cmd(&old, CMD_LEG_DEL), 0);
+	net.video_ssrc = VIDEO_SSRC + 10;
+	run(10000);
+	CHECK(estimate()->target > 800000); // 8 % per second
+	CHECK_EQ(estimate()->n_probes, 0);
+	run(30000);
+	CHECK_EQ(choice()->now, 1);
+	rtcp_write_remb(&w, 1, 700000, &(uint32_t){net.video_ssrc}, 1);
+	answer(bytes, wbuf_len(&w));
+	run(8000);
+	CHECK(estimate()->target <= 700000 && estimate()->target > 690000);
+	CHECK_EQ(choice()->now, 0);
+	end();
+}
+
 static void layer_ends(void)
 {
 	CHECK_OR_RETURN(begin(20e6));
@@ -583,6 +631,8 @@ CU_TestInfo bwe_tests[] = {
 	{"T18: a link that collapses and recovers: voice goes on, video comes back", down_and_up},
 	{"T19: without feedback the receiver is given less, and more again after", deaf},
 	{"W7: stages of overload take video layer by layer, and give it back", overloaded},
+	{"another path begins anew", other_path},
+	{"a receiver without transport-wide feedback is judged by its reports and REMB", by_reports},
 	{"a layer that ends is left for the other", layer_ends},
 	{"a query is answered leg by leg, the session last", asked},
 	{"T16: feedback that is absurd or not ours changes nothing", hostile},
