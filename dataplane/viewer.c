@@ -20,7 +20,6 @@
 #define FRESH_KEY_NS (500 * NS_PER_MS)      // a switch takes a key frame out of the ring that is no older
 #define SR_AFTER_SWITCH_NS (50 * NS_PER_MS) // lip sync follows the new layer at once
 #define VISITS 256 // receivers looked at in a slice, most of which may have nothing to do
-#define RATE_NS (1 * NS_PER_S)
 
 // --- life -------------------------------------------------------------------------------------------
 
@@ -514,7 +513,7 @@ bool viewer_clock(const struct leg *leg, struct clock_map *map)
 
 void viewer_state(const struct viewer *v, ns_t now, struct ipc_leg_state *state)
 {
-	bool is_old = now - v->rate_since > 2 * RATE_NS;
+	bool is_old = now - v->rate_since > 2 * VIEWER_RATE_NS;
 
 	state->layer = v->choice.now == SIMULCAST_NONE ? UINT8_MAX : v->layer;
 	state->is_paused = v->choice.is_paused;

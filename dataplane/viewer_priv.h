@@ -23,6 +23,8 @@
 struct bwe;
 struct layer;
 
+#define VIEWER_RATE_NS (1 * NS_PER_S) // over which what is sent is measured
+
 struct viewer {
 	// where it is
 	uint64_t next;      // index in the ring of its layer that is looked at next

@@ -91,6 +91,19 @@ static uint16_t take_number(struct worker *w, struct session *s, const struct vi
 	return bwe_sent(s->bwe, viewer_wire_bytes(s, v, payload_len), cluster, w->now);
 }
 
+// What the leg is sent, over a second each.
+static void rate_add(struct viewer *v, unsigned n_bytes, ns_t now)
+{
+	ns_t dt = now - v->rate_since;
+
+	if (dt >= VIEWER_RATE_NS) {
+		v->rate_bps = (uint32_t)((uint64_t)v->rate_bytes * 8 * NS_PER_S / (uint64_t)dt);
+		v->rate_bytes = 0;
+		v->rate_since = now;
+	}
+	v->rate_bytes += n_bytes;
+}
+
 // is_base: others are decoded from it.
 static void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg, bool is_base,
 		      struct seal_rtp job)
@@ -102,7 +115,7 @@ static void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg
 	sl->job[sl->n] = job;
 	sl->session[sl->n++] = s;
 	sl->n_bytes += job.len;
-	leg->viewer->rate_bytes += job.len;
+	rate_add(leg->viewer, job.len, w->now);
 	if (!s->rtcp_armed)
 		reports_arm(w, s);
 }

@@ -408,6 +408,7 @@ static void narrow(double bps, bool must_be_close)
 
 static void bottlenecks(void)
 {
+	narrow(600e3, true);
 	narrow(650e3, true);
 	narrow(1e6, true);
 	narrow(2e6, true);
@@ -569,6 +570,7 @@ static void asked(void)
 			CHECK_EQ(ev.leg_state.n_layers, 2);
 			CHECK_EQ(ev.leg_state.src_sid, a.sid);
 			CHECK_EQ(ev.leg_state.src_track, 1);
+			CHECK(ev.leg_state.sent_bps > 1500000 && ev.leg_state.sent_bps < 3500000);
 			CHECK(ev.leg_state.layer_bps[1] > 2000000 && ev.leg_state.layer_bps[1] < 3200000);
 		} else if (ev.hdr.type == EVT_SESSION_STATE) {
 			n_sessions++;
