@@ -6,8 +6,9 @@
 //   READY       gets the tracks of its call
 //   CLOSED      left the model, waits to be freed at the end of this turn
 //
-// Split over five files: session.c (life, plugin), session_tracks.c (what it sends), session_media.c (what it
-// receives), session_link.c (DTLS, data channel), session_path.c (path, ICE restarts). thread: loop.
+// Split over six files: session.c (life, plugin), session_tracks.c (what it sends), session_audience.c (who gets it),
+// session_media.c (what it receives), session_link.c (DTLS, data channel), session_path.c (path, ICE restarts).
+// thread: loop.
 #pragma once
 
 #include "controlplane/hub_state.h"
@@ -142,17 +143,31 @@ void session_screen_on(struct session *, struct str data);
 void session_screen_off(struct session *);
 void session_video_on(struct session *, struct str data);
 void session_video_off(struct session *);
-void session_want_all(struct session *);    // what the others of its call send
-void session_unwanted(struct session *);    // it leaves: nobody wants its tracks any more
-void session_publish_all(struct session *); // what it sends, to those it is for
 void session_sync_tracks(struct session *); // to the dataplane
-// rtcd_rtc_rtp_tracks_total; direction "in" or "out"
-void session_count_track(struct session *, const char *direction, uint8_t codec, double delta);
 // Number the tracks as the dataplane has them and take them for what they were; then session_restore_track tells
 // what it saw on each, and session_publish_all passes them on.
 void session_restore_tracks(struct session *, const struct ipc_snap_track *, unsigned n,
 			    const struct persist_record *);
 void session_restore_track(struct session *, const struct ipc_snap_track *);
+
+// --- session_audience.c --------------------------------------------------------------------------
+void session_publish(struct session *, const struct track *); // to those it is for; its video twins with it
+void session_unpublish(struct session *, const struct track *);
+void session_publish_all(struct session *); // all it sends
+void session_want_all(struct session *);    // what the others of its call send
+void session_unwanted(struct session *);    // it leaves: nobody wants its tracks any more
+// rtcd_rtc_rtp_tracks_total; direction "in" or "out"
+void session_count_track(struct session *, const char *direction, uint8_t codec, double delta);
+
+// Of the stream with this id; an empty one is nobody's.
+static inline bool track_has_stream(const struct track *t, const char *id)
+{
+	return id[0] != '\0' && strcmp(t->stream_id, id) == 0;
+}
+static inline bool track_same_stream(const struct track *a, const struct track *b)
+{
+	return track_has_stream(a, b->stream_id);
+}
 
 // --- session_path.c ------------------------------------------------------------------------------
 void session_path_init(struct session *);

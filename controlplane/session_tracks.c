@@ -1,11 +1,9 @@
-// Tracks the session sends: what they are, who is to receive them, and what the dataplane is told about them.
+// Tracks the session sends: what they are, and what the dataplane is told about them.
 //
 // A video track is a screen or a camera by the stream id that its session announced. Until one has been announced it
 // is held: declared, so that its first packet is noticed, but gated (D39). What was decided stays, whatever is
 // announced later: a camera that is switched off and on again keeps its track and gets a new id (rtcd-api.md 5.8).
-//
-// Of two tracks with the same picture, one AV1 and one VP8, each receiver gets one. The choice is made anew whenever a
-// track comes or goes, or what a receiver can take becomes known (D36). source: rtcd-api.md 6.5, clients.md 2.11
+// source: rtcd-api.md 6.5, clients.md 2.11
 #include "controlplane/session.h"
 
 #include <stdlib.h>
@@ -16,22 +14,7 @@
 
 #define SUFFIX_ALPHABET "abcdefghijklmnopqrstuvwxyz0123456789"
 
-static struct session *session_of(struct member *m)
-{
-	return container_of(m, struct session, member);
-}
-
 // --- classification --------------------------------------------------------------------------------
-static bool has_stream(const struct track *t, const char *id)
-{
-	return id[0] != '\0' && strcmp(t->stream_id, id) == 0;
-}
-
-static bool same_stream(const struct track *a, const struct track *b)
-{
-	return has_stream(a, b->stream_id);
-}
-
 static bool is_camera_line(const struct track *t)
 {
 	return t->used && t->kind == KIND_VIDEO && (t->is_held || t->type != TYPE_SCREEN);
@@ -47,7 +30,7 @@ static bool is_only_camera(const struct session *s, const struct track *t)
 		const struct track *o = &s->tracks[i];
 		if (!is_camera_line(o))
 			continue;
-		if (has_stream(o, s->video_id) || (o != t && !same_stream(o, t)))
+		if (track_has_stream(o, s->video_id) || (o != t && !track_same_stream(o, t)))
 			return false;
 	}
 	return true;
@@ -56,13 +39,13 @@ static bool is_only_camera(const struct session *s, const struct track *t)
 // A screen id belongs to the session that announced it (D40). Returns false while nothing is known.
 static bool classify(const struct session *s, const struct track *t, enum negotiate_type *type)
 {
-	bool is_screen = has_stream(t, s->screen_id);
+	bool is_screen = track_has_stream(t, s->screen_id);
 
 	if (t->kind == KIND_AUDIO)
 		*type = is_screen ? TYPE_SCREEN_AUDIO : TYPE_VOICE;
 	else
 		*type = is_screen ? TYPE_SCREEN : TYPE_VIDEO;
-	return t->kind == KIND_AUDIO || is_screen || has_stream(t, s->video_id) || is_only_camera(s, t);
+	return t->kind == KIND_AUDIO || is_screen || track_has_stream(t, s->video_id) || is_only_camera(s, t);
 }
 
 static bool gate_of(const struct session *s, const struct track *t)
@@ -79,172 +62,6 @@ static void send_gate(struct session *s, const struct track *t)
 	m.track = t->number;
 	m.enabled = gate_of(s, t);
 	dp_send(s->hub->dp, &m);
-}
-
-// --- who wants what --------------------------------------------------------------------------------
-static bool is_published(const struct track *t)
-{
-	return t->used && t->live && !t->is_held && !t->withdrawn;
-}
-
-// How gladly the receiver takes this codec; 0: it cannot.
-static unsigned appetite(const struct session *receiver, uint8_t codec)
-{
-	if (!negotiate_takes(receiver->neg, codec))
-		return 0;
-	if (codec != CODEC_AV1)
-		return 2;
-	if (receiver->member.av1_support)
-		return 3;
-	return negotiate_has_offered(receiver->neg, codec) ? 1 : 0;
-}
-
-static bool is_twin(const struct track *a, const struct track *b)
-{
-	return is_published(b) && a->kind == KIND_VIDEO && b->kind == KIND_VIDEO && a->type == b->type &&
-	       a->codec != b->codec && same_stream(a, b);
-}
-
-static bool is_for(const struct session *receiver, const struct session *sender, const struct track *t)
-{
-	unsigned wish = is_published(t) ? appetite(receiver, t->codec) : 0;
-
-	for (unsigned i = 0; wish > 0 && i < IPC_MAX_TRACKS; i++)
-		if (is_twin(t, &sender->tracks[i]) && appetite(receiver, sender->tracks[i].codec) > wish)
-			return false;
-	return wish > 0;
-}
-
-static bool can_receive(const struct session *receiver, const struct session *sender)
-{
-	return receiver != sender && receiver->neg != NULL && receiver->state != SESSION_CLOSED;
-}
-
-static void want(struct session *receiver, struct session *sender, const struct track *t)
-{
-	struct negotiate_want w = {.key = {sender->member.sid, t->number},
-				   .type = t->type,
-				   .codec = t->codec,
-				   .session_id = str_of(sender->member.session_id),
-				   .track_suffix = str_of(t->suffix)};
-	int rc = negotiate_want(receiver->neg, &w, loop_now(receiver->hub->loop));
-
-	if (rc == 0)
-		return;
-	log_warn(SESSION_FMT ": cannot receive a track of %s (%s)", SESSION_ARG(receiver),
-		 SESSION_ARG(sender), strerror(-rc));
-	session_error(receiver, "track");
-}
-
-static void unwant(struct session *receiver, const struct session *sender, const struct track *t)
-{
-	negotiate_unwant(receiver->neg, (struct negotiate_key){sender->member.sid, t->number},
-			 loop_now(receiver->hub->loop));
-}
-
-// The receiver is to have what is for it of the sender's video, and nothing else.
-static void want_video(struct session *receiver, struct session *sender)
-{
-	for (unsigned pass = 0; pass < 2; pass++) { // what goes makes room for what comes
-		for (unsigned i = 0; i < IPC_MAX_TRACKS; i++) {
-			const struct track *t = &sender->tracks[i];
-			if (!t->used || t->kind != KIND_VIDEO)
-				continue;
-			if (!is_for(receiver, sender, t) && pass == 0)
-				unwant(receiver, sender, t);
-			else if (is_for(receiver, sender, t) && pass == 1)
-				want(receiver, sender, t);
-		}
-	}
-}
-
-static void publish(struct session *s, const struct track *t)
-{
-	struct member *m;
-
-	if (s->member.call == NULL)
-		return;
-	LIST_FOREACH (m, &s->member.call->members, link) {
-		struct session *r = session_of(m);
-		if (!can_receive(r, s))
-			continue;
-		if (t->kind == KIND_VIDEO)
-			want_video(r, s);
-		else if (is_published(t))
-			want(r, s, t);
-		session_arm_negotiation(r);
-	}
-}
-
-static void unpublish(struct session *s, const struct track *t)
-{
-	struct member *m;
-
-	if (s->member.call == NULL)
-		return;
-	LIST_FOREACH (m, &s->member.call->members, link) {
-		struct session *r = session_of(m);
-		if (!can_receive(r, s))
-			continue;
-		unwant(r, s, t);
-		session_arm_negotiation(r);
-	}
-}
-
-static void want_from(struct session *receiver, struct session *sender)
-{
-	if (!can_receive(receiver, sender))
-		return;
-	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
-		if (sender->tracks[i].kind == KIND_AUDIO && is_published(&sender->tracks[i]))
-			want(receiver, sender, &sender->tracks[i]);
-	want_video(receiver, sender);
-}
-
-void session_want_all(struct session *s)
-{
-	struct member *m;
-
-	if (s->member.call == NULL)
-		return;
-	LIST_FOREACH (m, &s->member.call->members, link)
-		want_from(s, session_of(m));
-	session_arm_negotiation(s);
-}
-
-void session_publish_all(struct session *s)
-{
-	struct member *m;
-
-	if (s->member.call == NULL)
-		return;
-	LIST_FOREACH (m, &s->member.call->members, link) {
-		want_from(session_of(m), s);
-		session_arm_negotiation(session_of(m));
-	}
-}
-
-void session_unwanted(struct session *s)
-{
-	struct member *m;
-
-	LIST_FOREACH (m, &s->member.call->members, link) {
-		struct session *r = session_of(m);
-		if (r == s || r->neg == NULL)
-			continue;
-		negotiate_unwant_session(r->neg, s->member.sid, loop_now(s->hub->loop));
-		session_arm_negotiation(r);
-	}
-}
-
-void session_count_track(struct session *s, const char *direction, uint8_t codec, double delta)
-{
-	struct str type = codec == CODEC_OPUS  ? STR("audio/opus")
-			  : codec == CODEC_VP8 ? STR("video/VP8")
-					       : STR("video/AV1");
-
-	metric_add(s->hub->metrics, M_RTC_RTP_TRACKS,
-		   METRIC_LABELS(str_of(direction), session_client(s), type), delta);
 }
 
 // --- what the session sends ------------------------------------------------------------------------
@@ -278,7 +95,7 @@ static void track_end(struct session *s, struct track *t)
 	bool is_video = t->kind == KIND_VIDEO;
 	struct ipc_track_ref m;
 
-	unpublish(s, t);
+	session_unpublish(s, t);
 	if (t->live)
 		session_count_track(s, "in", t->codec, -1);
 	ipc_begin(&m, CMD_TRACK_DEL);
@@ -368,7 +185,7 @@ static void track_decide(struct session *s, struct track *t, enum negotiate_type
 	if (!t->is_held && !t->withdrawn && t->type == type)
 		return;
 	if (!t->is_held)
-		unpublish(s, t);
+		session_unpublish(s, t);
 	t->is_held = t->withdrawn = false;
 	t->type = type;
 	persist_mark(s);
@@ -377,7 +194,7 @@ static void track_decide(struct session *s, struct track *t, enum negotiate_type
 	else
 		send_gate(s, t);
 	log_debug(SESSION_FMT ": track %u is %s", SESSION_ARG(s), t->number, negotiate_type_name(type));
-	publish(s, t);
+	session_publish(s, t);
 }
 
 static void classify_held(struct session *s)
@@ -440,7 +257,7 @@ void session_on_track_live(struct session *s, const struct ipc_track_live *e)
 	session_count_track(s, "in", t->codec, 1);
 	log_debug(SESSION_FMT ": %s is live", SESSION_ARG(s),
 		  t->is_held ? "a track of an unknown kind" : negotiate_type_name(t->type));
-	publish(s, t);
+	session_publish(s, t);
 }
 
 // --- talking ---------------------------------------------------------------------------------------
@@ -486,7 +303,7 @@ static void withdraw_screen(struct session *s)
 		    (t->type != TYPE_SCREEN && t->type != TYPE_SCREEN_AUDIO))
 			continue;
 		t->withdrawn = true;
-		unpublish(s, t);
+		session_unpublish(s, t);
 		send_gate(s, t);
 	}
 }
@@ -513,7 +330,7 @@ void session_screen_on(struct session *s, struct str data)
 	// Tracks may have come first; sound then passed for a voice. A camera stays one.
 	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++) {
 		struct track *t = &s->tracks[i];
-		if (!t->used || !has_stream(t, s->screen_id))
+		if (!t->used || !track_has_stream(t, s->screen_id))
 			continue;
 		if (t->kind == KIND_AUDIO)
 			track_decide(s, t, TYPE_SCREEN_AUDIO);
