@@ -55,6 +55,16 @@ void bwe_leg_added(struct worker *, struct session *);
 // Another path was selected.
 void bwe_path_changed(struct worker *, struct session *);
 
+// Fetch what bwe_sent and the pacer touch, but for the place in the history (sendhist_prefetch).
+static inline void bwe_prefetch(const struct bwe *b)
+{
+	__builtin_prefetch(&b->pacer);
+	__builtin_prefetch(&b->hist.n_sent);
+	__builtin_prefetch(&b->probe.n_media_bytes);
+	__builtin_prefetch(&b->probe.is_running);
+	__builtin_prefetch(&b->n_video_bytes);
+}
+
 // A packet of video, RTX or probe goes out: its transport-wide number. n_bytes: on the wire, UDP and IP included.
 static inline uint16_t bwe_sent(struct bwe *b, unsigned n_bytes, uint8_t cluster, ns_t now)
 {

@@ -2,7 +2,9 @@
 // viewer_ask.c (what receivers ask for).
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "dataplane/leg.h"
@@ -26,7 +28,7 @@ struct layer;
 #define VIEWER_RATE_NS (1 * NS_PER_S) // over which what is sent is measured
 
 struct viewer {
-	// where it is
+	// where it is: what sending a packet touches is in the first VIEWER_HOT_LINES lines
 	uint64_t next;      // index in the ring of its layer that is looked at next
 	uint64_t hunt_from; // index in the ring of the wanted layer where the search for a key frame goes on
 	uint8_t layer;      // whose ring next is of; valid once it was sent anything
@@ -37,7 +39,8 @@ struct viewer {
 	uint8_t rtx_pt;     // 0: none
 	uint16_t n_picked;  // probes: turn of the packet that is sent again
 	uint32_t rtx_ssrc;
-	uint64_t rtx_index; // of the next RTX packet
+	uint64_t rtx_index;  // of the next RTX packet
+	uint64_t rate_bytes; // sent since rate_since
 	struct pacer_leg pace;
 	struct simulcast choice;
 	struct vp8_leg vp8;
@@ -48,12 +51,14 @@ struct viewer {
 	struct keyreq_leg asks;
 	uint8_t importance;
 	uint32_t n_switches, n_nacked, n_resent, n_key_requests;
-	uint64_t rate_bytes; // sent since rate_since
 	ns_t rate_since;
 	uint32_t rate_bps; // of the second before
 	struct resend resend;
 	struct resend_slot slot[RESEND_SLOTS];
 };
+
+#define VIEWER_HOT_LINES 4
+static_assert(offsetof(struct viewer, rw.epoch[1]) <= VIEWER_HOT_LINES * RTE_CACHE_LINE_SIZE);
 
 // Packets between their making and their sealing.
 struct viewer_slice {

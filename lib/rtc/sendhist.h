@@ -38,6 +38,12 @@ void sendhist_init(struct sendhist *, struct sendhist_slot *, uint32_t n_slots);
 // returns: its transport-wide number
 uint16_t sendhist_add(struct sendhist *, uint16_t n_bytes, uint8_t cluster, ns_t now);
 
+// Fetch the place of the next packet.
+static inline void sendhist_prefetch(const struct sendhist *h)
+{
+	__builtin_prefetch(&h->slot[h->next & h->mask], 1);
+}
+
 enum sendhist_event {
 	SENDHIST_ACKED, // first news: it arrived
 	SENDHIST_LOST,  // first news: it did not arrive

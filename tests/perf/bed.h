@@ -302,15 +302,16 @@ static inline void bed_wait(struct bed *b)
 	bed_tidy(b);
 }
 
-// Until everybody is sent what comes at once: video begins with its key frame, paced.
+// Until everybody is sent what comes at once, and for some time: video begins with its key frame, paced and not with all
+// receivers at the same time.
 static inline void bed_settle(struct bed *b)
 {
-	unsigned left = 2000;
+	unsigned good = 0;
 
-	while (bed_send(b) != (uint64_t)b->n * b->is->burst) {
+	for (unsigned i = 0; good < 32; i++) {
+		good = bed_send(b) == (uint64_t)b->n * b->is->burst ? good + 1 : 0;
 		bed_wait(b);
-		if (--left == 0)
+		if (i > 2000)
 			die(EXIT_SOFTWARE, "%s does not settle", b->is->name);
 	}
-	bed_wait(b);
 }
