@@ -246,8 +246,9 @@ static void change_cap(struct worker *w, struct leg *leg, const struct rtxring_e
 	}
 }
 
+// is_late: it was passed over when it was missing.
 static void emit(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct rtxring_entry *e,
-		 struct rte_mbuf *m)
+		 struct rte_mbuf *m, bool is_late)
 {
 	struct viewer *v = leg->viewer;
 	unsigned cap = v->choice.now_cap, len = m->data_len - pkt_of(m)->hdr_len;
@@ -259,6 +260,8 @@ static void emit(struct worker *w, struct viewer_slice *sl, struct leg *leg, con
 		count(w, DROP_TOO_BIG, 1);
 		return;
 	}
+	if (rewrite_is_padded(&v->rw) && !is_late) // probes went between
+		rewrite_switch(&v->rw, &in, REWRITE_TS_KEEP, 0, 0);
 	if (rewrite_packet(&v->rw, &in, &out) != REWRITE_OK)
 		return;
 	viewer_send(w, sl, leg, e, cap, m, &out);
@@ -284,7 +287,7 @@ static void offer(struct worker *w, struct viewer_slice *sl, struct leg *leg, co
 		return;
 	bytes = viewer_wire_bytes(s, v, m->data_len - pkt_of(m)->hdr_len);
 	if (pacer_live(&s->bwe->pacer, &v->pace, index, bytes, w->now) == PACER_SEND)
-		emit(w, sl, leg, &e, m);
+		emit(w, sl, leg, &e, m, false);
 }
 
 // What waits for credit. False: the slice is full.
@@ -309,7 +312,7 @@ static bool serve_backlog(struct worker *w, struct viewer_slice *sl, struct leg 
 		bytes = viewer_wire_bytes(s, v, m->data_len - pkt_of(m)->hdr_len);
 		switch (pacer_head(pacer, &v->pace, bytes, pkt_of(m)->arrival, w->now)) {
 		case PACER_SEND:
-			emit(w, sl, leg, &e, m);
+			emit(w, sl, leg, &e, m, false);
 			pacer_next(pacer, &v->pace);
 			break;
 		case PACER_WAIT:
@@ -396,7 +399,7 @@ void viewer_late(struct worker *w, struct source *src, struct rte_mbuf *m)
 			break;
 		if (pacer_live(&leg->session->bwe->pacer, &v->pace, pkt->index,
 			       viewer_wire_bytes(leg->session, v, held->data_len), w->now) == PACER_SEND)
-			emit(w, &sl, leg, &e, held);
+			emit(w, &sl, leg, &e, held, true);
 	}
 	viewer_slice_end(w, &sl);
 }

@@ -155,8 +155,7 @@ static bool probe_media_pad(struct worker *w, struct viewer_slice *sl, struct le
 
 	if (v->is_in_frame || v->rw.n_epochs == 0)
 		return false;
-	viewer_send_padding(w, sl, leg, false, v->rw.next_out++, v->rw.last_ts, MAX_PAD, cluster, NULL);
-	rewrite_pause(&v->rw);
+	viewer_send_padding(w, sl, leg, false, rewrite_pad(&v->rw), v->rw.last_ts, MAX_PAD, cluster, NULL);
 	return true;
 }
 

@@ -157,6 +157,15 @@ void rewrite_pause(struct rewrite *r)
 	r->paused = true;
 }
 
+uint64_t rewrite_pad(struct rewrite *r)
+{
+	struct rewrite_in none = {.source = REWRITE_NO_SOURCE};
+
+	if (!rewrite_is_padded(r))
+		epoch_begin(r, &none, r->epoch[r->newest].ts_offset, 0);
+	return r->next_out++;
+}
+
 // A packet behind the highest index: it may only take the number that its epoch kept for it.
 static enum rewrite_verdict late_packet(struct rewrite *r, const struct rewrite_in *in,
 					struct rewrite_out *out)

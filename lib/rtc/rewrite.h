@@ -58,9 +58,9 @@ void seqrank_skip(struct seqrank *, uint64_t index);
 
 #define REWRITE_EPOCHS 8
 #define REWRITE_BACK 1024 // output indices behind the highest that are still mapped
-#define REWRITE_MAX_GAP \
-	2000 // lost packets that leave a gap; more are closed up (nobody asks for so many again, and
-	     // receivers guess the roll-over counter from the gap)
+// Lost packets that leave a gap; more are closed up: nobody asks for so many again, and receivers guess the roll-over
+// counter from the gap.
+#define REWRITE_MAX_GAP 2000
 
 struct rewrite_epoch {
 	uint64_t first_out;  // output index its range begins with; it ends where the next one begins
@@ -109,7 +109,7 @@ enum rewrite_verdict {
 	REWRITE_OK,
 	REWRITE_SWITCH_NEEDED, // first packet of the leg, or of a source or layer that is not current: the
 			       // one to switch to, or the one left behind (drop it then)
-	REWRITE_LATE, // belongs to before the epoch or outside the window: drop
+	REWRITE_LATE,          // belongs to before the epoch or outside the window: drop
 };
 
 // A start from 32 random bits: within [1, 0x7fff], so that early loss cannot hide a roll-over.
@@ -144,6 +144,15 @@ void rewrite_vp8(struct rewrite *, uint16_t pid_offset, uint8_t tl0_offset);
 
 // The leg stops taking packets; the next one starts a new epoch by itself, on the same clock.
 void rewrite_pause(struct rewrite *);
+
+// A number for a packet that is not from any source: padding that probes the path. It belongs to no rank, so the next
+// packet needs rewrite_switch (REWRITE_TS_KEEP, same clock). Only after the first epoch began.
+uint64_t rewrite_pad(struct rewrite *);
+#define REWRITE_NO_SOURCE UINT32_MAX // of the epoch that such numbers make up
+static inline bool rewrite_is_padded(const struct rewrite *r)
+{
+	return r->n_epochs > 0 && r->epoch[r->newest].source == REWRITE_NO_SOURCE;
+}
 
 // Offset to add to the source's RTP time in a sender report; false before the first packet.
 bool rewrite_ts_offset(const struct rewrite *, uint32_t *ts_offset);

@@ -361,9 +361,31 @@ static void filler_closes_a_gap(void)
 	close_show();
 }
 
+// A late packet of what was left out before.
+static void come_late(uint64_t missing)
+{
+	struct rig_frame_packet f = {.index = missing, .ts = ts[0], .pid = pid[0], .n_bytes = 200};
+	struct rte_mbuf *m = rte_pktmbuf_alloc(rig.dp->rx_pool), *copy;
+	uint8_t *data = (uint8_t *)rte_pktmbuf_append(m, RTP_HDR_LEN + 200);
+
+	CHECK_OR_RETURN(data != NULL);
+	rtp_write(data, false, false, RIG_VP8, (uint16_t)missing, ts[0], 0x9000);
+	rig_vp8(data + RTP_HDR_LEN, 200, &f);
+	*pkt_of(m) = (struct pkt){.index = missing,
+				  .ts = ts[0],
+				  .arrival = rig.now,
+				  .hdr_len = RTP_HDR_LEN,
+				  .codec = CODEC_VP8,
+				  .stream = rig_source(1, 1),
+				  .gen = source_gen(rig_source(1, 1))};
+	CHECK_EQ(vp8_parse(data + RTP_HDR_LEN, 200, &pkt_of(m)->vp8), 0);
+	if (layer_add(publisher(), rig_source(1, 1)->video->layer[0], m, 0, &copy) == LAYER_LATE)
+		viewer_late(rig.dp->worker[session_of(&b)->home], rig_source(1, 1), copy);
+	rte_pktmbuf_free(m);
+}
+
 static void late_ones_fill_their_place(void)
 {
-	struct rte_mbuf *copy;
 	unsigned n;
 	uint64_t missing;
 
@@ -373,25 +395,7 @@ static void late_ones_fill_their_place(void)
 	show(0, false, 4);
 	n = collect(&b, SSRC, got, 600);
 	CHECK_EQ((uint16_t)(got[n - 4].v.seq - got[n - 5].v.seq), 2);
-	{
-		struct rte_mbuf *m = rte_pktmbuf_alloc(rig.dp->rx_pool);
-		struct rig_frame_packet f = {.index = missing, .ts = ts[0], .pid = pid[0], .n_bytes = 200};
-		uint8_t *data = (uint8_t *)rte_pktmbuf_append(m, RTP_HDR_LEN + 200);
-		CHECK_OR_RETURN(data != NULL);
-		rtp_write(data, false, false, RIG_VP8, (uint16_t)missing, ts[0], 0x9000);
-		rig_vp8(data + RTP_HDR_LEN, 200, &f);
-		*pkt_of(m) = (struct pkt){.index = missing,
-					  .ts = ts[0],
-					  .arrival = rig.now,
-					  .hdr_len = RTP_HDR_LEN,
-					  .codec = CODEC_VP8,
-					  .stream = rig_source(1, 1),
-					  .gen = source_gen(rig_source(1, 1))};
-		CHECK_EQ(vp8_parse(data + RTP_HDR_LEN, 200, &pkt_of(m)->vp8), 0);
-		CHECK_EQ(layer_add(publisher(), rig_source(1, 1)->video->layer[0], m, 0, &copy), LAYER_LATE);
-		rte_pktmbuf_free(m);
-	}
-	viewer_late(rig.dp->worker[session_of(&b)->home], rig_source(1, 1), copy);
+	come_late(missing);
 	rig_run(0);
 	CHECK_EQ(collect(&b, SSRC, got, 600), n + 1);
 	CHECK_EQ((uint16_t)(got[n - 4].v.seq - got[n].v.seq), 1);
@@ -520,6 +524,142 @@ static void stale_backlog_is_left_out(void)
 	close_show();
 }
 
+// --- whatever happens ---------------------------------------------------------------------------------------
+
+// What was sent under each number of an SSRC, by its last 2^15 ones.
+struct ledger {
+	uint32_t ssrc;
+	uint64_t top;
+	unsigned n;
+	uint64_t index[1u << 15];
+	uint32_t hash[1u << 15];
+};
+
+static uint32_t hash_of(const struct rig_out *o)
+{
+	uint32_t h = 2166136261u;
+
+	for (unsigned i = 0; i < o->len; i++)
+		h = (h ^ o->data[i]) * 16777619u;
+	return h;
+}
+
+// False: other bytes under a number that was used.
+static bool enter(struct ledger *l, const struct rig_out *o)
+{
+	uint64_t index;
+	unsigned slot;
+
+	if (l->top == 0)
+		index = be16_get(o->data + 2) + (UINT64_C(1) << 16);
+	else if (!seq64_extend(l->top, be16_get(o->data + 2), &index))
+		return false;
+	l->top = RTE_MAX(l->top, index);
+	l->n++;
+	slot = index % (1u << 15);
+	if (l->index[slot] == index)
+		return l->hash[slot] == hash_of(o);
+	l->index[slot] = index;
+	l->hash[slot] = hash_of(o);
+	return true;
+}
+
+static bool audit(struct ledger *media, struct ledger *rtx)
+{
+	bool is_right = true;
+
+	for (unsigned i = 0; i < rig.n_sent; i++) {
+		struct rig_out *o = &rig.sent[i];
+		if (o->to.remote_port == b.port && rig_is_rtp(o, SSRC))
+			is_right &= enter(media, o);
+		else if (o->to.remote_port == b.port && rig_is_rtp(o, RTX_SSRC))
+			is_right &= enter(rtx, o);
+	}
+	rig.n_sent = 0;
+	return is_right;
+}
+
+static void random_nack(const struct ledger *media)
+{
+	uint16_t seq[20];
+
+	for (unsigned i = 0; i < 20; i++)
+		seq[i] = (uint16_t)(media->top - rand_u32() % 300);
+	nack(&b, seq, 1 + rand_u32() % 20);
+}
+
+static void one_number_one_packet_with(bool rtx, unsigned n_steps)
+{
+	static struct ledger media, again;
+	uint64_t missing = 0;
+	unsigned layer = 0;
+
+	CHECK_OR_RETURN(open_show(1, 2, rtx));
+	memset(&media, 0, sizeof(media));
+	memset(&again, 0, sizeof(again));
+	rand_seed(99);
+	tell(0, 500000);
+	tell(1, 2500000);
+	want_rung(0);
+	for (unsigned i = 0; i < n_steps; i++) {
+		uint32_t r = rand_u32();
+
+		frame(0, r % 16 == 0, 1 + r / 16 % 5);
+		frame(1, r / 128 % 16 == 0, 1 + r / 2048 % 5);
+		news();
+		if (r >> 16 & 1)
+			missing = at[0]++;
+		switch (r >> 20 & 15) {
+		case 0:
+			want_rung(layer ^= 1);
+			break;
+		case 1:
+		case 2:
+			random_nack(&media);
+			break;
+		case 3:
+			come_late(missing);
+			break;
+		case 4:
+			layer_give_up(rig_source(1, 1)->video->layer[0], missing);
+			break;
+		case 5:
+			viewer_probe(rig.dp->worker[0], session_of(&b), 1, 1200);
+			break;
+		case 6: // paused for want of bandwidth, and back
+			viewer_choice(leg_of(&b)->viewer)->now = SIMULCAST_NONE;
+			viewer_choice(leg_of(&b)->viewer)->is_paused = true;
+			viewer_choice_changed(rig.dp->worker[0], session_of(&b), leg_of(&b));
+			viewer_choice(leg_of(&b)->viewer)->is_paused = false;
+			want_rung(layer);
+			break;
+		default:
+			break;
+		}
+		if (i % 64 == 0) { // consent and the publishers' reports go on
+			rig_check(&a);
+			rig_check(&b);
+			tell(0, 500000);
+			tell(1, 2500000);
+		}
+		rig_run((ns_t)(r >> 24 & 63) * NS_PER_MS);
+		CHECK_OR_RETURN(audit(&media, &again));
+	}
+	printf("# %u packets in %u steps\n", media.n, n_steps);
+	CHECK(media.n > n_steps);
+	CHECK_EQ(again.top > 0, rtx);
+	rand_seed(0);
+	close_show();
+}
+
+static void one_number_one_packet(void)
+{
+	const char *steps = getenv("VIEWER_STEPS"); // 1000000 takes some minutes
+
+	one_number_one_packet_with(true, steps ? (unsigned)atoi(steps) : 20000);
+	one_number_one_packet_with(false, steps ? (unsigned)atoi(steps) : 20000);
+}
+
 CU_TestInfo viewer_tests[] = {
 	{"K7: a receiver is sent a stream from its key frame on, in its own numbers, on one worker and on "
 	 "two",
@@ -535,5 +675,8 @@ CU_TestInfo viewer_tests[] = {
 	{"T20: who joins begins with the key frame in the ring", joiner_begins_with_the_cached_key_frame},
 	{"a large frame leaves spread out and whole", bursts_are_paced},
 	{"what waited for too long is left out up to the next key frame", stale_backlog_is_left_out},
+	{"K8: switches, losses, late packets, resends, probes, pauses, wraps: a number never carries two "
+	 "packets",
+	 one_number_one_packet},
 	CU_TEST_INFO_NULL,
 };
