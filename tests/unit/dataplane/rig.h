@@ -66,8 +66,14 @@ static inline void rig_tx(struct port *p, unsigned queue, struct rte_mbuf **pkts
 			  const struct path *const *paths, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (rig.n_sent < RIG_SENT) {
-			struct rig_out *o = &rig.sent[rig.n_sent++];
+		// Workers may run in threads of a test.
+		unsigned at = __atomic_load_n(&rig.n_sent, __ATOMIC_RELAXED);
+
+		while (at < RIG_SENT && !__atomic_compare_exchange_n(&rig.n_sent, &at, at + 1, true,
+								     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			;
+		if (at < RIG_SENT) {
+			struct rig_out *o = &rig.sent[at];
 			o->to = paths[i]->key;
 			o->len = pkts[i]->data_len;
 			memcpy(o->data, rte_pktmbuf_mtod(pkts[i], void *), o->len);
@@ -245,7 +251,8 @@ static inline struct seal_key *rig_new_key(const struct rig_peer *p)
 static inline void rig_add(struct rig_peer *p, unsigned slot, enum seal_profile profile)
 {
 	struct ipc_session_add add = {};
-	struct ipc_session_extmap ext = {.id = {[EXT_LEVEL] = 1, [EXT_TWCC] = 3, [EXT_MID] = 4, [EXT_RID] = 5, [EXT_RRID] = 6}};
+	struct ipc_session_extmap ext = {
+		.id = {[EXT_LEVEL] = 1, [EXT_TWCC] = 3, [EXT_MID] = 4, [EXT_RID] = 5, [EXT_RRID] = 6}};
 
 	*p = (struct rig_peer){.sid = 0x01000000 + slot, .port = (uint16_t)(5000 + slot), .profile = profile};
 	memset(p->ufrag, 'a' + (int)slot, sizeof(p->ufrag));
