@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdalign.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -109,6 +110,8 @@ struct session {
 	struct path pair_path[ICELITE_PAIRS]; // way back of each pair of ice
 };
 static_assert(sizeof(struct session) <= 4096, "memory of an idle session");
+static_assert(offsetof(struct session, path) == 64 && offsetof(struct session, streams) == 192,
+	      "what is read for each packet sent: three lines");
 
 // The live session at home on this worker, NULL when it is gone or lives elsewhere. thread: home worker
 struct session *session_find(struct worker *, uint32_t sid);
