@@ -19,13 +19,18 @@
 #define MAX_TWCC 8 // messages of a compound
 #define MAX_KEY_REQUESTS 32
 
-static struct leg *find_leg(const struct session *s, uint32_t ssrc)
+// Reports list the same SSRCs in the same order each time: the search goes on behind the one found last.
+static struct leg *find_leg(struct session *s, uint32_t ssrc)
 {
-	struct leg *leg = s->legs;
+	struct leg *start = s->told ? s->told->next : NULL;
 
-	while (leg != NULL && leg->ssrc != ssrc)
-		leg = leg->next;
-	return leg;
+	for (struct leg *leg = start; leg != NULL; leg = leg->next)
+		if (leg->ssrc == ssrc)
+			return s->told = leg;
+	for (struct leg *leg = s->legs; leg != start; leg = leg->next)
+		if (leg->ssrc == ssrc)
+			return s->told = leg;
+	return NULL;
 }
 
 // A block that names a sender report exactly proves that its sender got it. The name is a time, so it could be
@@ -109,7 +114,7 @@ struct allowance {
 };
 
 // The video leg that feedback is about, NULL (counted) when there is none.
-static struct leg *find_video(struct worker *w, const struct session *s, uint32_t ssrc)
+static struct leg *find_video(struct worker *w, struct session *s, uint32_t ssrc)
 {
 	struct leg *leg = find_leg(s, ssrc);
 

@@ -80,6 +80,8 @@ static void leg_del(struct worker *w, struct session *s, struct leg *leg)
 	for (struct leg **at = &s->legs; *at; at = &(*at)->next)
 		if (*at == leg) {
 			*at = leg->next;
+			if (s->told == leg)
+				s->told = NULL;
 			s->n_legs--;
 			w->n_legs--;
 			if (leg->viewer)

@@ -83,7 +83,7 @@ void session_stop(struct worker *w, struct session *s)
 	s->send = SEND_NOT;
 	w->n_legs -= s->n_legs;
 	w->n_tracks -= s->n_tracks;
-	s->legs = NULL;
+	s->legs = s->told = NULL;
 	s->bwe = NULL;
 	wheel_cancel(&w->wheel, &s->timer);
 	ice_close(w, s);

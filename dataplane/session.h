@@ -82,6 +82,7 @@ struct session {
 	alignas(64) struct stream *streams;     // owned: list, most recently created first
 	struct source *track[IPC_MAX_TRACKS];   // borrowed; by track number
 	struct leg *legs;                       // borrowed: list
+	struct leg *told;                       // borrowed: leg of the last feedback, NULL: none
 	struct twcc_state *twcc;                // owned; NULL until a packet carries the extension
 	struct rte_mbuf *parked[SESSION_PARK];  // owned: sealed, wait for keys
 	struct rte_mbuf *waiting[SESSION_PARK]; // owned: opened, wait for a track that claims their SSRC

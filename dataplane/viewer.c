@@ -19,6 +19,7 @@
 #define FRAME_TICKS 3000                    // 90 kHz: one frame of 30 in a second
 #define FRESH_KEY_NS (500 * NS_PER_MS)      // a switch takes a key frame out of the ring that is no older
 #define SR_AFTER_SWITCH_NS (50 * NS_PER_MS) // lip sync follows the new layer at once
+#define WISH_AGAIN_NS (1 * NS_PER_S)        // a lost receiver that no key frame reaches
 #define VISITS 256 // receivers looked at in a slice, most of which may have nothing to do
 
 // --- life -------------------------------------------------------------------------------------------
@@ -75,7 +76,7 @@ struct simulcast *viewer_choice(struct viewer *v)
 // --- key frames ---------------------------------------------------------------------------------------
 
 // Nothing more until a key frame, which is asked for.
-static void lose(struct leg *leg, uint64_t next)
+static void lose(struct worker *w, struct leg *leg, uint64_t next)
 {
 	struct viewer *v = leg->viewer;
 	struct session *s = leg->session;
@@ -85,6 +86,7 @@ static void lose(struct leg *leg, uint64_t next)
 	rewrite_pause(&v->rw);
 	v->next = next;
 	v->is_lost = true;
+	v->asked = w->now;
 	if (l)
 		layer_ask_key((struct layer *)(uintptr_t)l);
 }
@@ -320,11 +322,22 @@ static bool serve_backlog(struct worker *w, struct viewer_slice *sl, struct leg 
 			return true;
 		case PACER_STALE:
 			count(w, DROP_STALE, v->pace.end - v->pace.at);
-			lose(leg, v->next);
+			lose(w, leg, v->next);
 			return true;
 		}
 	}
 	return true;
+}
+
+// The key frame that was wished for may have come and gone while nothing could be sent.
+static void wish_again(struct worker *w, struct leg *leg, const struct layer *l)
+{
+	struct viewer *v = leg->viewer;
+
+	if (w->now - v->asked < WISH_AGAIN_NS)
+		return;
+	v->asked = w->now;
+	layer_ask_key((struct layer *)(uintptr_t)l);
 }
 
 // False: the slice is full and more waits.
@@ -336,9 +349,10 @@ static bool serve_live(struct worker *w, struct viewer_slice *sl, struct leg *le
 	if (!layer_top(l, &top))
 		return true;
 	if (v->next + (1u << 12) < top) // fell out of every ring: somebody stopped this process
-		lose(leg, top + 1);
+		lose(w, leg, top + 1);
 	if (v->is_lost && !layer_next_key(l, v->next, &key)) {
 		v->next = top + 1;
+		wish_again(w, leg, l);
 		return true;
 	}
 	if (v->is_lost) {
@@ -367,7 +381,7 @@ static bool serve(struct worker *w, struct viewer_slice *sl, struct leg *leg)
 	if (!viewer_may_send(w, leg, 1)) {
 		uint64_t top;
 		if (!v->is_lost && layer_top(l, &top))
-			lose(leg, top + 1);
+			lose(w, leg, top + 1);
 		return true;
 	}
 	return serve_backlog(w, sl, leg, l) && serve_live(w, sl, leg, l);

@@ -50,6 +50,7 @@ struct viewer {
 	struct tsalign align;
 	struct keyreq_leg asks;
 	uint8_t importance;
+	ns_t asked; // last wish for a key frame while lost
 	uint32_t n_switches, n_nacked, n_resent, n_key_requests;
 	ns_t rate_since;
 	uint32_t rate_bps; // of the second before
