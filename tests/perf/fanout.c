@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/perf/bed.h"
+#include "tests/perf/stages.h"
 
 enum {
 	RECEIVERS = 1000,
@@ -114,6 +115,12 @@ static void all_figures(struct bed *b)
 		measure(b, &cases[i], RECEIVERS, "one worker, 1000 receivers", "case");
 	for (unsigned i = 0; i < ARRAY_LEN(frames); i++)
 		measure(b, &frames[i], RECEIVERS, "one worker, 1000 receivers", "case");
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)
+		if (!cases[i].is_video) {
+			bed_fill(b, &cases[i], RECEIVERS);
+			stages(b);
+			bed_empty(b);
+		}
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
 		measure(b, &cases[0], sizes[i], "by receivers", "scaling");
 		measure(b, &cases[1], sizes[i], "by receivers", "scaling");
