@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# sluicegun against both daemons: two calls of five, voices; loss and order made here are seen here; churn; bad use. TAP.
+# sluicegun against both daemons: two calls of five, voices and screens; loss and order made here are seen here; churn;
+# bad use. TAP.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/interop/server.sh
@@ -43,6 +44,16 @@ is '.counts.n_dup == 0 and .counts.n_bad == 0 and .counts.n_path_lost == 0 and .
 ok $? "no duplicates, nothing that does not authenticate, pings are answered"
 is '.voice_latency_us.p50 > 0 and .join_us.n == 10 and .steady.server_cores > 0 and .steady.server_rss_mib > 1'
 ok $? "latency, join times and the server's use are reported"
+
+fire --calls 2 --people 5 --voices 2 --screens 1 --duration 4
+ok $? "two calls with two voices and a screen each lose nothing"
+is '.counts.n_legs == 24 and .counts.n_missing == 0 and .counts.video_in > 4000 and .counts.n_twcc > 50 and .counts.n_dup == 0'
+ok $? "everybody sees the screen and reports on it"
+fire --calls 1 --people 4 --voices 1 --screens 1 --duration 4 --loss 2 --max-loss 10
+is '.counts.video_lost == 0 and .counts.n_nacks > 10 and .counts.n_rtx > 5 and .counts.n_resent > 0'
+ok $? "video that is dropped here, on both ways, is asked for and resent"
+fire --calls 1 --people 4 --voices 1 --screens 1 --simulcast --duration 5
+ok $? "a screen in two layers loses nothing"
 
 fire --calls 1 --people 4 --voices 1 --duration 3 --threads 2 --cm
 ok $? "one call over two worker processes, AES128_CM_SHA1_80"

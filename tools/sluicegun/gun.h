@@ -58,6 +58,7 @@ struct tally {
 	uint64_t n_send_failed;                     // the kernel refused
 	uint64_t n_bad;                             // packets that do not authenticate
 	uint64_t n_nacks, n_rtx, n_resent, n_plis_in, n_plis_out, n_keys, n_twcc, n_pongs, n_vad;
+	uint64_t n_gcm128, n_gcm256, n_cm; // SRTP profiles agreed on
 	uint64_t n_path_lost, n_closed, n_lock_waits;
 	uint64_t cpu_us; // user and system time of this process
 	struct hist voice_us, video_us, join_us;

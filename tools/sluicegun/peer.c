@@ -164,6 +164,9 @@ static void on_dtls_up(void *arg)
 	p->tx = new_key(p, k.tx_key, k.tx_salt);
 	p->rx = new_key(p, k.rx_key, k.rx_salt);
 	keys_wipe(&k);
+	*(p->profile == SEAL_AEAD_AES_128_GCM   ? &p->w->tally->n_gcm128
+	  : p->profile == SEAL_AEAD_AES_256_GCM ? &p->w->tally->n_gcm256
+						: &p->w->tally->n_cm) += 1;
 	if (p->tx == NULL || p->rx == NULL) {
 		peer_fail(p, "SRTP keys");
 		return;

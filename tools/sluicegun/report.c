@@ -12,6 +12,7 @@ void report_init(struct report *r, const struct gun_conf *c, const struct shared
 {
 	*r = (struct report){.conf = c, .shared = s, .start = now, .now = now};
 	r->has_server = c->n_pids > 0 && proc_read(c->pid, c->n_pids, &r->server) == 0;
+	r->rss_start = r->server.rss_bytes;
 	r->second = calloc(REPORT_MAX_SECONDS, sizeof(*r->second)); // touched as it fills
 	MUST(r->second != NULL);
 }
@@ -161,6 +162,7 @@ static json_t *counts_json(const struct tally *t)
 	COUNT(voice_lost), COUNT(video_lost), COUNT(n_legs), COUNT(n_missing);
 	COUNT(n_dup), COUNT(n_late), COUNT(n_old), COUNT(n_bad), COUNT(n_dropped), COUNT(n_send_failed);
 	COUNT(n_nacks), COUNT(n_rtx), COUNT(n_resent), COUNT(n_plis_in), COUNT(n_plis_out), COUNT(n_keys);
+	COUNT(n_gcm128), COUNT(n_gcm256), COUNT(n_cm);
 	COUNT(n_twcc), COUNT(n_pongs), COUNT(n_vad), COUNT(n_lock_waits);
 #undef COUNT
 	return o;
@@ -182,6 +184,7 @@ static json_t *cost_json(const struct report *r)
 	json_object_set_new(o, "server_cores", json_real(server / 1e6 / seconds));
 	json_object_set_new(o, "server_us_per_packet", json_real(packets > 0 ? server / packets : 0.0));
 	json_object_set_new(o, "server_rss_mib", json_real((double)r->server.rss_bytes / 1048576));
+	json_object_set_new(o, "server_rss_start_mib", json_real((double)r->rss_start / 1048576));
 	json_object_set_new(o, "server_rss_slope_mib_per_hour",
 			    json_real(report_rss_slope(r->second, r->n_seconds)));
 	return o;

@@ -23,6 +23,7 @@ struct report {
 	struct tally all;         // sums
 	struct tally first, last; // of the steady part
 	ns_t start, steady_at, steady_end, now;
+	uint64_t rss_start; // of the server before anybody joined
 	bool has_server, is_steady;
 	struct second *second; // owned
 	unsigned n_seconds;
