@@ -24,6 +24,7 @@ export const FLAGS = [
 	'--disable-dev-shm-usage',
 	'--disable-gpu',
 	'--disable-quic',
+	'--allow-loopback-in-peer-connection', // or there would be no candidate ::1
 ];
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -48,6 +49,9 @@ export function assert(condition, text) {
 // --- TAP -----------------------------------------------------------------------------------------
 const pattern = new RegExp(process.env.BROWSER_TEST ?? '', 'i');
 const counts = { run: 0, failed: 0 };
+
+// A figure for whoever reads the test's output.
+export const measured = (text) => console.log(`# ${text}`);
 
 export function skip(name, reason) {
 	if (pattern.test(name)) console.log(`ok ${++counts.run} - ${name} # SKIP ${reason}`);
@@ -200,6 +204,48 @@ export class Lab {
 				)
 			)
 		);
+	}
+
+	// Within `ms` each of these people decodes pictures of that sender, in that sender's colour.
+	// A screen comes in its size, a camera smaller when there is little bandwidth.
+	async see(viewers, sender, sessions, { ms = 5000, width = 640, screen = true } = {}) {
+		const colour = await this.do('colourOf', sender);
+		const from = sessions[sender];
+		const begin = Date.now();
+		const decoded = async (viewer) => {
+			const { inbound } = await this.do('stats', viewer);
+			return inbound.find((line) => line.kind === 'video' && line.from === from && line.fps > 0);
+		};
+		await Promise.all(
+			viewers.map(async (viewer) => {
+				let last;
+				const what = () => `${viewer} sees ${sender} (hue ${colour}, width ${width}): ${JSON.stringify(last)}`;
+				const before = await until(what, async () => (last = await decoded(viewer)), ms);
+				await until(
+					what,
+					async () => {
+						last = (await decoded(viewer)) ?? last;
+						last.shows = (await this.do('look', viewer)).filter((one) => one.from === from);
+						const hues = last.shows.map((one) => one.colour).filter((one) => one !== null);
+						return (
+							last.frames >= before.frames + 3 &&
+							(screen ? last.width === width : last.width > 0 && last.width <= width) &&
+							Math.abs(last.height - (last.width * 9) / 16) < 2 &&
+							hues.some((hue) => Math.abs(((hue - colour + 540) % 360) - 180) < 12)
+						);
+					},
+					Math.max(ms - (Date.now() - begin), 2000)
+				);
+			})
+		);
+	}
+
+	// What the server says it sends to one session.
+	async served(sessionID) {
+		const { callID } = this.relay.people.get(sessionID);
+		const { status, json, text } = await this.bridge.request('GET', `/calls/${callID}/sessions/${sessionID}/media`);
+		assert(status === 200, `media of a session: ${status} ${text}`);
+		return json;
 	}
 
 	// Each line carries the tone of the person whose session its msid names.

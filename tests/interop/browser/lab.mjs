@@ -2,6 +2,7 @@
 // what the tests ask about them. `window.lab` is driven by harness.mjs.
 import { RTCPeer } from '@mattermost/calls-common';
 import { Participant } from '../../../tools/demo/page/participant.mjs';
+import { colourAt, colourOf, paintedStream } from './painting.mjs';
 
 const audio = new AudioContext({ sampleRate: 48000 });
 const people = new Map(); // id -> {who, streams, track, stream, elements, troubles, closed}
@@ -39,6 +40,7 @@ async function join(id, call, options = {}) {
 		const element = document.createElement(stream.getVideoTracks().length ? 'video' : 'audio');
 		element.srcObject = stream;
 		element.autoplay = true;
+		element.muted = element.localName === 'video';
 		person.elements.push(element); // Chromium counts audio energy only of what somebody plays
 		element.play().catch(() => {});
 	});
@@ -68,13 +70,93 @@ async function unmuteTogether(ids) {
 	await Promise.all(ids.map((id) => the(id).who.unmute(the(id).stream.getAudioTracks()[0], the(id).stream)));
 }
 
+// A picture that only this person makes. sound: with a tone, as the sound of a tab
+async function share(id, { width = 640, height = 360, sound = false } = {}) {
+	const person = the(id);
+	const stream = paintedStream(id, width, height);
+	stream.getVideoTracks()[0].contentHint = 'detail'; // as a screen: fewer pictures rather than smaller ones
+	if (sound) stream.addTrack(toneTrack(hzOf(id)).getAudioTracks()[0]);
+	person.shared = stream;
+	await person.who.share(stream);
+}
+
+async function unshare(id) {
+	const person = the(id);
+	await person.who.unshare();
+	for (const track of person.shared.getTracks()) track.stop();
+}
+
+async function showCamera(id, announceMs = 0) {
+	const person = the(id);
+	person.filmed = paintedStream(id, 640, 360);
+	await person.who.showCamera(person.filmed, announceMs);
+}
+
+function hideCamera(id) {
+	const person = the(id);
+	person.who.hideCamera();
+	for (const track of person.filmed.getTracks()) track.stop();
+}
+
+// Resolves with the milliseconds until this listener has decoded `frames` pictures from that session.
+async function firstPicture(id, from, { frames = 1, ms = 5000, since = performance.now() } = {}) {
+	for (;;) {
+		const { inbound } = await stats(id);
+		const line = inbound.find((one) => one.kind === 'video' && one.from === from && one.frames >= frames);
+		if (line) return performance.now() - since;
+		if (performance.now() - since > ms) return null;
+		await new Promise((resolve) => setTimeout(resolve, 20));
+	}
+}
+
+// From joining to the first picture.
+async function joinAndSee(id, call, options, from) {
+	const since = performance.now();
+	const { sessionID, ms } = await join(id, call, options);
+	return { sessionID, ms, pictureMs: await firstPicture(id, from, { since }) };
+}
+
+// Whose picture each video line shows: the colour that is painted in its corner.
+async function look(id) {
+	const person = the(id);
+	const from = person.who.senders();
+	const seen = [];
+	for (const { mid, receiver } of person.who.peer.pc.getTransceivers()) {
+		if (!from[mid] || receiver.track.kind !== 'video') continue;
+		const element = person.elements.findLast((one) => one.srcObject?.getTracks()[0].id === receiver.track.id);
+		seen.push({ from: from[mid], colour: element ? colourAt(element) : null });
+	}
+	return seen;
+}
+
+// The longest time between two new pictures from that session, over `ms`: what a person would call a freeze.
+async function longestGap(id, from, ms) {
+	const end = performance.now() + ms;
+	let frames = -1;
+	let last = performance.now();
+	let longest = 0;
+	while (performance.now() < end) {
+		const { inbound } = await stats(id);
+		const line = inbound.find((one) => one.kind === 'video' && one.from === from && one.fps > 0) ?? { frames };
+		const now = performance.now();
+		if (line.frames !== frames) {
+			longest = Math.max(longest, now - last);
+			[frames, last] = [line.frames, now];
+		}
+		await new Promise((resolve) => setTimeout(resolve, 20));
+	}
+	return Math.max(longest, performance.now() - last);
+}
+
 function leave(id) {
 	const person = people.get(id);
 	if (!person) return;
 	people.delete(id);
 	person.who.leave();
 	for (const element of person.elements) element.srcObject = null;
-	for (const track of person.stream?.getTracks() ?? []) track.stop();
+	for (const stream of [person.stream, person.shared, person.filmed]) {
+		for (const track of stream?.getTracks() ?? []) track.stop();
+	}
 }
 
 async function stats(id) {
@@ -95,6 +177,17 @@ async function stats(id) {
 				jitter: entry.jitter,
 				energy: entry.totalAudioEnergy ?? 0,
 				frames: entry.framesDecoded ?? 0,
+				width: entry.frameWidth ?? 0,
+				height: entry.frameHeight ?? 0,
+				fps: entry.framesPerSecond ?? 0,
+				bytes: entry.bytesReceived,
+				keyFrames: entry.keyFramesDecoded ?? 0,
+				freezes: entry.freezeCount ?? 0,
+				frozenMs: 1000 * (entry.totalFreezesDuration ?? 0),
+				plis: entry.pliCount ?? 0,
+				nacks: entry.nackCount ?? 0,
+				codec: report.get(entry.codecId)?.mimeType ?? '',
+				playout: entry.estimatedPlayoutTimestamp ?? null,
 				reported: remote ? remote.packetsSent : null, // by the server's sender reports
 			});
 		} else if (entry.type === 'outbound-rtp') {
@@ -102,12 +195,17 @@ async function stats(id) {
 			result.outbound.push({
 				kind: entry.kind,
 				mid: entry.mid,
+				rid: entry.rid ?? '',
+				frames: entry.framesEncoded ?? 0,
+				plis: entry.pliCount ?? 0,
+				codec: report.get(entry.codecId)?.mimeType ?? '',
 				packets: entry.packetsSent,
 				reportedLost: remote ? remote.packetsLost : null, // by the server's receiver reports
 				reportedRTT: remote?.roundTripTime ?? null,
 			});
 		} else if (entry.type === 'candidate-pair' && entry.nominated && entry.state === 'succeeded') {
-			result.pair = { rtt: entry.currentRoundTripTime };
+			const { protocol, address } = report.get(entry.remoteCandidateId) ?? {};
+			result.pair = { rtt: entry.currentRoundTripTime, protocol, address, local: entry.localCandidateId };
 		}
 	}
 	return result;
@@ -163,35 +261,30 @@ function relaySend(id, action, data) {
 	the(id).who.send(action, { data });
 }
 
-// A moving picture, added the way the web client adds a camera or a screen.
-async function addVideo(id) {
-	const canvas = document.createElement('canvas');
-	[canvas.width, canvas.height] = [320, 180];
-	const paint = canvas.getContext('2d');
-	setInterval(() => {
-		paint.fillStyle = `hsl(${(performance.now() / 10) % 360} 80% 50%)`;
-		paint.fillRect(0, 0, 320, 180);
-	}, 100);
-	const stream = canvas.captureStream(10);
-	await the(id).who.peer.addTrack(stream.getVideoTracks()[0], stream);
-}
-
 const answered = (id) => the(id).who.peer.pc.signalingState === 'stable';
 
 window.lab = {
-	addVideo,
 	answered,
 	channelSend,
+	colourOf,
+	firstPicture,
+	hideCamera,
 	hzOf,
 	join,
+	joinAndSee,
 	joinTalking,
 	leave,
 	leaveAll: () => [...people.keys()].forEach(leave),
 	listen,
+	longestGap,
+	look,
 	mute: (id) => the(id).who.mute(),
 	relaySend,
+	share,
+	showCamera,
 	state,
 	stats,
 	unmute,
 	unmuteTogether,
+	unshare,
 };

@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { Lab, result, skip, until } from './harness.mjs';
 import { controlPlaneDies, living, talking } from './scenarios.mjs';
+import { showing } from './video.mjs';
 
 const generation = process.argv[2] ?? 'N';
 const { SLUICE_API: api, CALLS_LIBRARY: library, SERVER_LOG: log, CP_PID: pid } = process.env;
@@ -37,6 +38,7 @@ process.on('SIGTERM', () => lab.close().finally(() => process.exit(143)));
 try {
 	for (const options of variants) {
 		for (const scenario of talking(lab, label(options), options)) await scenario();
+		for (const scenario of showing(lab, label(options), options)) await scenario();
 	}
 	for (const scenario of living(lab, label(usual), usual)) await scenario();
 	if (log && pid) await controlPlaneDies(lab, label(usual), usual, killControlPlane);

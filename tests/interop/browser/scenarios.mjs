@@ -2,16 +2,16 @@
 import { assert, MIC_PHASE_MS, sleep, test, until } from './harness.mjs';
 
 let calls = 0;
-const newCall = () => `call-${process.pid}-${++calls}`;
-const names = (n, from = 1) => Array.from({ length: n }, (_, i) => `p${from + i}`);
+export const newCall = () => `call-${process.pid}-${++calls}`;
+export const names = (n, from = 1) => Array.from({ length: n }, (_, i) => `p${from + i}`);
 
-async function joinUnmuted(lab, call, ids, options) {
+export async function joinUnmuted(lab, call, ids, options) {
 	const sessions = await lab.join(call, ids, options);
 	await Promise.all(ids.map((id) => lab.do('unmute', id)));
 	return sessions;
 }
 
-async function quiet(lab, ids) {
+export async function quiet(lab, ids) {
 	for (const id of ids) {
 		const { connection, channel, closed, troubles } = await lab.do('state', id);
 		assert(connection === 'connected' && closed === null, `${id} is ${connection}, ${closed}`);
@@ -133,7 +133,6 @@ export function living(lab, label, options) {
 		() => named('voice on and off follow a microphone that talks 3 s of 6', () => voiceEvents(lab, options)),
 		() => named('D21, D25: messages that no client sends leave the session alone', () => oddMessages(lab, options)),
 		() => named('D13: after the plugin lost its WebSocket all goes on', () => socketLost(lab, options)),
-		() => named('a camera in an offer does not break the call', () => camera(lab, options)),
 	];
 }
 
@@ -220,19 +219,6 @@ async function oddMessages(lab, options) {
 	await quiet(lab, ['p1', 'p2']);
 	Object.assign(sessions, await joinUnmuted(lab, `call-${process.pid}-${calls}`, ['p3'], options));
 	await lab.allHear(sessions);
-}
-
-async function camera(lab, options) {
-	const sessions = await joinUnmuted(lab, newCall(), ['p1', 'p2'], options);
-	await lab.allHear(sessions);
-	await lab.do('addVideo', 'p1');
-	await sleep(1000);
-	await until('the offer with the camera is answered', () => lab.do('answered', 'p1'));
-	await lab.allHear(sessions);
-	await lab.do('mute', 'p2');
-	await lab.do('unmute', 'p2');
-	await lab.allHear(sessions);
-	await quiet(lab, ['p1', 'p2']);
 }
 
 // The plugin binds no session again, yet the server's offers must find their way.

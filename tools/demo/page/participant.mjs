@@ -5,6 +5,7 @@ import { EventEmitter } from 'events';
 import { zlibSync, strToU8 } from 'fflate';
 
 const JOIN_MS = 10000;
+const CAMERA_ENCODINGS = [{ maxBitrate: 1000 * 1000, maxFramerate: 30, scaleResolutionDownBy: 1.0 }];
 
 // events: connect | stream (MediaStream, map entry, mid) | roster (people) | server ({up, api, version}) | close (reason) | error (text)
 export class Participant extends EventEmitter {
@@ -18,6 +19,8 @@ export class Participant extends EventEmitter {
 		this.sessionID = null;
 		this.peer = null;
 		this.voice = null; // the track whose sender carries our voice
+		this.screen = null; // {stream, twin} while we share
+		this.camera = null; // the track whose sender carries our camera
 		this.muted = true;
 		this.left = false;
 	}
@@ -118,6 +121,52 @@ export class Participant extends EventEmitter {
 		if (!this.voice) return;
 		if (!this.muted) this.peer.replaceTrack(this.voice.id, track);
 		this.voice = this.muted ? this.voice : track;
+	}
+
+	// Screen sharing as the web client does it: announced first, VP8 line, sound, then the same picture as AV1 if we can.
+	async share(stream) {
+		const [picture] = stream.getVideoTracks();
+		this.screen = { stream, twin: null };
+		this.send('screen_on', { data: JSON.stringify({ screenStreamID: stream.id }) });
+		await this.peer.addTrack(picture, stream);
+		for (const sound of stream.getAudioTracks()) await this.peer.addTrack(sound, stream);
+		if (this.options.av1Support) await this.addTwin(picture, stream);
+	}
+
+	async addTwin(picture, stream) {
+		const codec = RTCRtpReceiver.getCapabilities('video').codecs.find(({ mimeType }) => mimeType === 'video/AV1');
+		if (!codec) return;
+		if (this.Peer.getVideoCodec) {
+			await this.peer.addTrack(picture, stream, { codec });
+			return;
+		}
+		// npm's class keeps one sender a track.
+		const line = this.peer.pc.addTransceiver(picture, { direction: 'sendonly', streams: [stream] });
+		line.setCodecPreferences([codec]);
+		this.screen.twin = line.sender;
+	}
+
+	async unshare() {
+		const { stream, twin } = this.screen;
+		this.screen = null;
+		for (const track of stream.getTracks()) await this.peer?.removeTrack(track.id);
+		if (twin) this.peer?.pc.removeTrack(twin);
+		this.send('screen_off');
+	}
+
+	// A camera is announced after its track; later ones take its sender's place. announceMs: how much later
+	async showCamera(stream, announceMs = 0) {
+		const [picture] = stream.getVideoTracks();
+		if (this.camera) this.peer.replaceTrack(this.camera.id, picture);
+		else await this.peer.addTrack(picture, stream, { encodings: CAMERA_ENCODINGS });
+		this.camera = picture;
+		if (announceMs) await new Promise((resolve) => setTimeout(resolve, announceMs));
+		this.send('video_on', { data: JSON.stringify({ videoStreamID: stream.id }) });
+	}
+
+	hideCamera() {
+		this.peer?.replaceTrack(this.camera.id, null);
+		this.send('video_off');
 	}
 
 	// mid -> session whose media the server sends there, from the msid lines of its last description.
