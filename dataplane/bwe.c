@@ -41,7 +41,9 @@ static void target_set(struct worker *w, struct bwe *b)
 {
 	b->target = gcc_target(&b->gcc);
 	b->is_congested = b->gcc.delay.usage == GCC_OVERUSE || gcc_queue_ms(&b->gcc) > CONGESTED_QUEUE_MS;
-	pacer_rate(&b->pacer, b->target, b->is_congested, w->now);
+	// What was chosen leaves at its own pace at least, also while the estimate has not caught up with it.
+	pacer_rate(&b->pacer, b->is_congested ? b->target : RTE_MAX(b->target, b->chosen_bps),
+		   b->is_congested, w->now);
 }
 
 static void due_set(struct worker *w, struct session *s, ns_t due)
@@ -250,8 +252,10 @@ static void legs_tell(struct worker *w, struct session *s, const struct allocate
 {
 	struct leg *leg = s->legs, *next;
 
+	s->bwe->chosen_bps = 0;
 	for (unsigned i = 0; i < n; i++, leg = next) {
 		next = leg->next;
+		s->bwe->chosen_bps += a[i].out.spend_bps;
 		count(w, CTR_VIDEO_PAUSED, a[i].out.is_paused_now);
 		count(w, CTR_VIDEO_RESUMED, a[i].out.is_resumed_now);
 		if (a[i].is_changed)

@@ -37,6 +37,7 @@ struct bwe {
 	ns_t started, decided;              // the last decision
 	uint64_t n_video_bytes, seen_video; // sent; at the last decision
 	uint32_t sent_bps;                  // video, smoothed over half a second
+	uint32_t chosen_bps;                // of the layers that were chosen, as their publishers send them
 	uint32_t audio_bps;                 // measured each second
 	uint64_t seen_audio;                // bytes, at the last of them
 	ns_t audio_at;
