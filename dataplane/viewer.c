@@ -248,6 +248,15 @@ static void change_cap(struct worker *w, struct leg *leg, const struct rtxring_e
 	}
 }
 
+// Is the receiver given this packet, whose turn it is to be sent? The cap changes here and not when the frame comes:
+// what waits before it belongs to the old one.
+static bool is_for(struct worker *w, struct leg *leg, const struct rtxring_entry *e, const struct rte_mbuf *m)
+{
+	if (e->flags & LAYER_START)
+		change_cap(w, leg, e, m);
+	return e->caps & 1u << leg->viewer->choice.now_cap;
+}
+
 // is_late: it was passed over when it was missing.
 static void emit(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct rtxring_entry *e,
 		 struct rte_mbuf *m, bool is_late)
@@ -279,13 +288,12 @@ static void offer(struct worker *w, struct viewer_slice *sl, struct leg *leg, co
 	struct session *s = leg->session;
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
+	uint64_t at;
 	unsigned bytes;
 
 	if (layer_read(l, RTXRING_ALL, index, &e, &m) != RTXRING_HELD)
 		return; // missing: pushed when it comes late
-	if (e.flags & LAYER_START)
-		change_cap(w, leg, &e, m);
-	if (!(e.caps & 1u << v->choice.now_cap))
+	if (!pacer_waits(&v->pace, &at) && !is_for(w, leg, &e, m))
 		return;
 	bytes = viewer_wire_bytes(s, v, m->data_len - pkt_of(m)->hdr_len);
 	if (pacer_live(&s->bwe->pacer, &v->pace, index, bytes, w->now) == PACER_SEND)
@@ -307,7 +315,7 @@ static bool serve_backlog(struct worker *w, struct viewer_slice *sl, struct leg 
 
 		if (!viewer_slice_has_room(w, sl))
 			return false;
-		if (layer_read(l, v->choice.now_cap, at, &e, &m) != RTXRING_HELD) {
+		if (layer_read(l, RTXRING_ALL, at, &e, &m) != RTXRING_HELD || !is_for(w, leg, &e, m)) {
 			pacer_next(pacer, &v->pace);
 			continue;
 		}

@@ -499,6 +499,42 @@ static void bursts_are_paced(void)
 	close_show();
 }
 
+// Numbers and picture ids of what waits were not given yet: the cap changes where its frame is sent, not where it came.
+static void cap_changes_behind_backlog(void)
+{
+	struct simulcast *c;
+	unsigned n;
+	uint64_t first;
+
+	CHECK_OR_RETURN(open_show(1, 0, true));
+	warm_up(0, 5);
+	rig.n_sent = 0;
+	first = at[0];
+	session_of(&b)->bwe->pacer.bps = 1000000;
+	session_of(&b)->bwe->decided = rig.now + 3600 * NS_PER_S;
+	session_of(&b)->bwe->due = NS_NEVER;
+	frame(0, false, 120);
+	news();
+	CHECK(collect(&b, SSRC, got, 600) < 100); // the rest waits
+	c = viewer_choice(leg_of(&b)->viewer);
+	c->want = c->now;
+	c->want_layer = c->now_layer;
+	c->want_cap = 0;
+	frame(0, false, 4);
+	news();
+	CHECK_EQ(c->now_cap, RTXRING_ALL); // not in the middle of a frame
+	for (unsigned i = 0; i < 80; i++)
+		rig_run(5 * NS_PER_MS);
+	n = collect(&b, SSRC, got, 600);
+	CHECK_EQ(n, 124);
+	for (unsigned i = 0; i < n; i++) {
+		CHECK_EQ(got[i].source_index, first + i);
+		CHECK_EQ((uint16_t)(got[i].v.seq - got[0].v.seq), i);
+	}
+	CHECK_EQ(c->now_cap, 0);
+	close_show();
+}
+
 static void stale_backlog_is_left_out(void)
 {
 	unsigned n;
@@ -674,6 +710,8 @@ CU_TestInfo viewer_tests[] = {
 	{"R9: layers change inside one stream: numbers, time and picture ids go on", switches},
 	{"T20: who joins begins with the key frame in the ring", joiner_begins_with_the_cached_key_frame},
 	{"a large frame leaves spread out and whole", bursts_are_paced},
+	{"R15: a temporal cap changes behind the packets that wait, at its frame",
+	 cap_changes_behind_backlog},
 	{"what waited for too long is left out up to the next key frame", stale_backlog_is_left_out},
 	{"K8: switches, losses, late packets, resends, probes, pauses, wraps: a number never carries two "
 	 "packets",
