@@ -8,7 +8,6 @@
 #include "dataplane/leg.h"
 #include "dataplane/session.h"
 #include "dataplane/viewer.h"
-#include "dataplane/viewer.h"
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
 
@@ -108,12 +107,6 @@ void fanout_arrive(struct worker *w, struct rte_mbuf *m)
 	if (source_gen(src) != pkt->gen || f == NULL) {
 		drop(w, m, DROP_NO_RECEIVER);
 	} else if (src->video) { // only word that something came: the rest is in the ring
-		if (pkt->is_late)
-			viewer_late(w, src, m);
-		else
-			audience_wake(w, src);
-		rte_pktmbuf_free(m);
-	} else if (src->video) { // a notice: the packet itself is in the ring
 		if (pkt->is_late)
 			viewer_late(w, src, m);
 		else
