@@ -83,6 +83,9 @@ void session_stop(struct worker *w, struct session *s)
 	s->send = SEND_NOT;
 	w->n_legs -= s->n_legs;
 	w->n_tracks -= s->n_tracks;
+	for (struct leg *leg = s->legs; leg; leg = leg->next)
+		if (leg->viewer)
+			viewer_stop(w, s, leg);
 	s->legs = s->told = NULL;
 	s->bwe = NULL;
 	wheel_cancel(&w->wheel, &s->timer);

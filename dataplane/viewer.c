@@ -58,6 +58,7 @@ void viewer_start(struct worker *w, struct session *s, struct leg *leg)
 void viewer_stop(struct worker *w, struct session *s, struct leg *leg)
 {
 	pacer_drop(&s->bwe->pacer, &leg->viewer->pace); // a boost of its replay must not stay
+	simulcast_init(&leg->viewer->choice); // nothing: a list of receivers may still name it for a while
 }
 
 const struct layer *viewer_layer(const struct leg *leg, unsigned layer)

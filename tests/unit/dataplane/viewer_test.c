@@ -403,6 +403,31 @@ static void late_ones_fill_their_place(void)
 	close_show();
 }
 
+// The lists of receivers are published after all commands that came together: until then they still name one who left.
+static void receiver_leaves_before_the_list_does(void)
+{
+	union ipc_msg cmd = {.session_ref.sid = 0};
+
+	CHECK_OR_RETURN(open_show(1, 0, true));
+	show(0, false, 3); // it waits for a key frame
+	tell(0, 500000);
+	rig_run(200 * NS_PER_MS);
+	CHECK(leg_of(&b)->viewer->choice.want >= 0);
+	rig.n_sent = 0;
+	cmd.session_ref.sid = b.sid;
+	cmd.hdr = (struct ipc_hdr){.type = CMD_SESSION_DEL, .len = sizeof(cmd.session_ref), .seq = ++rig.seq};
+	CHECK_EQ(model_apply(rig.model, &cmd), 0);
+	frame(0, true, 3);
+	audience_wake(publisher(), rig_source(1, 1));
+	worker_round(publisher(), rig.now); // takes the mail, then serves
+	rig_run(0);
+	CHECK_EQ(collect(&b, SSRC, got, 600), 0);
+	for (unsigned i = 0; i < 10; i++)
+		show(0, false, 3);
+	CHECK_EQ(collect(&b, SSRC, got, 600), 0);
+	close_show();
+}
+
 // --- switching --------------------------------------------------------------------------------------------
 
 static void want_rung(unsigned rung)
@@ -712,6 +737,8 @@ CU_TestInfo viewer_tests[] = {
 	{"a large frame leaves spread out and whole", bursts_are_paced},
 	{"R15: a temporal cap changes behind the packets that wait, at its frame",
 	 cap_changes_behind_backlog},
+	{"W2: a receiver that left is passed over until the lists say so",
+	 receiver_leaves_before_the_list_does},
 	{"what waited for too long is left out up to the next key frame", stale_backlog_is_left_out},
 	{"K8: switches, losses, late packets, resends, probes, pauses, wraps: a number never carries two "
 	 "packets",
