@@ -20,6 +20,7 @@
 #define FRESH_KEY_NS (500 * NS_PER_MS)      // a switch takes a key frame out of the ring that is no older
 #define SR_AFTER_SWITCH_NS (50 * NS_PER_MS) // lip sync follows the new layer at once
 #define WISH_AGAIN_NS (1 * NS_PER_S)        // a lost receiver that no key frame reaches
+#define MTU 1500   // bytes of an IP packet that arrive unfragmented, with the number of a resend
 #define VISITS 256 // receivers looked at in a slice, most of which may have nothing to do
 
 // --- life -------------------------------------------------------------------------------------------
@@ -268,7 +269,7 @@ static void emit(struct worker *w, struct viewer_slice *sl, struct leg *leg, con
 		.rank = e->rank[cap], .source = rtxring_source(v->layer, cap), .ts = e->ts, .now = w->now};
 	struct rewrite_out out;
 
-	if (len + RTP_HDR_LEN + 8 + SEAL_MAX_TAG > PORT_MAX_PAYLOAD) {
+	if (viewer_wire_bytes(leg->session, v, len + (v->rtx_pt ? 2u : 0u)) > MTU) {
 		count(w, DROP_TOO_BIG, 1);
 		return;
 	}
