@@ -52,10 +52,11 @@ export class Relay {
 		this.voiceLog = []; // {at, sessionID, on}; tests read it
 		this.closed = []; // sessionIDs that the server closed on its own
 		this.oddities = [];
+		this.rewrite = null; // (person, json) -> what the page is told instead of a signal, or null; tests break paths with it
 		this.http = createServer((request, response) => this.serve(request, response));
 		this.sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAGE_MESSAGE_BYTES });
 		this.http.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
-		bridge.on('signal', (sessionID, json) => this.to(sessionID, { type: 'signal', data: json }));
+		bridge.on('signal', (sessionID, json) => this.signal(sessionID, json));
 		bridge.on('voice', (event) => this.voice(event));
 		bridge.on('close', (sessionID) => this.serverClosed(sessionID));
 		bridge.on('odd', (text) => this.oddities.push(text));
@@ -199,9 +200,10 @@ export class Relay {
 		for (const person of here) this.send(person.socket, { type: 'roster', people });
 	}
 
-	to(sessionID, message) {
+	signal(sessionID, json) {
 		const person = this.people.get(sessionID);
-		if (person) this.send(person.socket, message);
+		const data = person && this.rewrite ? this.rewrite(person, json) : json;
+		if (person && data !== null) this.send(person.socket, { type: 'signal', data });
 	}
 
 	toAll(message) {

@@ -92,6 +92,12 @@ async function showCamera(id, announceMs = 0) {
 	await person.who.showCamera(person.filmed, announceMs);
 }
 
+// In the same millisecond one shares, another shows a camera and a third unmutes.
+async function showTogether(sharer, filmed, talker) {
+	the(talker).stream ??= toneTrack(hzOf(talker));
+	await Promise.all([share(sharer), showCamera(filmed), unmute(talker)]);
+}
+
 function hideCamera(id) {
 	const person = the(id);
 	person.who.hideCamera();
@@ -107,6 +113,21 @@ async function firstPicture(id, from, { frames = 1, ms = 5000, since = performan
 		if (performance.now() - since > ms) return null;
 		await new Promise((resolve) => setTimeout(resolve, 20));
 	}
+}
+
+// Milliseconds until `packets` more of that kind have come from that session; null after `ms`.
+async function more(id, from, kind, packets = 3, ms = 5000) {
+	const since = performance.now();
+	const count = async () => {
+		const lines = (await stats(id)).inbound.filter((one) => one.kind === kind && one.from === from);
+		return lines.reduce((sum, one) => sum + one.packets, 0);
+	};
+	const before = await count();
+	while (performance.now() - since < ms) {
+		if ((await count()) >= before + packets) return performance.now() - since;
+		await new Promise((resolve) => setTimeout(resolve, 15));
+	}
+	return null;
 }
 
 // From joining to the first picture.
@@ -278,10 +299,12 @@ window.lab = {
 	listen,
 	longestGap,
 	look,
+	more,
 	mute: (id) => the(id).who.mute(),
 	relaySend,
 	share,
 	showCamera,
+	showTogether,
 	state,
 	stats,
 	unmute,

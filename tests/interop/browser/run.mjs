@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { Lab, result, skip, until } from './harness.mjs';
 import { controlPlaneDies, living, talking } from './scenarios.mjs';
-import { showing } from './video.mjs';
+import { pathing, presenting, showing } from './video.mjs';
 
 const generation = process.argv[2] ?? 'N';
 const { SLUICE_API: api, CALLS_LIBRARY: library, SERVER_LOG: log, CP_PID: pid } = process.env;
@@ -40,7 +40,9 @@ try {
 		for (const scenario of talking(lab, label(options), options)) await scenario();
 		for (const scenario of showing(lab, label(options), options)) await scenario();
 	}
-	for (const scenario of living(lab, label(usual), usual)) await scenario();
+	for (const group of [living, presenting, pathing]) {
+		for (const scenario of group(lab, label(usual), usual)) await scenario();
+	}
 	if (log && pid) await controlPlaneDies(lab, label(usual), usual, killControlPlane);
 	else skip(`${label(usual)}: the control plane is killed`, 'the server was not started by run-both');
 } finally {
