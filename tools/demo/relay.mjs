@@ -52,11 +52,10 @@ export class Relay {
 		this.voiceLog = []; // {at, sessionID, on}; tests read it
 		this.closed = []; // sessionIDs that the server closed on its own
 		this.oddities = [];
-		this.rewrite = null; // (person, json) -> what the page is told instead of a signal, or null; tests break paths with it
 		this.http = createServer((request, response) => this.serve(request, response));
 		this.sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAGE_MESSAGE_BYTES });
 		this.http.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
-		bridge.on('signal', (sessionID, json) => this.signal(sessionID, json));
+		bridge.on('signal', (sessionID, json) => this.to(sessionID, { type: 'signal', data: json }));
 		bridge.on('voice', (event) => this.voice(event));
 		bridge.on('close', (sessionID) => this.serverClosed(sessionID));
 		bridge.on('odd', (text) => this.oddities.push(text));
@@ -200,10 +199,9 @@ export class Relay {
 		for (const person of here) this.send(person.socket, { type: 'roster', people });
 	}
 
-	signal(sessionID, json) {
+	to(sessionID, message) {
 		const person = this.people.get(sessionID);
-		const data = person && this.rewrite ? this.rewrite(person, json) : json;
-		if (person && data !== null) this.send(person.socket, { type: 'signal', data });
+		if (person) this.send(person.socket, message);
 	}
 
 	toAll(message) {

@@ -79,7 +79,6 @@ export async function test(lab, name, body, ms = TEST_MS) {
 		console.error(error.stack);
 	} finally {
 		clearTimeout(timer);
-		lab.relay.rewrite = null;
 		await lab.page.evaluate(() => window.lab.leaveAll()).catch(() => {});
 		console.error(`${name}: ${((Date.now() - begin) / 1000).toFixed(1)} s`);
 	}

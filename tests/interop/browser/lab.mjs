@@ -2,10 +2,12 @@
 // what the tests ask about them. `window.lab` is driven by harness.mjs.
 import { RTCPeer } from '@mattermost/calls-common';
 import { Participant } from '../../../tools/demo/page/participant.mjs';
+import { alongPath, udpPort } from './candidates.mjs';
 import { colourAt, colourOf, paintedStream } from './painting.mjs';
 
 const audio = new AudioContext({ sampleRate: 48000 });
 const people = new Map(); // id -> {who, streams, track, stream, elements, troubles, closed}
+const paths = new Map(); // id -> which candidates they take, see candidates.mjs
 let silenceSink;
 
 // A tone that only this person makes; 16 of them, far apart for an FFT after Opus.
@@ -32,7 +34,13 @@ function fail(text) {
 
 async function join(id, call, options = {}) {
 	await audio.resume();
-	const who = new Participant(RTCPeer, `ws://${location.host}/ws`, options);
+	const Peer = class extends RTCPeer {
+		async signal(json) {
+			const told = alongPath(json, paths.get(id));
+			if (told !== null) await super.signal(told);
+		}
+	};
+	const who = new Participant(Peer, `ws://${location.host}/ws`, options);
 	const person = { who, streams: 0, elements: [], troubles: [], closed: null };
 	people.set(id, person);
 	who.on('stream', (stream) => {
@@ -84,6 +92,12 @@ async function unshare(id) {
 	const person = the(id);
 	await person.who.unshare();
 	for (const track of person.shared.getTracks()) track.stop();
+}
+
+// One stops and the next begins at once.
+async function handOver(from, to) {
+	await unshare(from);
+	await share(to);
 }
 
 async function showCamera(id, announceMs = 0) {
@@ -180,6 +194,11 @@ function leave(id) {
 	}
 }
 
+function leaveAll() {
+	[...people.keys()].forEach(leave);
+	paths.clear();
+}
+
 async function stats(id) {
 	const person = the(id);
 	const from = person.who.senders();
@@ -241,6 +260,7 @@ function state(id) {
 		rtt: peer?.getRTT() ?? 0,
 		streams: person.streams,
 		lines: peer ? peer.pc.getTransceivers().length : 0,
+		serverPort: udpPort(peer?.pc.remoteDescription?.sdp ?? ''),
 		sdpBytes: peer?.pc.localDescription?.sdp.length ?? 0,
 		troubles: person.troubles,
 		closed: person.closed,
@@ -289,18 +309,20 @@ window.lab = {
 	channelSend,
 	colourOf,
 	firstPicture,
+	handOver,
 	hideCamera,
 	hzOf,
 	join,
 	joinAndSee,
 	joinTalking,
 	leave,
-	leaveAll: () => [...people.keys()].forEach(leave),
+	leaveAll,
 	listen,
 	longestGap,
 	look,
 	more,
 	mute: (id) => the(id).who.mute(),
+	path: (id, path) => void paths.set(id, path),
 	relaySend,
 	share,
 	showCamera,

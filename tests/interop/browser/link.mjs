@@ -1,5 +1,5 @@
-// The network between one page and the server, where a test needs to break it: a UDP relay in this process, and the
-// candidates that the page is told.
+// The network between one person and the server, where a test needs to break it: a UDP relay in this process. Which
+// candidates that person's page takes is told it by the verb `path` (candidates.mjs).
 import { createSocket } from 'node:dgram';
 
 const MAX_QUEUE_MS = 150; // of a slow link
@@ -60,32 +60,3 @@ export class Link {
 		this.socket.close();
 	}
 }
-
-const CANDIDATE = /^(?:a=)?candidate:\S+ \d+ (\S+) \d+ (\S+) (\d+) /i;
-
-// Each candidate of the server that a page is told, {protocol, address, port, line}, goes through `change`, which
-// returns the line to use or null for none.
-export function changeCandidates(json, change) {
-	const message = JSON.parse(json);
-	const changed = (line) => {
-		const [, protocol, address, port] = line.match(CANDIDATE) ?? [];
-		return protocol ? change({ protocol: protocol.toLowerCase(), address, port: Number(port), line }) : line;
-	};
-	if (message.sdp) {
-		message.sdp = message.sdp.split('\r\n').map(changed).filter((line) => line !== null).join('\r\n');
-	}
-	if (message.candidate?.candidate) {
-		const line = changed(message.candidate.candidate);
-		if (line === null) return null;
-		message.candidate.candidate = line;
-	}
-	return JSON.stringify(message);
-}
-
-// For changeCandidates: what a page is told when all goes through the link.
-export const through =
-	(link) =>
-	({ protocol, address, port, line }) =>
-		protocol === 'udp' && address === link.server.address
-			? line.replace(`${address} ${port}`, `127.0.0.1 ${link.port}`)
-			: null;

@@ -1,6 +1,6 @@
 // Screens and cameras: who shows what, and what must be seen of it. Works with every generation of the client class.
 import { assert, measured, sleep, test, until } from './harness.mjs';
-import { changeCandidates, Link, through } from './link.mjs';
+import { Link } from './link.mjs';
 import { joinUnmuted, newCall, names, quiet } from './scenarios.mjs';
 
 const LATE_MS = 2000; // a late joiner's first picture
@@ -20,7 +20,7 @@ export function presenting(lab, label, options) {
 	const named = (text, body, ms) => test(lab, `${label}: ${text}`, body, ms);
 	return [
 		() => named('20 shares by four people in turn leave the m-lines of a viewer as they are', () => cycles(lab, options), 120000),
-		() => named('a second presenter takes over while the first still shares', () => takeOver(lab, options)),
+		() => named('D40: a second presenter waits for the first, and takes over at once when that one stops or leaves', () => takeOver(lab, options)),
 		() => named('D36: of a screen in AV1 and VP8 each viewer gets what it can', () => twin(lab, options)),
 		() => named('a screen in two layers follows the bandwidth of its viewer without a freeze', () => layers(lab, label, options), 120000),
 		() => named('D39: a camera that is announced 200 ms after its track is seen', () => lateAnnouncement(lab, options)),
@@ -105,11 +105,18 @@ async function takeOver(lab, options) {
 	const sessions = await lab.join(newCall(), names(4), options);
 	await lab.do('share', 'p1');
 	await lab.see(['p2', 'p3', 'p4'], 'p1', sessions);
-	await lab.do('share', 'p2');
-	await lab.do('unshare', 'p1');
+	await lab.do('handOver', 'p1', 'p2');
 	await lab.see(['p1', 'p3', 'p4'], 'p2', sessions);
+	await lab.do('share', 'p3');
+	await sleep(500);
+	assert((await lab.do('look', 'p4')).length === 1, 'p4 gets two screens');
+	await lab.see(['p1', 'p3', 'p4'], 'p2', sessions);
+	await lab.do('unshare', 'p3');
+	await lab.do('leave', 'p2');
+	await lab.do('share', 'p3');
+	await lab.see(['p1', 'p4'], 'p3', sessions);
 	await until('one picture is left', async () => (await lab.do('look', 'p4')).length === 1);
-	await quiet(lab, names(4));
+	await quiet(lab, ['p1', 'p3', 'p4']);
 }
 
 async function twin(lab, options) {
@@ -128,25 +135,17 @@ async function twin(lab, options) {
 	await quiet(lab, names(5));
 }
 
-// This person's media go through a link of their own.
+// This person's media go through a link of their own, from the next candidates that the server tells them.
 async function linked(lab, id) {
-	const link = await Link.open('127.0.0.1', await mediaPort(lab));
-	lab.relay.rewrite = (person, json) => (person.name === id ? changeCandidates(json, through(link)) : json);
-	return link;
-}
-
-// Where the server serves media: from what it tells a page.
-async function mediaPort(lab) {
-	if (lab.mediaPort) return lab.mediaPort;
-	lab.relay.rewrite = (_person, json) =>
-		changeCandidates(json, ({ protocol, address, port, line }) => {
-			if (protocol === 'udp' && address === '127.0.0.1') lab.mediaPort = port;
-			return line;
-		});
-	await lab.join(newCall(), ['p0'], {});
-	await lab.do('leave', 'p0');
+	if (!lab.mediaPort) {
+		await lab.join(newCall(), ['p0'], {});
+		lab.mediaPort = (await lab.do('state', 'p0')).serverPort;
+		await lab.do('leave', 'p0');
+	}
 	assert(lab.mediaPort, 'the server told no UDP candidate at 127.0.0.1');
-	return lab.mediaPort;
+	const link = await Link.open('127.0.0.1', lab.mediaPort);
+	await lab.do('path', id, { link: link.port });
+	return link;
 }
 
 async function layers(lab, label, options) {
@@ -214,7 +213,7 @@ async function lipSync(lab, label, options) {
 		15000,
 		500
 	);
-	measured(`${label}: the picture is ${Math.round(apart)} ms ahead of the voice (browser's estimate)`);
+	measured(`${label}: the picture is ${Math.round(Math.abs(apart))} ms ${apart > 0 ? 'ahead of' : 'behind'} the voice (browser's estimate)`);
 }
 
 // The old path is dead for 3 s, then a network is there whose packets come from elsewhere.
@@ -264,10 +263,9 @@ async function outage(lab, label, options) {
 	}
 }
 
-// p1 is told only the candidates that `keep` takes, and must come through one of them.
-async function limited(lab, label, options, keep, what) {
-	lab.relay.rewrite = (person, json) =>
-		person.name === 'p1' ? changeCandidates(json, (candidate) => (keep(candidate) ? candidate.line : null)) : json;
+// p1 takes only candidates of one kind, and must come through one of them.
+async function limited(lab, label, options, only) {
+	await lab.do('path', 'p1', { only });
 	const sessions = await joinUnmuted(lab, newCall(), names(3), options);
 	await lab.allHear(sessions);
 	await lab.do('share', 'p1');
@@ -276,14 +274,14 @@ async function limited(lab, label, options, keep, what) {
 	await lab.see(['p1', 'p3'], 'p2', sessions, { screen: false });
 	const { pair } = await lab.do('stats', 'p1');
 	const { path } = await lab.served(sessions.p1);
-	measured(`${label}: ${what}: ${pair.protocol} to ${pair.address}, from ${path.protocol} ${path.address} by the server`);
+	measured(`${label}: ${only} alone: ${pair.protocol} to ${pair.address}, from ${path.protocol} ${path.address} by the server`);
 	await lab.allHear(sessions);
 	await quiet(lab, names(3));
 	return { pair, path };
 }
 
 async function onlyTCP(lab, label, options) {
-	const { pair, path } = await limited(lab, label, options, ({ protocol }) => protocol === 'tcp', 'without UDP');
+	const { pair, path } = await limited(lab, label, options, 'tcp');
 	assert(pair.protocol === 'tcp' && path.protocol === 'tcp', `the path is ${pair.protocol}, ${path.protocol}`);
 }
 
@@ -292,6 +290,6 @@ async function onlyIPv6(lab, label, options) {
 		measured(`${label}: this machine or this server has no IPv6`);
 		return;
 	}
-	const { path } = await limited(lab, label, options, ({ address }) => address.includes(':'), 'with nothing but IPv6');
+	const { path } = await limited(lab, label, options, 'IPv6');
 	assert(path.address.includes(':'), `the path is ${path.address}`);
 }
