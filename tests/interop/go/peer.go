@@ -28,6 +28,9 @@ type Options struct {
 	Profile     dtls.SRTPProtectionProfile // 0: Pion's own order
 	SendLevels  bool                       // audio level extension on sent voice
 	Networks    []webrtc.NetworkType       // none: UDP over IPv4
+	AV1         bool                       // says that it can AV1
+	Relay       *Relay                     // its media go through this
+	NoReports   bool                       // sends no sender reports
 }
 
 // Received counts what came in of one sender's voice.
@@ -59,6 +62,7 @@ type Peer struct {
 	answered chan struct{}
 	mut      sync.Mutex
 	received map[string]*Received // by sender session id
+	seen     []*Seen              // in order of arrival
 	offers   atomic.Int64         // offers of the server that were answered
 	track    *webrtc.TrackLocalStaticRTP
 	sender   *webrtc.RTPSender
@@ -77,7 +81,7 @@ func newAPI(o Options) (*webrtc.API, error) {
 		return nil, err
 	}
 	i := &interceptor.Registry{}
-	if err := webrtc.RegisterDefaultInterceptors(m, i); err != nil {
+	if err := interceptors(m, i, o); err != nil {
 		return nil, err
 	}
 	s := webrtc.SettingEngine{}
@@ -91,6 +95,25 @@ func newAPI(o Options) (*webrtc.API, error) {
 		s.SetSRTPProtectionProfiles(o.Profile)
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(i), webrtc.WithSettingEngine(s)), nil
+}
+
+// interceptors are Pion's default ones and numbers of transport-wide congestion control on what is sent.
+func interceptors(m *webrtc.MediaEngine, i *interceptor.Registry, o Options) error {
+	if err := webrtc.ConfigureNack(m, i); err != nil {
+		return err
+	}
+	if !o.NoReports {
+		if err := webrtc.ConfigureRTCPReports(i); err != nil {
+			return err
+		}
+	}
+	if err := webrtc.ConfigureSimulcastExtensionHeaders(m); err != nil {
+		return err
+	}
+	if err := webrtc.ConfigureTWCCHeaderExtensionSender(m, i); err != nil {
+		return err
+	}
+	return webrtc.ConfigureTWCCSender(m, i)
 }
 
 // Join sends `join` and the first offer at once, as plugin and page do: there is no answer to a join.
@@ -129,10 +152,23 @@ func (p *Plugin) Join(callID string, o Options) (*Peer, error) {
 
 	if err := p.Client.Send(*service.NewClientMessage(service.ClientMessageJoin, map[string]any{
 		"callID": callID, "userID": peer.UserID, "sessionID": peer.SessionID, "channelID": callID,
-		"av1Support": false, "dcSignaling": o.DCSignaling})); err != nil {
+		"av1Support": o.AV1, "dcSignaling": o.DCSignaling})); err != nil {
 		return nil, err
 	}
 	return peer, peer.offer()
+}
+
+func (peer *Peer) relay() *Relay {
+	peer.mut.Lock()
+	defer peer.mut.Unlock()
+	return peer.opts.Relay
+}
+
+// SetRelay takes another relay from the next description of the server on.
+func (peer *Peer) SetRelay(r *Relay) {
+	peer.mut.Lock()
+	defer peer.mut.Unlock()
+	peer.opts.Relay = r
 }
 
 func (peer *Peer) server() *Plugin {
@@ -208,6 +244,9 @@ func (peer *Peer) signal(m rtc.Message) {
 			Candidate webrtc.ICECandidateInit `json:"candidate"`
 		}
 		if json.Unmarshal(m.Data, &w) == nil {
+			if r := peer.relay(); r != nil {
+				w.Candidate.Candidate = r.Candidates(w.Candidate.Candidate)
+			}
 			_ = peer.PC.AddICECandidate(webrtc.ICECandidateInit{Candidate: w.Candidate.Candidate})
 		}
 	}
@@ -218,6 +257,9 @@ func (peer *Peer) description(raw []byte, byChannel bool) error {
 	var d webrtc.SessionDescription
 	if err := json.Unmarshal(raw, &d); err != nil {
 		return err
+	}
+	if r := peer.relay(); r != nil {
+		d.SDP = r.Candidates(d.SDP)
 	}
 	if err := peer.PC.SetRemoteDescription(d); err != nil {
 		return err
@@ -420,6 +462,10 @@ func (peer *Peer) onTrack(t *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 	go peer.countReports(receiver)
 	parts := strings.Split(t.ID(), "_")
 	if len(parts) != 3 {
+		return
+	}
+	if t.Kind() == webrtc.RTPCodecTypeVideo {
+		peer.onVideo(t, parts[0], parts[1])
 		return
 	}
 	r := peer.Heard(parts[1])
