@@ -17,6 +17,7 @@ const TYPES = {
 };
 const MAX_PAGE_MESSAGE_BYTES = 2 * 1024 * 1024;
 const MAX_NAME = 40;
+const MEDIA_MS = 1000; // how often people learn what each of them is sent
 
 // What a page may ask for that goes on as it is: action -> rtc type.
 const PLAIN = {
@@ -26,6 +27,12 @@ const PLAIN = {
 	video_off: RTC.VIDEO_OFF,
 };
 const WITH_DATA = { ice: RTC.ICE, screen_on: RTC.SCREEN_ON, video_on: RTC.VIDEO_ON };
+const SHOWN = {
+	screen_on: ['screen', true],
+	screen_off: ['screen', false],
+	video_on: ['video', true],
+	video_off: ['video', false],
+};
 
 // A call's id from the name people type.
 export function callIDOf(name) {
@@ -59,6 +66,7 @@ export class Relay {
 		bridge.on('voice', (event) => this.voice(event));
 		bridge.on('close', (sessionID) => this.serverClosed(sessionID));
 		bridge.on('odd', (text) => this.oddities.push(text));
+		this.timer = setInterval(() => this.media(), MEDIA_MS);
 		bridge.on('up', () => this.toAll(this.server()));
 		bridge.on('down', () => this.toAll(this.server()));
 	}
@@ -74,6 +82,7 @@ export class Relay {
 	}
 
 	stop() {
+		clearInterval(this.timer);
 		for (const socket of this.sockets.clients) socket.terminate();
 		this.sockets.close();
 		this.http.close();
@@ -138,6 +147,7 @@ export class Relay {
 			name: String(name).slice(0, MAX_NAME),
 			muted: true,
 			talking: false,
+			showing: new Set(), // 'screen', 'video'
 		};
 		if (!this.bridge.isUp) throw new Error('Sluice is not reachable');
 		this.people.set(person.sessionID, person);
@@ -168,10 +178,12 @@ export class Relay {
 		if (action === 'reconnect') return this.bridge.reconnect(sessionID);
 		if (action in PLAIN) this.bridge.rtc(sessionID, PLAIN[action]);
 		else if (action in WITH_DATA) this.bridge.rtc(sessionID, WITH_DATA[action], data);
-		if (action === 'mute' || action === 'unmute') {
-			person.muted = action === 'mute';
-			this.roster(person.callID);
+		if (action in SHOWN) {
+			const [what, on] = SHOWN[action];
+			person.showing[on ? 'add' : 'delete'](what);
 		}
+		if (action === 'mute' || action === 'unmute') person.muted = action === 'mute';
+		if (action === 'mute' || action === 'unmute' || action in SHOWN) this.roster(person.callID);
 	}
 
 	voice({ sessionID, on }) {
@@ -192,10 +204,38 @@ export class Relay {
 		this.roster(person.callID);
 	}
 
+	// Tell everybody in a call with pictures what the server says that it sends to each of them.
+	async media() {
+		const calls = new Set([...this.people.values()].filter(({ showing }) => showing.size > 0).map(({ callID }) => callID));
+		if (this.asking || !this.bridge.isUp || calls.size === 0) return;
+		this.asking = true;
+		try {
+			for (const callID of calls) {
+				const here = [...this.people.values()].filter((person) => person.callID === callID);
+				const sessions = await Promise.all(here.map(({ sessionID }) => this.mediaOf(callID, sessionID)));
+				for (const { socket } of here) this.send(socket, { type: 'media', sessions: sessions.filter(Boolean) });
+			}
+		} finally {
+			this.asking = false;
+		}
+	}
+
+	// null when the server does not tell, as rtcd.
+	async mediaOf(callID, sessionID) {
+		try {
+			const { status, json } = await this.bridge.request('GET', `/calls/${callID}/sessions/${sessionID}/media`);
+			return status === 200 ? json : null;
+		} catch {
+			return null;
+		}
+	}
+
 	// Tell everybody in a call who is there.
 	roster(callID) {
 		const here = [...this.people.values()].filter((person) => person.callID === callID);
-		const people = here.map(({ sessionID, name, muted, talking }) => ({ sessionID, name, muted, talking }));
+		const people = here.map(({ sessionID, name, muted, talking, showing }) => {
+			return { sessionID, name, muted, talking, showing: [...showing] };
+		});
 		for (const person of here) this.send(person.socket, { type: 'roster', people });
 	}
 

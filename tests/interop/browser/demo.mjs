@@ -29,7 +29,7 @@ async function open(name, mic = 'tone', flags = {}) {
 	const context = await browser.newContext({ viewport: { width: 1280, height: 760 }, ...flags });
 	const page = await context.newPage();
 	page.on('pageerror', (error) => errors.push(error.message));
-	await page.goto(`${url}?call=stand-up&name=${encodeURIComponent(name)}&mic=${mic}`);
+	await page.goto(`${url}?picture=test&call=stand-up&name=${encodeURIComponent(name)}&mic=${mic}`);
 	return page;
 }
 
@@ -70,13 +70,44 @@ await test('statistics show both streams growing without loss, codec and encrypt
 	await until('a round trip', async () => /[\d.]+ ms there and back/.test((await text(pages[0], '#path'))[0]), 5000);
 });
 
+const plays = (page, selector) =>
+	page.evaluate((which) => {
+		const video = document.querySelector(which);
+		return video && !video.closest('[hidden]') ? video.getVideoPlaybackQuality().totalVideoFrames : 0;
+	}, selector);
+
+await test('a shared screen and a camera play at the others, with layer and bitrate for each viewer', async () => {
+	await pages[1].click('#share');
+	for (const page of [pages[0], pages[2]]) {
+		const before = await until('the screen plays', () => plays(page, '#screen-video'), 8000);
+		await until('it goes on', async () => (await plays(page, '#screen-video')) > before + 5);
+	}
+	await pages[2].click('#camera');
+	for (const page of [pages[0], pages[1]]) await until('the camera plays', () => plays(page, '.person.filmed video'), 8000);
+	const rows = () => text(pages[0], '#pictures li');
+	const has = (all, viewer, what) => all.some((row) => row.includes(`${viewer} ← ${what}`) && /\d+(\.\d)? [kM]bit\/s/.test(row));
+	await until('a row for each viewer and picture', async () => {
+		const all = await rows();
+		const screens = [NAMES[0], NAMES[2]].every((viewer) => has(all, viewer, `${NAMES[1]}’s screen`));
+		return screens && has(all, NAMES[0], `${NAMES[2]}’s camera`) && all.some((row) => /layer \d of 2/.test(row));
+	}, 8000);
+});
+
 if (picture) {
-	await sleep(27000);
+	await sleep(20000);
 	await pages[2].click('#mute');
 	await until('Grace talks', async () => (await statusOf(pages[0], NAMES[1])) === 'talking', 10000, 30);
 	await pages[0].screenshot({ path: picture });
 	await pages[2].click('#mute');
 }
+
+await test('what is shown no more goes away', async () => {
+	await pages[1].click('#share');
+	await pages[2].click('#camera');
+	await until('no screen', async () => !(await pages[0].isVisible('#screen')));
+	await until('no camera', async () => (await pages[0].locator('.person.filmed').count()) === 0);
+	await until('no rows', async () => !(await pages[0].isVisible('#pictures-card')));
+});
 
 await test('mute shows at the others, and leaving removes the tile', async () => {
 	await pages[1].click('#mute');

@@ -3,6 +3,7 @@ import { RTCPeer } from '@mattermost/calls-common';
 import { decode } from '@msgpack/msgpack';
 import { Microphone, Trouble } from './microphone.mjs';
 import { Participant } from './participant.mjs';
+import { openCamera, openScreen } from './pictures.mjs';
 import { Sampler } from './sampler.mjs';
 import * as view from './view.mjs';
 
@@ -15,6 +16,8 @@ const STATS_MS = 1000;
 const microphone = new Microphone();
 let me = null; // the Participant while in a call
 let people = [];
+let shown = { screen: null, camera: null }; // streams that we show
+let screenFrom = null; // session whose screen is on the page
 let audioOut = [];
 let timers = [];
 
@@ -103,7 +106,8 @@ async function join(event) {
 }
 
 async function enter(call, name) {
-	me = new Participant(RTCPeer, relayURL);
+	me = new Participant(RTCPeer, relayURL, { simulcast: true });
+	me.on('media', showMedia);
 	me.on('roster', roster);
 	me.on('stream', play);
 	me.on('trouble', (text) => view.log(text));
@@ -132,10 +136,18 @@ function roster(now) {
 	for (const { name } of before.values()) view.log(`${name} left`);
 	people = now;
 	view.showPeople(people, me.sessionID);
+	pictures();
+	if (!people.some(({ showing }) => showing.length > 0)) view.showPictures([]);
 }
 
 // One audio element a stream, until its track ends.
 function play(stream) {
+	const [track] = stream.getTracks();
+	if (track.kind === 'video') {
+		track.onmute = track.onunmute = track.onended = pictures;
+		pictures();
+		return;
+	}
 	const audio = new Audio();
 	audio.srcObject = stream;
 	audio.autoplay = true;
@@ -144,13 +156,90 @@ function play(stream) {
 		document.addEventListener('click', () => audioOut.forEach((out) => out.play()) || view.hideNotice(), { once: true });
 	});
 	audioOut.push(audio);
-	stream.getTracks()[0].onended = () => (audioOut = audioOut.filter((out) => out !== audio));
+	track.onended = () => (audioOut = audioOut.filter((out) => out !== audio));
 }
 
 async function setMuted(muted) {
 	if (muted) me.mute();
 	else await me.unmute(microphone.track, microphone.stream);
 	view.showMute(muted);
+}
+
+// What others show by the server's last description, and what we show ourselves.
+function pictures() {
+	if (!me?.peer) return;
+	const cameras = new Map();
+	const own = new Map([[me.sessionID, shown.camera?.getVideoTracks()[0]]]);
+	let screen = shown.screen ? { from: me.sessionID, name: 'You share', track: shown.screen.getVideoTracks()[0] } : null;
+	const lines = me.lines();
+	for (const { mid, receiver } of me.peer.pc.getTransceivers()) {
+		const { track } = receiver;
+		const line = lines[mid];
+		if (!line || track.kind !== 'video' || track.muted) continue;
+		if (line.type === 'screen') screen = { from: line.from, name: `${nameOf(line.from)} shares`, track };
+		else cameras.set(line.from, track);
+	}
+	if (own.get(me.sessionID)) cameras.set(me.sessionID, own.get(me.sessionID));
+	if (screen && screen.from !== screenFrom) view.captionScreen(screen.name);
+	screenFrom = screen?.from ?? null;
+	view.showScreen(screen);
+	view.showCameras(cameras);
+}
+
+const nameOf = (sessionID) => people.find((person) => person.sessionID === sessionID)?.name ?? 'somebody';
+
+// sessions: what the server says that it sends to each person in the call
+function showMedia(sessions) {
+	const rows = [];
+	for (const { session_id: viewer, estimate_bps: estimate, video } of sessions) {
+		for (const one of video) {
+			const what = `${nameOf(one.sender_id)}’s ${one.type === 'screen' ? 'screen' : 'camera'}`;
+			rows.push({ viewer: nameOf(viewer), what, video: one, estimate });
+		}
+		const screen = video.find(({ type }) => type === 'screen');
+		if (viewer === me?.sessionID && screen) {
+			view.captionScreen(`${nameOf(screen.sender_id)} shares · ${view.layerName(screen)} · ${Math.round(screen.sent_bps / 1000)} kbit/s`);
+		}
+	}
+	view.showPictures(rows);
+	pictures();
+}
+
+async function toggleShare() {
+	if (shown.screen) return stopSharing();
+	const stream = await openScreen(nameOf(me.sessionID));
+	if (!stream) return;
+	shown.screen = stream;
+	stream.getVideoTracks()[0].onended = stopSharing; // by the browser's own button
+	view.showSharing(true);
+	await me.share(stream);
+	view.log('You share your screen');
+	pictures();
+}
+
+async function stopSharing() {
+	const stream = shown.screen;
+	if (!stream) return;
+	shown.screen = null;
+	view.showSharing(false);
+	stream.getTracks().forEach((track) => track.stop());
+	await me?.unshare();
+	pictures();
+}
+
+async function toggleCamera() {
+	if (shown.camera) {
+		shown.camera.getTracks().forEach((track) => track.stop());
+		shown.camera = null;
+		me.hideCamera();
+	} else {
+		const stream = await openCamera(nameOf(me.sessionID));
+		if (!stream) return;
+		shown.camera = stream;
+		await me.showCamera(stream);
+	}
+	view.showFilming(Boolean(shown.camera));
+	pictures();
 }
 
 // Rings around faces: of others the level that their packets carry, of ourselves the microphone's.
@@ -190,6 +279,13 @@ function ended(reason) {
 
 function leave() {
 	const was = me;
+	for (const stream of Object.values(shown)) stream?.getTracks().forEach((track) => track.stop());
+	shown = { screen: null, camera: null };
+	screenFrom = null;
+	view.showSharing(false);
+	view.showFilming(false);
+	view.showScreen(null);
+	view.showPictures([]);
 	me = null;
 	was?.leave();
 	timers.forEach(clearInterval);
@@ -211,6 +307,8 @@ async function copyLink() {
 $('join').addEventListener('submit', join);
 $('mute').addEventListener('click', () => setMuted(!me.muted).catch(explain));
 $('leave').addEventListener('click', leave);
+$('share').addEventListener('click', () => toggleShare().catch(explain));
+$('camera').addEventListener('click', () => toggleCamera().catch(explain));
 $('copy').addEventListener('click', copyLink);
 $('notice-close').addEventListener('click', view.hideNotice);
 for (const select of document.querySelectorAll('select.mic')) {

@@ -7,7 +7,7 @@ import { zlibSync, strToU8 } from 'fflate';
 const JOIN_MS = 10000;
 const CAMERA_ENCODINGS = [{ maxBitrate: 1000 * 1000, maxFramerate: 30, scaleResolutionDownBy: 1.0 }];
 
-// events: connect | stream (MediaStream, map entry, mid) | roster (people) | server ({up, api, version}) | close (reason) | error (text)
+// events: connect | stream (MediaStream, map entry, mid) | roster (people) | media (what each session is sent) | server ({up, api, version}) | close (reason) | error (text)
 export class Participant extends EventEmitter {
 	// Peer: the RTCPeer class; url: the relay's WebSocket; options: dcSignaling, dcLocking, simulcast, av1Support
 	constructor(Peer, url, { logger, ...options } = {}) {
@@ -67,6 +67,8 @@ export class Participant extends EventEmitter {
 				return this.emit('roster', message.people);
 			case 'server':
 				return this.emit('server', message);
+			case 'media':
+				return this.emit('media', message.sessions);
 			case 'close':
 				return this.end('The server ended this session');
 			case 'error':
@@ -169,16 +171,22 @@ export class Participant extends EventEmitter {
 		this.send('video_off');
 	}
 
-	// mid -> session whose media the server sends there, from the msid lines of its last description.
-	senders() {
+	// mid -> {from, type}: whose voice, screen, screen-audio or video the server sends there, from the msid lines of its
+	// last description.
+	lines() {
 		const found = {};
 		const sections = (this.peer?.pc.remoteDescription?.sdp ?? '').split('\r\nm=').slice(1);
 		for (const section of sections) {
 			const mid = section.match(/\r\na=mid:(\S+)/)?.[1];
-			const from = section.match(/\r\na=(?:ssrc:\d+ )?msid:(\S+)/)?.[1];
-			if (from && /\r\na=send(only|recv)/.test(section)) found[mid] = from;
+			const [, from, track] = section.match(/\r\na=(?:ssrc:\d+ )?msid:(\S+) (\S+)/) ?? [];
+			if (from && /\r\na=send(only|recv)/.test(section)) found[mid] = { from, type: track.split('_')[0] };
 		}
 		return found;
+	}
+
+	// mid -> session whose media the server sends there.
+	senders() {
+		return Object.fromEntries(Object.entries(this.lines()).map(([mid, { from }]) => [mid, from]));
 	}
 
 	leave() {

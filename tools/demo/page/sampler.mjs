@@ -21,7 +21,7 @@ export class Sampler {
 			if (entry.type === 'transport') this.transport(path, entry, report);
 			else if (entry.type === 'inbound-rtp' && entry.kind === 'audio') down.push(this.inbound(entry, from));
 			else if (entry.type === 'outbound-rtp' && entry.kind === 'audio') up = this.outbound(entry, report);
-			if (entry.type === 'codec') path.codec = codecName(entry);
+			if (entry.type === 'codec' && entry.mimeType.startsWith('audio/')) path.codec = codecName(entry);
 		}
 		// A line that now carries somebody else has a new SSRC: only what the server still sends counts.
 		const live = down.filter((stream) => stream.from !== null);

@@ -46,6 +46,15 @@ export function showMute(muted) {
 	$('mute').classList.toggle('live', !muted);
 }
 
+function showPressed(id, on, text) {
+	$(id).textContent = text;
+	$(id).setAttribute('aria-pressed', String(on));
+	$(id).classList.toggle('live', on);
+}
+
+export const showSharing = (on) => showPressed('share', on, on ? 'Stop sharing' : 'Share screen');
+export const showFilming = (on) => showPressed('camera', on, on ? 'Camera off' : 'Camera');
+
 export function log(text) {
 	const line = element('li');
 	line.append(element('time', '', new Date().toTimeString().slice(0, 8)), element('span', '', text));
@@ -91,6 +100,64 @@ function newTile({ sessionID, name }, me) {
 	tile.append(face, element('div', 'who', name), element('div', 'how'));
 	if (sessionID === me) tile.append(element('span', 'tag', 'you'));
 	return tile;
+}
+
+function attach(video, track) {
+	if (video.srcObject?.getTracks()[0] === track) return;
+	video.srcObject = new MediaStream([track]);
+	video.play().catch(() => {});
+}
+
+// screen: {name, track} or null
+export function showScreen(screen) {
+	$('screen').hidden = screen === null;
+	if (screen) attach($('screen-video'), screen.track);
+	else $('screen-video').srcObject = null;
+}
+
+export const captionScreen = (text) => ($('screen-caption').textContent = text);
+
+// cameras: session -> track
+export function showCameras(cameras) {
+	for (const tile of $('people').children) {
+		const track = cameras.get(tile.dataset.id);
+		let video = tile.querySelector('video');
+		tile.classList.toggle('filmed', Boolean(track));
+		if (!track) {
+			video?.remove();
+			continue;
+		}
+		if (!video) {
+			video = element('video');
+			Object.assign(video, { muted: true, playsInline: true, autoplay: true });
+			tile.prepend(video);
+		}
+		attach(video, track);
+	}
+}
+
+const mbps = (bps) => (bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mbit/s` : `${Math.round(bps / 1000)} kbit/s`);
+
+export function layerName({ layer, layer_bps: all, paused }) {
+	if (paused) return 'paused';
+	if (layer === null) return 'no layer';
+	if (all.length < 2) return 'one layer';
+	return `layer ${layer + 1} of ${all.length}`;
+}
+
+// rows: [{viewer, what, video, estimate}], video as the server tells it
+export function showPictures(rows) {
+	$('pictures-card').hidden = rows.length === 0;
+	$('pictures').replaceChildren(
+		...rows.map(({ viewer, what, video, estimate }) => {
+			const row = element('li');
+			row.append(element('b', '', `${viewer} ← ${what}`), element('em', '', mbps(video.sent_bps)));
+			const facts = [layerName(video), video.codec, `${video.resent} resent`, `${video.switches} switches`];
+			if (estimate > 0) facts.push(`room for ${mbps(estimate)}`);
+			row.append(element('p', '', facts.join(' · ')));
+			return row;
+		})
+	);
 }
 
 export function showLevel(sessionID, level) {
