@@ -312,6 +312,10 @@ static int line_make(struct negotiate *n, const struct leg *leg)
 		l->exts |= 1u << EXT_LEVEL;
 		l->codec[0] = (struct codec){.pt = n->pt_opus, .codec = CODEC_OPUS, .fb = FB_TWCC};
 		l->n_codecs = 1;
+	} else {
+		// Chromium gives a new line of its own the extensions that its last line of the kind agreed on: without these
+		// somebody who has seen a screen could not share in layers.
+		l->exts |= 1u << EXT_RID | 1u << EXT_RRID;
 	}
 	return (int)n->n_lines - 1;
 }

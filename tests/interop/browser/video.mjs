@@ -102,7 +102,8 @@ async function cycles(lab, options) {
 }
 
 async function takeOver(lab, options) {
-	const sessions = await lab.join(newCall(), names(4), options);
+	// In layers: who has seen a screen must be able to share so.
+	const sessions = await lab.join(newCall(), names(4), { ...options, simulcast: true });
 	await lab.do('share', 'p1');
 	await lab.see(['p2', 'p3', 'p4'], 'p1', sessions);
 	await lab.do('handOver', 'p1', 'p2');
