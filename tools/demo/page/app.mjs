@@ -169,23 +169,24 @@ async function setMuted(muted) {
 function pictures() {
 	if (!me?.peer) return;
 	const cameras = new Map();
-	const own = new Map([[me.sessionID, shown.camera?.getVideoTracks()[0]]]);
+	if (shown.camera) cameras.set(me.sessionID, shown.camera.getVideoTracks()[0]);
 	let screen = shown.screen ? { from: me.sessionID, name: 'You share', track: shown.screen.getVideoTracks()[0] } : null;
 	const lines = me.lines();
 	for (const { mid, receiver } of me.peer.pc.getTransceivers()) {
 		const { track } = receiver;
 		const line = lines[mid];
-		if (!line || track.kind !== 'video' || track.muted) continue;
+		// A camera that is switched off keeps its line.
+		if (!line || track.kind !== 'video' || track.muted || !shows(line.from, line.type)) continue;
 		if (line.type === 'screen') screen = { from: line.from, name: `${nameOf(line.from)} shares`, track };
 		else cameras.set(line.from, track);
 	}
-	if (own.get(me.sessionID)) cameras.set(me.sessionID, own.get(me.sessionID));
 	if (screen && screen.from !== screenFrom) view.captionScreen(screen.name);
 	screenFrom = screen?.from ?? null;
 	view.showScreen(screen);
 	view.showCameras(cameras);
 }
 
+const shows = (sessionID, type) => people.some((person) => person.sessionID === sessionID && person.showing.includes(type));
 const nameOf = (sessionID) => people.find((person) => person.sessionID === sessionID)?.name ?? 'somebody';
 
 // sessions: what the server says that it sends to each person in the call
