@@ -20,8 +20,8 @@
 #define FRESH_KEY_NS (500 * NS_PER_MS)      // a switch takes a key frame out of the ring that is no older
 #define SR_AFTER_SWITCH_NS (50 * NS_PER_MS) // lip sync follows the new layer at once
 #define WISH_AGAIN_NS (1 * NS_PER_S)        // a lost receiver that no key frame reaches
-#define MTU 1500   // bytes of an IP packet that arrive unfragmented, with the number of a resend
-#define VISITS 256 // receivers looked at in a slice, most of which may have nothing to do
+#define MTU 1500  // bytes of an IP packet that arrive unfragmented, with the number of a resend
+#define VISITS 64 // receivers looked at in a slice, most of which may have nothing to do
 
 // --- life -------------------------------------------------------------------------------------------
 
@@ -525,9 +525,12 @@ void viewer_run(struct worker *w, struct session *s)
 	for (struct leg *leg = s->legs; leg; leg = leg->next) {
 		if (leg->viewer == NULL)
 			continue;
-		while (!serve(w, &sl, leg) && !sl.is_dry)
+		while (!serve(w, &sl, leg) && !sl.is_dry) {
+			w->n_paced += sl.n;
 			viewer_slice_end(w, &sl);
+		}
 	}
+	w->n_paced += sl.n;
 	viewer_slice_end(w, &sl);
 }
 

@@ -11,6 +11,8 @@
 #include "lib/base/clock.h"
 #include "lib/ipc/wire.h"
 
+#define VIEWER_SLICE 64 // packets sealed at a time, and served before voice has its turn again
+
 struct leg;
 struct probe_plan;
 struct rte_mbuf;

@@ -20,8 +20,6 @@
 #include "lib/rtc/vp8.h"
 #include "lib/seal/seal.h"
 
-#define VIEWER_SLICE 64 // packets sealed at a time, and served before voice has its turn again
-
 struct bwe;
 struct layer;
 

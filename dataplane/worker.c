@@ -29,8 +29,9 @@
 
 #define STATS_NS (250 * NS_PER_MS)
 #define HANDOFF_BURSTS 4 // per ring and round
-#define TIMERS_PER_ROUND 256
-#define NAP_MS 1 // sleep of a worker whose port has no descriptor to wait on
+#define TIMERS_PER_ROUND 64
+#define TIMERS_AT_ONCE 8 // then it is looked how much they sent
+#define NAP_MS 1         // sleep of a worker whose port has no descriptor to wait on
 
 // --- small services ---------------------------------------------------------------------------------
 
@@ -168,8 +169,9 @@ static bool check_pair(const struct session *s, struct pkt *pkt)
 // Packets of sessions at home here. All are consumed.
 static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
-	struct rte_mbuf *rtp[BURST];
-	unsigned n_rtp = 0;
+	struct rte_mbuf *rtp[BURST], *rtcp[BURST];
+	struct session *reporter[BURST];
+	unsigned n_rtp = 0, n_rtcp = 0;
 
 	if (n > 0)
 		mail_drain(w); // a client may answer a command before the round of its mail
@@ -191,10 +193,14 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			punt_input(w, s, pkts[i]);
 		else if (pkt->kind == PKT_GONE)
 			ice_gone(w, s, pkts[i]);
-		else
-			feedback_input(w, s, pkts[i]);
+		else {
+			rtcp[n_rtcp] = pkts[i];
+			reporter[n_rtcp++] = s;
+		}
 	}
 	stream_receive(w, rtp, n_rtp);
+	for (unsigned i = 0; i < n_rtcp; i++) // after voice: reading what was received takes long
+		feedback_input(w, reporter[i], rtcp[i]);
 }
 
 // A burst from a port: find each packet's session and its home.
@@ -363,6 +369,19 @@ static void sleep_idle(struct worker *w)
 
 // --- the loop ---------------------------------------------------------------------------------------
 
+// Timers send the video that was paced, so they are served in slices too: the rest of them when voice had its turn.
+static unsigned run_timers(struct worker *w)
+{
+	unsigned n, total = 0;
+
+	w->n_paced = 0;
+	do {
+		n = wheel_advance(&w->wheel, w->now, TIMERS_AT_ONCE);
+		total += n;
+	} while (n == TIMERS_AT_ONCE && total < TIMERS_PER_ROUND && w->n_paced < VIEWER_SLICE);
+	return total;
+}
+
 unsigned worker_round(struct worker *w, ns_t now)
 {
 	unsigned work;
@@ -371,7 +390,7 @@ unsigned worker_round(struct worker *w, ns_t now)
 	work = poll_ports(w);
 	work += drain_handoff(w);
 	work += mail_drain(w);
-	work += wheel_advance(&w->wheel, now, TIMERS_PER_ROUND);
+	work += run_timers(w);
 	work += audience_serve(w); // after all that must not wait for video
 	flush(w);
 	rte_rcu_qsbr_quiescent(w->dp->qsbr, w->id);

@@ -111,6 +111,7 @@ struct worker {
 	struct overload overload;
 	struct rte_mbuf *news[BURST]; // borrowed: newest packet of each video that had any in this burst
 	unsigned n_news;
+	unsigned n_paced; // packets of video that timers have sent in this round
 
 	// main only
 	uint64_t n_mails_posted;
