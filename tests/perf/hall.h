@@ -1,6 +1,7 @@
 // Calls of any size in a real dataplane: workers on their threads, sessions made by commands, paths proven by STUN,
 // packets of talkers decrypted on the way in. Only the port is ours: it makes what talkers send when it is due, and
-// takes what receivers get, with the time that each packet was due known from its timestamp.
+// takes what receivers get, with the time that each packet was due known from its timestamp. Receivers of video answer
+// with transport-wide feedback (hall_watch.h).
 //
 // 1. hall_open  2. hall_add people, hall_admit  3. hall_talk  4. hall_run while time passes  5. hall_close
 // thread: main, but for what the port does on its worker
@@ -24,26 +25,49 @@
 #define HALL_MAX_TALKERS 64
 #define HALL_QUEUES 2
 #define HALL_SSRC 0x40000000u // of talker 0, in and out
+#define HALL_RTX_SSRC 0x50000000u
 #define HALL_PT 111
+#define HALL_TWCC 3 // extension id
+#define HALL_THEFTS 64
+#define HALL_LOOK_NS 30000 // longer without a look at the port: was the core taken away?
 
 // What one source sends: n_bytes of payload each period.
 struct talker {
 	uint32_t sid;
-	uint16_t port, n_bytes, burst, ts_step; // burst: packets each time; ts_step: between times
-	uint64_t period, start;                 // TSC
-	uint64_t n;                             // times so far
+	uint16_t n_bytes, burst, ts_step; // burst: packets each time; ts_step: between times
+	bool is_video;
+	uint16_t key_every, key_burst; // video: each so many times it is a key frame of key_burst packets
+	uint64_t period, start;        // TSC
+	uint64_t n;                    // times so far
+	unsigned n_of_time;            // packets so far of this time
 	uint64_t index;
+	uint64_t spoken, stolen,
+		own_wait;     // TSC of the last one; see struct hall_queue; it waited for us so long
 	struct seal_key *key; // of the worker's engine below
 };
+
+enum { HALL_VOICE, HALL_SCREEN, HALL_KINDS };
 
 // One per worker, on cache lines of its own.
 struct hall_queue {
 	alignas(64) struct rte_ring *in; // from main: what people send besides media
 	struct seal_engine *seal;
-	uint64_t n_in, n_out, n_control, n_looks;
-	ns_t cpu_from, cpu, wall_from, wall; // of this thread, while it talks
-	struct hist latency[2];              // ns from due to sent: voice, screens
+	uint64_t n_in[HALL_KINDS], n_out[HALL_KINDS], n_control,
+		n_feedback; // of what was due in the time measured
+	// TSC. stolen: time in all that this thread did not have its core for; theft: the last gaps between two looks in
+	// which there was such time
+	uint64_t began, looked, stolen;
+	struct theft {
+		uint64_t from, until, stolen;
+	} theft[HALL_THEFTS];
+	unsigned n_thefts;
+	ns_t cpu_began;
+	uint64_t n_watched;              // turns of hall_watch.h
+	struct hist latency[HALL_KINDS]; // ns from due to sent
+	struct hist own;                 // the same of voice without what was stolen
 };
+
+struct watcher;
 
 struct hall {
 	struct conf conf;
@@ -52,7 +76,10 @@ struct hall {
 	struct seal_engine *seal;
 	struct port port, *kernel;
 	unsigned n_workers, n_people, n_talkers, n_keyed;
-	bool *is_keyed; // by person
+	bool *is_keyed;          // by person
+	struct watcher *watcher; // by person
+	uint32_t max_people;
+	uint64_t from, until; // TSC: what is due between them is measured
 	uint32_t seq;
 	struct talker talker[HALL_MAX_TALKERS];
 	_Atomic bool talks;
@@ -84,11 +111,38 @@ static inline struct rte_mbuf *hall_mbuf(uint32_t person, const void *data, size
 	return m;
 }
 
-static inline struct rte_mbuf *hall_speak(struct hall_queue *q, unsigned i, unsigned of_burst)
+#include "tests/perf/hall_watch.h"
+
+// VP8 without temporal layers: descriptor with a 15-bit picture id, then the frame tag.
+static inline void hall_vp8(uint8_t *payload, const struct talker *t, bool is_key)
 {
-	static const uint8_t payload[1400];
+	payload[0] = t->n_of_time == 0 ? 0x90 : 0x80;
+	payload[1] = 0x80;
+	be16_put(payload + 2, (uint16_t)(0x8000 | t->n));
+	payload[4] = is_key ? 0x10 : 0x11;
+}
+
+static inline bool hall_is_key(const struct talker *t)
+{
+	return t->is_video && t->n % t->key_every == 0;
+}
+
+static inline uint64_t hall_due_of(const struct talker *t, uint64_t n)
+{
+	return t->start + n * t->period;
+}
+
+static inline bool hall_counts(uint64_t due)
+{
+	return due >= hall.from && due < hall.until;
+}
+
+// The next packet of a talker.
+static inline struct rte_mbuf *hall_speak(struct hall_queue *q, unsigned i)
+{
 	struct talker *t = &hall.talker[i];
-	uint8_t pkt[1500], level = 20;
+	unsigned burst = hall_is_key(t) ? t->key_burst : t->burst;
+	uint8_t pkt[1500], payload[1400] = {}, level = 20;
 	struct rtp_ext ext = {.id = 1, .data = &level, .len = 1};
 	struct seal_rtp job = {.key = t->key,
 			       .hdr = pkt,
@@ -97,30 +151,61 @@ static inline struct rte_mbuf *hall_speak(struct hall_queue *q, unsigned i, unsi
 			       .ssrc = HALL_SSRC + i,
 			       .index = t->index++};
 
-	rtp_write(pkt, true, of_burst + 1 == t->burst, HALL_PT, (uint16_t)job.index,
+	if (t->is_video)
+		hall_vp8(payload, t, hall_is_key(t));
+	rtp_write(pkt, true, t->n_of_time + 1 == burst, HALL_PT, (uint16_t)job.index,
 		  (uint32_t)(t->n * t->ts_step), job.ssrc);
 	job.hdr_len = (uint16_t)(RTP_HDR_LEN + rtp_ext_write(pkt + RTP_HDR_LEN, 100, &ext, 1));
 	job.dst = pkt + job.hdr_len;
 	if (seal_rtp_protect(q->seal, &job, 1) != 1)
 		die(EXIT_SOFTWARE, "a packet was not sealed");
-	q->n_in++;
+	q->n_in[t->is_video] += hall_counts(hall_due_of(t, t->n));
+	if (++t->n_of_time == burst) {
+		t->n_of_time = 0;
+		t->n++;
+	}
 	return hall_mbuf(t->sid & 0xffffff, pkt, job.hdr_len + t->n_bytes + 16u);
 }
 
-// How much of its core the worker had: what is missing was taken by others, and so was the time of its packets.
-static inline void hall_note_cpu(struct hall_queue *q)
+// Others run on this core too. How long they did is what the thread's own clock lacks; after short gaps it is not asked.
+static inline void hall_look(struct hall_queue *q, uint64_t now)
 {
+	double hz = (double)rte_get_tsc_hz();
+	uint64_t stolen = q->stolen, cpu;
 	struct timespec t;
 
-	if (q->n_looks++ % 4096 != 0)
-		return;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	q->cpu = t.tv_sec * NS_PER_S + t.tv_nsec;
-	q->wall = clock_now();
-	if (q->n_looks == 1) {
-		q->cpu_from = q->cpu;
-		q->wall_from = q->wall;
+	if (q->began == 0 || (double)(now - q->looked) > hz * HALL_LOOK_NS / 1e9) {
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+		if (q->began == 0) {
+			q->began = q->looked = now;
+			q->cpu_began = t.tv_sec * NS_PER_S + t.tv_nsec;
+		}
+		cpu = (uint64_t)((double)(t.tv_sec * NS_PER_S + t.tv_nsec - q->cpu_began) * hz / 1e9);
+		q->stolen = RTE_MAX(q->stolen, now - q->began > cpu ? now - q->began - cpu : 0);
+		stolen = RTE_MIN(q->stolen - stolen, now - q->looked);
+		if ((double)stolen > hz * HALL_LOOK_NS / 1e9) {
+			q->theft[q->n_thefts++ % HALL_THEFTS] = (struct theft){q->looked, now, stolen};
+		}
 	}
+	q->looked = now;
+}
+
+// What was stolen since then. When in a gap that was is not known: as early as can be.
+static inline uint64_t hall_stolen_since(const struct hall_queue *q, uint64_t then)
+{
+	uint64_t sum = 0;
+
+	for (unsigned k = 1; k <= RTE_MIN(q->n_thefts, (unsigned)HALL_THEFTS); k++) {
+		const struct theft *t = &q->theft[(q->n_thefts - k) % HALL_THEFTS];
+		uint64_t own = t->until - t->from - t->stolen;
+		if (t->until <= then)
+			break;
+		if (t->from >= then)
+			sum += t->stolen;
+		else
+			sum += t->until - then - RTE_MIN(t->until - then, own);
+	}
+	return sum;
 }
 
 static inline unsigned hall_rx(struct port *p, unsigned queue, struct rte_mbuf **pkts, unsigned n)
@@ -131,27 +216,41 @@ static inline unsigned hall_rx(struct port *p, unsigned queue, struct rte_mbuf *
 
 	if (!atomic_load_explicit(&hall.talks, memory_order_acquire)) // pairs with hall_run
 		return got;
-	hall_note_cpu(q);
+	hall_look(q, now);
+	got += hall_watch(queue, now, pkts + got, (n - got) / 2);
 	for (unsigned i = queue; i < hall.n_talkers; i += hall.n_workers) {
 		struct talker *t = &hall.talker[i];
-		if (t->start + t->n * t->period > now || got + t->burst > n)
+		uint64_t due = hall_due_of(t, t->n);
+		if (due > now || due >= hall.until)
 			continue;
-		for (unsigned k = 0; k < t->burst; k++)
-			pkts[got++] = hall_speak(q, i, k);
-		t->n++;
+		for (uint64_t time = t->n; t->n == time && got < n;)
+			pkts[got++] = hall_speak(q, i);
 	}
 	return got;
 }
 
-// When what is in this RTP packet was due; 0: not of a talker.
-static inline uint64_t hall_due(const uint8_t *rtp, bool *is_screen)
+// Of which talker this packet is; NULL: of none.
+static inline struct talker *hall_talker_of(const uint8_t *rtp)
 {
 	uint32_t i = be32_get(rtp + 8) - HALL_SSRC;
 
 	if (rtp[0] >> 6 != 2 || (rtp[1] >= 192 && rtp[1] <= 223) || i >= hall.n_talkers)
-		return 0;
-	*is_screen = hall.talker[i].n_bytes > 500;
-	return hall.talker[i].start + be32_get(rtp + 4) / hall.talker[i].ts_step * hall.talker[i].period;
+		return NULL;
+	return &hall.talker[i];
+}
+
+static inline void hall_heard(struct hall_queue *q, struct talker *t, const uint8_t *rtp, uint64_t now)
+{
+	uint64_t due = hall_due_of(t, be32_get(rtp + 4) / t->ts_step);
+	double ns = 1e9 / (double)rte_get_tsc_hz();
+
+	if (!hall_counts(due))
+		return;
+	q->n_out[t->is_video]++;
+	hist_add(&q->latency[t->is_video], (uint64_t)((double)(now - due) * ns));
+	if (!t->is_video && hall.n_workers == 1) {
+		hist_add(&q->own, (uint64_t)((double)(now - due - hall_stolen_since(q, due)) * ns));
+	}
 }
 
 static inline void hall_tx(struct port *p, unsigned queue, struct rte_mbuf **pkts,
@@ -159,18 +258,17 @@ static inline void hall_tx(struct port *p, unsigned queue, struct rte_mbuf **pkt
 {
 	struct hall_queue *q = &hall.queue[queue];
 	uint64_t now = rte_rdtsc();
-	double ns = 1e9 / (double)rte_get_tsc_hz();
 
+	hall_look(q, now);
 	for (unsigned i = 0; i < n; i++) {
-		bool is_screen;
-		uint64_t due = hall_due(rte_pktmbuf_mtod(pkts[i], const uint8_t *), &is_screen);
+		const uint8_t *rtp = rte_pktmbuf_mtod(pkts[i], const uint8_t *);
+		struct talker *t = hall_talker_of(rtp);
 		frame_write(pkts[i], paths[i], RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM);
-		if (due == 0) {
+		if (t)
+			hall_heard(q, t, rtp, now);
+		else
 			q->n_control++;
-			continue;
-		}
-		q->n_out++;
-		hist_add(&q->latency[is_screen], (uint64_t)((double)(now - due) * ns));
+		hall_watched(queue, paths[i]->key.remote, rtp, now);
 	}
 	rte_pktmbuf_free_bulk(pkts, n);
 }
@@ -242,7 +340,8 @@ static inline void hall_tend(void)
 
 	for (unsigned i = 0; i < hall.n_workers; i++)
 		while (note_take(hall.dp->worker[i], &note)) {
-			if (note.type == NOTE_PATH && !hall.is_keyed[note.sid & 0xffffff])
+			if (note.type == NOTE_PATH && !hall.is_keyed[note.sid & 0xffffff] &&
+			    !hall.watcher[note.sid & 0xffffff].is_leaving)
 				hall_keys(note.sid & 0xffffff);
 			(void)model_note(hall.model, &note, &event);
 		}
@@ -290,7 +389,8 @@ static inline void hall_check(uint32_t person)
 static inline void hall_add(uint32_t person, uint32_t call)
 {
 	struct ipc_session_add add = {.sid = hall_sid(person), .call = call};
-	struct ipc_session_extmap ext = {.sid = hall_sid(person), .id = {[EXT_LEVEL] = 1}};
+	struct ipc_session_extmap ext = {.sid = hall_sid(person),
+					 .id = {[EXT_LEVEL] = 1, [EXT_TWCC] = HALL_TWCC}};
 
 	hall_names(person, add.ufrag, add.pwd);
 	snprintf(add.name, sizeof(add.name), "person%u", person);
@@ -298,6 +398,13 @@ static inline void hall_add(uint32_t person, uint32_t call)
 	hall_cmd(&ext, CMD_SESSION_EXTMAP);
 	hall_check(person);
 	hall.n_people++;
+}
+
+static inline void hall_leave(uint32_t person)
+{
+	struct ipc_session_ref ref = {.sid = hall_sid(person)};
+
+	hall_cmd(&ref, CMD_SESSION_DEL);
 }
 
 // Until all have a path and keys.
@@ -319,11 +426,13 @@ static inline void hall_talk(uint32_t person, uint16_t track, const struct talke
 	struct talker *t = &hall.talker[i];
 	struct ipc_track_add add = {.sid = hall_sid(person),
 				    .track = track,
-				    .kind = KIND_AUDIO,
+				    .kind = how->is_video ? KIND_VIDEO : KIND_AUDIO,
 				    .enabled = 1,
-				    .clock_hz = 48000,
+				    .clock_hz = how->is_video ? 90000 : 48000,
 				    .ssrc = {HALL_SSRC + i},
-				    .codec[0] = {.pt = HALL_PT, .codec = CODEC_OPUS}};
+				    .codec[0] = {.pt = HALL_PT,
+						 .codec = how->is_video ? CODEC_VP8 : CODEC_OPUS,
+						 .fb = how->is_video ? FB_NACK | FB_PLI | FB_TWCC : 0}};
 	uint8_t key[32], salt[16];
 
 	if (i >= HALL_MAX_TALKERS)
@@ -342,16 +451,22 @@ static inline void hall_talk(uint32_t person, uint16_t track, const struct talke
 // person hears talker i, who is `from` with this track.
 static inline void hall_hear(uint32_t person, unsigned i, uint32_t from, uint16_t track)
 {
+	bool is_video = hall.talker[i].is_video;
 	struct ipc_leg_add add = {.sid = hall_sid(person),
 				  .leg = (uint16_t)i,
-				  .kind = KIND_AUDIO,
+				  .kind = is_video ? KIND_VIDEO : KIND_AUDIO,
 				  .pt = HALL_PT,
 				  .src_sid = hall_sid(from),
 				  .src_track = track,
-				  .codec = CODEC_OPUS,
+				  .codec = is_video ? CODEC_VP8 : CODEC_OPUS,
 				  .ssrc = HALL_SSRC + i,
-				  .clock_hz = 48000};
+				  .clock_hz = is_video ? 90000 : 48000};
 
+	if (is_video) {
+		add.rtx_pt = HALL_PT + 1;
+		add.rtx_ssrc = HALL_RTX_SSRC + i;
+		hall_watch_add(person);
+	}
 	hall_cmd(&add, CMD_LEG_ADD);
 }
 
@@ -400,6 +515,8 @@ static inline void hall_open(unsigned n_workers, unsigned max_people)
 		hall.queue[i].seal = seal_engine_new(NULL);
 	}
 	hall.is_keyed = perf_alloc(max_people);
+	hall.max_people = max_people;
+	hall.watcher = perf_alloc(max_people * sizeof(*hall.watcher));
 	hall.seal = seal_engine_new(NULL);
 	hall.model = model_new(hall.dp);
 	if (hall.model == NULL || hall.seal == NULL || dp_launch(hall.dp) < 0)
@@ -421,6 +538,7 @@ static inline void hall_close(void)
 	for (unsigned i = 0; i < hall.n_talkers; i++)
 		free(hall.talker[i].key);
 	free(hall.is_keyed);
+	hall_watch_free();
 	model_free(hall.model);
 	seal_engine_free(hall.seal);
 	hall.dp->port[0] = hall.kernel;
@@ -428,12 +546,16 @@ static inline void hall_close(void)
 	conf_fini(&hall.conf);
 }
 
-// Talk for so long; tend is called about every millisecond with the time since the start.
-static inline void hall_run(ns_t duration, void (*tend)(ns_t since))
+// Talk for so long, and measure after the first part of it, the warm-up; tend is called about every millisecond with the
+// time since the measuring began, negative before.
+static inline void hall_run(ns_t warm, ns_t duration, void (*tend)(ns_t since))
 {
-	uint64_t hz = rte_get_tsc_hz(), now = rte_rdtsc() + hz / 100;
-	ns_t start = clock_now(), next = start;
+	double hz = (double)rte_get_tsc_hz();
+	uint64_t now = rte_rdtsc() + (uint64_t)(hz / 100);
+	ns_t start = clock_now() + warm, next = clock_now();
 
+	hall.from = now + (uint64_t)(hz * (double)warm / 1e9);
+	hall.until = hall.from + (uint64_t)(hz * (double)duration / 1e9);
 	for (unsigned i = 0; i < hall.n_talkers; i++) // spread over their period
 		hall.talker[i].start = now + hall.talker[i].period * i / hall.n_talkers;
 	// release: starts are written before they are used; pairs with hall_rx
@@ -441,12 +563,11 @@ static inline void hall_run(ns_t duration, void (*tend)(ns_t since))
 	while (clock_now() - start < duration) {
 		next += NS_PER_MS;
 		hall_tend();
-		if (tend)
-			tend(clock_now() - start);
+		tend(clock_now() - start);
 		struct timespec to = {.tv_sec = next / NS_PER_S, .tv_nsec = next % NS_PER_S};
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &to, NULL);
 	}
-	atomic_store_explicit(&hall.talks, false, memory_order_release);
-	for (ns_t until = clock_now() + NS_PER_S / 4; clock_now() < until;)
+	for (ns_t until = clock_now() + NS_PER_S / 2; clock_now() < until;)
 		hall_tend();
+	atomic_store_explicit(&hall.talks, false, memory_order_release);
 }
