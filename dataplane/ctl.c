@@ -36,6 +36,7 @@ struct ctl {
 	uint16_t media_port;
 	uint64_t boot_id;
 	struct ipc_chan *peer; // NULL: nobody is connected
+	bool awaits_room;      // peer is watched for EPOLLOUT, too
 	struct punt punt;      // open while peer is
 	bool punt_asleep;      // the ring's consumer has announced sleep
 	bool greeted;          // CMD_HELLO came
@@ -74,7 +75,7 @@ static void drop_peer(struct ctl *c, const char *why)
 	ipc_chan_free(c->peer); // closes, which also ends the watch
 	punt_close(&c->punt);
 	c->peer = NULL;
-	c->greeted = c->snapshotting = false;
+	c->greeted = c->snapshotting = c->awaits_room = false;
 	c->n_pending = 0;
 }
 
@@ -366,6 +367,17 @@ static void dispatch(struct ctl *c, const struct epoll_event *ev)
 	}
 }
 
+// Watch the peer for room to write only while something waits for it.
+static void watch_for_room(struct ctl *c)
+{
+	bool wanted = c->peer && ipc_chan_wants_write(c->peer);
+
+	if (wanted == c->awaits_room)
+		return;
+	c->awaits_room = wanted;
+	watch(c, ipc_chan_fd(c->peer), WATCH_PEER, EPOLLIN | (wanted ? EPOLLOUT : 0), EPOLL_CTL_MOD);
+}
+
 int ctl_run(struct ctl *c)
 {
 	struct epoll_event ev[8];
@@ -386,9 +398,7 @@ int ctl_run(struct ctl *c)
 		send_acks(c);
 		on_notes(c); // what answers a command comes after its ack
 		go_on_with_snapshot(c);
-		if (c->peer)
-			watch(c, ipc_chan_fd(c->peer), WATCH_PEER,
-			      EPOLLIN | (ipc_chan_wants_write(c->peer) ? EPOLLOUT : 0), EPOLL_CTL_MOD);
+		watch_for_room(c);
 	}
 	return 0;
 }

@@ -173,11 +173,17 @@ static unsigned read_socket(struct port_socket *p, struct queue *q, unsigned soc
 	return n_ok;
 }
 
-static void find_readable(struct queue *q)
+// A single socket is simply read: that costs no more than asking whether it has something.
+static void find_readable(const struct port_socket *p, struct queue *q)
 {
 	struct epoll_event ev[MAX_SOCKETS];
-	int n = epoll_wait(q->epoll_fd, ev, MAX_SOCKETS, 0);
+	int n;
 
+	if (p->n_sockets == 1) {
+		q->readable = 1;
+		return;
+	}
+	n = epoll_wait(q->epoll_fd, ev, MAX_SOCKETS, 0);
 	for (int i = 0; i < n; i++)
 		q->readable |= UINT64_C(1) << ev[i].data.u32;
 }
@@ -189,7 +195,7 @@ static unsigned socket_rx(struct port *port, unsigned queue, struct rte_mbuf **p
 	unsigned got = 0;
 
 	if (q->readable == 0)
-		find_readable(q);
+		find_readable(p, q);
 	for (uint64_t left = q->readable; left && got < n; left &= left - 1)
 		got += read_socket(p, q, (unsigned)__builtin_ctzll(left), &port->stats[queue], pkts + got,
 				   n - got);
@@ -198,7 +204,10 @@ static unsigned socket_rx(struct port *port, unsigned queue, struct rte_mbuf **p
 
 static int socket_wait_fd(struct port *port, unsigned queue)
 {
-	return of(port)->queue[queue].epoll_fd;
+	struct port_socket *p = of(port);
+
+	// An epoll instance inside the worker's costs a second wake-up in the kernel for each datagram.
+	return p->n_sockets == 1 ? p->queue[queue].fd[0] : p->queue[queue].epoll_fd;
 }
 
 // --- send --------------------------------------------------------------------------------------
