@@ -475,6 +475,8 @@ static void video_on(void)
 	s = section(f, 3);
 	CHECK(strstr(s, "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n") && strstr(s, "a=ssrc-group:FID "));
 	CHECK(strstr(s, "a=msid:sender9 screen_sender9_abcd1234\r\n") != NULL);
+	CHECK(strstr(s, "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n") != NULL);
+	CHECK(strstr(s, "a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\r\n") != NULL);
 	CHECK_STR(f->map[0].type, "screen");
 	fx_free(f);
 

@@ -152,7 +152,8 @@ export function showPictures(rows) {
 		...rows.map(({ viewer, what, video, estimate }) => {
 			const row = element('li');
 			row.append(element('b', '', `${viewer} ← ${what}`), element('em', '', mbps(video.sent_bps)));
-			const facts = [layerName(video), video.codec, `${video.resent} resent`, `${video.switches} switches`];
+			const facts = [layerName(video), video.codec];
+			if (video.resent > 0) facts.push(`${video.resent} resent`);
 			if (estimate > 0) facts.push(`room for ${mbps(estimate)}`);
 			row.append(element('p', '', facts.join(' · ')));
 			return row;
