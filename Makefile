@@ -163,7 +163,7 @@ tsan: ## unit tests under ThreadSanitizer
 .PHONY: build-tests
 build-tests: all $(UNIT_BIN) $(addprefix build/fuzz/,$(FUZZ)) $(addprefix $(B)/mock-,$(MOCK))
 	@$(MAKE) --no-print-directory MODE=asan all unit-bins
-	@$(MAKE) --no-print-directory MODE=tsan unit-bins build/tsan/sluice-dp build/tsan/mock-voice
+	@$(MAKE) --no-print-directory MODE=tsan unit-bins build/tsan/sluice-dp build/tsan/mock-voice build/tsan/mock-video
 .PHONY: unit-bins
 unit-bins: $(UNIT_BIN)
 debug: ## build both daemons for gdb

@@ -13,13 +13,20 @@
 #include "lib/ipc/statseg.h"
 #include "lib/rtc/rtcp.h"
 #include "lib/rtc/srtpidx.h"
+#include "lib/rtc/twcc.h"
 #include "lib/seal/seal.h"
 
 #define MOCK_WAIT_MS 5000
 #define MOCK_STREAMS 64 // inbound SSRCs a participant keeps apart
 #define MOCK_LEVEL_ID 1
 #define MOCK_TWCC_ID 3
+#define MOCK_MID_ID 4
+#define MOCK_RID_ID 5
+#define MOCK_RRID_ID 6
 #define MOCK_PT 111
+#define MOCK_VP8 96
+#define MOCK_RTX 97
+#define MOCK_LOSE 16 // packets a participant can lose on purpose at a time
 
 // --- results ------------------------------------------------------------------------------------------
 // "ok N - text" or "not ok N - text"; returns ok.
@@ -30,7 +37,7 @@ int mock_done(void); // prints the plan; exit status of the program
 struct mock_dp {
 	pid_t pid;
 	char dir[64], socket[96];
-	const char *server; // borrowed: address participants send to; NULL: 127.0.0.1
+	const char *server;    // borrowed: address participants send to; NULL: 127.0.0.1
 	struct ipc_chan *chan; // NULL: not connected
 	struct ipc_hello hello;
 	struct pktring_mem punt;
@@ -76,6 +83,13 @@ struct mock_stream { // as heard
 	struct rtcp_sr sr;
 };
 
+// What came under an index of an SSRC: it may come again, but nothing else may.
+struct mock_seen {
+	uint64_t index, hash; // of the datagram; 0: nothing came
+	uint32_t ssrc;
+};
+#define MOCK_SEEN (1u << 15) // kept of a participant
+
 struct mock_peer {
 	struct mock_dp *dp;
 	uint32_t sid;
@@ -93,7 +107,19 @@ struct mock_peer {
 	unsigned n_streams;
 	uint64_t n_stun_ok, n_stun_error, n_dtls, n_bad, n_rtcp, n_rr, n_twcc, n_sdes;
 	struct rtcp_block rr; // last one about us
-	uint8_t dtls[2048];   // last one
+	struct mock_seen *seen;
+	uint64_t n_again, n_two; // datagrams that came again; other ones under an index that was used
+	ns_t arrival;            // of the last datagram
+	struct twcc_log arrivals;
+	uint32_t arrival_ring[1024];
+	uint32_t lose_ssrc; // the next n_to_lose packets of it are taken as lost
+	unsigned n_to_lose, n_lost;
+	uint16_t lost[MOCK_LOSE];
+	uint64_t n_pli, n_nack, n_rtx;
+	uint32_t pli_ssrc;        // of the last PLI
+	uint16_t nack[MOCK_LOSE]; // what the last NACK asked for
+	unsigned n_nack_seqs;
+	uint8_t dtls[2048]; // last one
 	size_t dtls_len;
 };
 
@@ -124,3 +150,36 @@ void mock_rtcp(struct mock_peer *, const uint8_t *plain, size_t len);
 // Read what came for at most ms; stops at once when `n` packets of voice arrived in this call (0: whole time).
 unsigned mock_hear(struct mock_peer *, unsigned n, unsigned ms);
 struct mock_stream *mock_stream(struct mock_peer *, uint32_t ssrc); // NULL: never heard
+
+// --- video (video.c) ----------------------------------------------------------------------------------------
+
+// A screen in two encodings, "l" and "h": track 1 of a participant.
+struct mock_screen {
+	struct mock_peer *from;
+	uint32_t ssrc[2], ts[2];
+	uint64_t index[2];
+	uint16_t pid[2];
+	bool wants_key[2];
+	uint64_t n_pli; // of from, as answered
+	uint8_t skipped[1500];
+	size_t skipped_len;
+};
+
+void mock_share(struct mock_screen *, struct mock_peer *from); // declares the track; dies when refused
+// One RTP packet of this peer with any header and payload: sealed and sent.
+void mock_seal_send(struct mock_peer *, const uint8_t *hdr, unsigned hdr_len, const uint8_t *payload,
+		    unsigned len, uint64_t index);
+// A header with transport-wide number, mid and rid (NULL: none). Returns its length.
+unsigned mock_video_header(struct mock_peer *, uint8_t *hdr, uint8_t pt, uint16_t seq, uint32_t ts,
+			   uint32_t ssrc, const char *rid, bool marker);
+// One frame of n packets into one encoding: a key frame when one was asked for. Packet `skip` is not sent (n: all are).
+void mock_frame(struct mock_screen *, unsigned layer, bool is_key, unsigned n, unsigned skip);
+// The packet that was skipped last.
+void mock_send_skipped(struct mock_screen *);
+// Let `to` see the screen of `from`; its RTX has the SSRC behind. The leg's SSRC.
+uint32_t mock_watch(struct mock_peer *to, const struct mock_peer *from, bool has_rtx);
+void mock_tell(struct mock_peer *);                   // transport-wide feedback about what came
+void mock_ask_key(struct mock_peer *, uint32_t ssrc); // PLI
+void mock_nack(struct mock_peer *, uint32_t ssrc);    // for what was lost on purpose
+// The layer a viewer got last, by the payload.
+unsigned mock_layer(struct mock_peer *, uint32_t ssrc);

@@ -31,6 +31,8 @@ void mock_peer_socket(struct mock_peer *p)
 	if (p->fd >= 0)
 		close(p->fd);
 	p->fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (p->fd >= 0)
+		(void)!setsockopt(p->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
 	if (p->fd < 0 || (is_v4 ? connect(p->fd, (struct sockaddr *)&v4, sizeof(v4))
 				: connect(p->fd, (struct sockaddr *)&v6, sizeof(v6))) < 0)
 		die(EXIT_OS, "client socket: %s", strerror(errno));
@@ -67,6 +69,10 @@ void mock_peer_init(struct mock_peer *p, struct mock_dp *d, uint32_t sid, enum s
 	p->ssrc = rand_u32() | 1;
 	p->ts = rand_u32();
 	p->index = 1 + rand_u32() % 0x7fff;
+	p->seen = calloc(MOCK_SEEN, sizeof(*p->seen));
+	if (p->seen == NULL)
+		die(EXIT_OS, "client memory");
+	twcc_log_init(&p->arrivals, p->arrival_ring, 1024, 50 * NS_PER_MS);
 	mock_peer_socket(p);
 }
 
@@ -77,6 +83,7 @@ void mock_peer_close(struct mock_peer *p)
 	free(p->tx);
 	free(p->rx);
 	seal_engine_free(p->seal);
+	free(p->seen);
 	close(p->fd);
 	p->fd = -1;
 }
@@ -128,7 +135,11 @@ int mock_peer_gate(struct mock_peer *p, bool enabled)
 void mock_join(struct mock_peer *p, struct mock_dp *d, uint32_t sid, enum seal_profile profile)
 {
 	struct ipc_session_extmap ext = {.sid = sid,
-					 .id = {[EXT_LEVEL] = MOCK_LEVEL_ID, [EXT_TWCC] = MOCK_TWCC_ID}};
+					 .id = {[EXT_LEVEL] = MOCK_LEVEL_ID,
+						[EXT_TWCC] = MOCK_TWCC_ID,
+						[EXT_MID] = MOCK_MID_ID,
+						[EXT_RID] = MOCK_RID_ID,
+						[EXT_RRID] = MOCK_RRID_ID}};
 
 	mock_peer_init(p, d, sid, profile);
 	if (mock_peer_add(p) != 0 || !mock_peer_check(p) || mock_peer_keys(p) != 0 ||
@@ -278,11 +289,67 @@ static void enter(struct mock_stream *s, const struct rtp_view *v, const uint8_t
 		s->last_level = exts.level;
 }
 
+static uint64_t hash_of(const uint8_t *p, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ p[i]) * 0x100000001b3;
+	return h | 1;
+}
+
+// True: nothing came under this index yet.
+static bool is_first(struct mock_peer *p, uint32_t ssrc, uint64_t index, uint64_t hash)
+{
+	struct mock_seen *e = &p->seen[(ssrc * 2654435761u ^ index) % MOCK_SEEN];
+	bool is_same = e->hash && e->ssrc == ssrc && e->index == index;
+
+	p->n_again += is_same && e->hash == hash;
+	p->n_two += is_same && e->hash != hash;
+	*e = (struct mock_seen){.ssrc = ssrc, .index = index, .hash = hash};
+	return !is_same;
+}
+
+static bool is_lost(struct mock_peer *p, const struct rtp_view *v)
+{
+	if (p->n_to_lose == 0 || v->ssrc != p->lose_ssrc || p->n_lost == MOCK_LOSE)
+		return false;
+	p->n_to_lose--;
+	p->lost[p->n_lost++] = v->seq;
+	return true;
+}
+
+// True: a packet, or its repair, came that was lost.
+static bool mend(struct mock_peer *p, const struct rtp_view *v, const uint8_t *payload)
+{
+	uint16_t seq = v->pt == MOCK_RTX ? be16_get(payload) : v->seq;
+
+	p->n_rtx += v->pt == MOCK_RTX;
+	if (v->ssrc != p->lose_ssrc + (v->pt == MOCK_RTX))
+		return false;
+	for (unsigned i = 0; i < p->n_lost; i++)
+		if (p->lost[i] == seq) {
+			p->lost[i] = p->lost[--p->n_lost];
+			return true;
+		}
+	return false;
+}
+
+static void note_arrival(struct mock_peer *p, const uint8_t *pkt, const struct rtp_view *v)
+{
+	static const uint8_t id[RTP_N_EXTS] = {[RTP_EXT_TWCC] = MOCK_TWCC_ID};
+	struct rtp_exts exts;
+
+	if (rtp_ext_read(pkt, v, id, &exts) == 0 && exts.has_twcc)
+		twcc_log_add(&p->arrivals, exts.twcc, p->arrival);
+}
+
 static bool on_rtp(struct mock_peer *p, uint8_t *pkt, size_t len)
 {
 	struct rtp_view v;
 	struct mock_stream *s;
-	uint64_t index;
+	uint64_t index, hash = hash_of(pkt, len);
+	bool is_new;
 
 	if (rtp_parse(pkt, len, seal_rtp_tag_len(p->profile), &v) < 0 ||
 	    (s = get_stream(p, v.ssrc)) == NULL || srtpidx_estimate(&s->idx, v.seq, &index) < 0) {
@@ -301,14 +368,20 @@ static bool on_rtp(struct mock_peer *p, uint8_t *pkt, size_t len)
 		p->n_bad++;
 		return false;
 	}
+	is_new = is_first(p, v.ssrc, index, hash);
+	if (!v.has_pad && is_lost(p, &v))
+		return false;
 	srtpidx_accept(&s->idx, index);
-	enter(s, &v, pkt, index);
+	note_arrival(p, pkt, &v);
+	if (mend(p, &v, pkt + v.hdr_len) || is_new)
+		enter(s, &v, pkt, index);
 	return true;
 }
 
 static void on_report(struct mock_peer *p, const struct rtcp_pkt *pkt)
 {
 	struct rtcp_sr sr;
+	struct rtcp_fb fb;
 	struct mock_stream *s;
 
 	if (pkt->pt == RTCP_SR && rtcp_sr_read(pkt, &sr) == 0 && (s = mock_stream(p, sr.ssrc))) {
@@ -319,6 +392,12 @@ static void on_report(struct mock_peer *p, const struct rtcp_pkt *pkt)
 		(void)!rtcp_block_read(pkt, 0, &p->rr);
 	} else if (pkt->pt == RTCP_RTPFB && pkt->count == RTPFB_TWCC) {
 		p->n_twcc++;
+	} else if (pkt->pt == RTCP_RTPFB && pkt->count == RTPFB_NACK && rtcp_fb_read(pkt, &fb) == 0) {
+		p->n_nack++;
+		p->n_nack_seqs = rtcp_nack_read(&fb, p->nack, MOCK_LOSE);
+	} else if (pkt->pt == RTCP_PSFB && pkt->count == PSFB_PLI && rtcp_fb_read(pkt, &fb) == 0) {
+		p->n_pli++;
+		p->pli_ssrc = fb.media;
 	} else if (pkt->pt == RTCP_SDES) {
 		p->n_sdes++;
 	}
@@ -379,6 +458,25 @@ static bool on_datagram(struct mock_peer *p, uint8_t *data, size_t len)
 	}
 }
 
+// A datagram and when it came, not when this program looked: feedback must not report our own sleep as a queue.
+static ssize_t receive(struct mock_peer *p, uint8_t *data, size_t size)
+{
+	struct iovec iov = {data, size};
+	alignas(struct cmsghdr) char control[64];
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	ssize_t len = recvmsg(p->fd, &msg, MSG_DONTWAIT);
+	struct cmsghdr *c = len < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+	struct timespec at;
+
+	p->arrival = clock_now();
+	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+		return len;
+	memcpy(&at, CMSG_DATA(c), sizeof(at));
+	p->arrival -= clock_wall() - (at.tv_sec * NS_PER_S + at.tv_nsec);
+	return len;
+}
+
 // Wait for one datagram and take it. 1 voice, 0 something else, -1 nothing came.
 static int hear_one(struct mock_peer *p, ns_t end)
 {
@@ -389,7 +487,7 @@ static int hear_one(struct mock_peer *p, ns_t end)
 
 	if (poll(&fd, 1, left > 0 ? left : 0) <= 0)
 		return -1;
-	len = recv(p->fd, data, sizeof(data), MSG_DONTWAIT);
+	len = receive(p, data, sizeof(data));
 	return len > 0 && on_datagram(p, data, (size_t)len);
 }
 
