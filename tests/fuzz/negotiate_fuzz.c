@@ -78,7 +78,9 @@ static void on_leg_up(void *arg, const struct negotiate_leg *l)
 	MUST(l->leg < IPC_MAX_LEGS && !f.up[l->leg] && l->ssrc != 0 && l->mid.len > 0);
 	MUST((l->rtx_pt != 0) == (l->rtx_ssrc != 0) &&
 	     (l->rtx_pt == 0 || (f.conf.rtx && l->kind == KIND_VIDEO)));
-	MUST((l->codec == CODEC_OPUS) == (l->kind == KIND_AUDIO) && negotiate_takes(f.n, l->codec));
+	MUST((l->codec == CODEC_OPUS) == (l->kind == KIND_AUDIO));
+	// One that refused a track of this codec for good may take another one of it, in the same answer even.
+	MUST(l->codec == CODEC_OPUS || f.conf.video);
 	f.up[l->leg] = true;
 	for (unsigned i = 0; i < f.n_ssrcs; i++)
 		MUST(f.ssrcs[i] != l->ssrc);
