@@ -171,8 +171,7 @@ void layer_bury(struct worker *w)
 
 	if (g->fresh != LAYER_NO_HANDLE && w->now - g->at >= BURY_NS)
 		begin_grace(w, s);
-	while (g->oldest != LAYER_NO_HANDLE &&
-	       rte_rcu_qsbr_check(w->dp->qsbr, s->kept[g->oldest].token, false)) {
+	while (g->oldest != LAYER_NO_HANDLE && grace_is_over(w->dp, s->kept[g->oldest].token)) {
 		struct rte_mbuf *m = s->kept[g->oldest].m;
 
 		g->oldest = s->kept[g->oldest].next;

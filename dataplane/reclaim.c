@@ -88,7 +88,7 @@ bool reclaim_run(struct reclaim *r)
 		STAILQ_REMOVE_HEAD(&r->mail, link);
 		STAILQ_INSERT_TAIL(&r->grace, x, link);
 	}
-	while ((x = STAILQ_FIRST(&r->grace)) && rte_rcu_qsbr_check(r->dp->qsbr, x->token, false))
+	while ((x = STAILQ_FIRST(&r->grace)) && grace_is_over(r->dp, x->token))
 		free_first(&r->grace);
 	return !STAILQ_EMPTY(&r->mail) || !STAILQ_EMPTY(&r->grace);
 }

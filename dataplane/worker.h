@@ -135,6 +135,20 @@ int worker_run(void *worker);
 // thread: the worker, registered with dp->qsbr
 unsigned worker_round(struct worker *, ns_t now);
 
+// Has every worker been quiescent since this token of dp->qsbr was taken? rte_rcu_qsbr_check keeps the oldest token in
+// a field of all callers, which it reads without acquire: who trusts that has not synchronised with the workers. This
+// one looks at each of them. thread: any
+static inline bool grace_is_over(const struct dp *dp, uint64_t token)
+{
+	for (unsigned i = 0; i < dp->n_workers; i++) {
+		uint64_t at = __atomic_load_n(&dp->qsbr->qsbr_cnt[i].cnt, __ATOMIC_ACQUIRE);
+
+		if (at != 0 && at < token) // 0: offline
+			return false;
+	}
+	return true;
+}
+
 // All of these: thread: the worker itself.
 void drop(struct worker *, struct rte_mbuf *m, enum counter why); // m is consumed
 static inline void count(struct worker *w, enum counter id, uint64_t n)
