@@ -206,6 +206,10 @@ soak: ## MINUTES (30) at 80 % of what this machine does, or LOAD='sluicegun argu
 	@$(MAKE) --no-print-directory all
 	@MINUTES=$(or $(MINUTES),30) LOAD='$(LOAD)' tools/devtools/tap soak tools/sluicegun/soak $(B)
 
+bench-network: all ## a screen over links that lose, delay and limit; freezes, layers, estimate -> build/network/ (SCENARIOS=regex)
+	@tools/devtools/install-packages run test
+	@tests/perf/network
+
 bench-baseline: all ## count instructions anew for tests/perf/baseline.json
 	@tools/devtools/bench-baseline
 

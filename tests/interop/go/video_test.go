@@ -306,6 +306,43 @@ func TestLossIsRepaired(t *testing.T) {
 	}
 }
 
+func TestScreenOverBadLinks(t *testing.T) {
+	clips(t)
+	for name, link := range map[string]Impairment{
+		"10 % loss":                  {Loss: 0.1, Delay: 20 * time.Millisecond},
+		"50 ms bursts":               {Burst: 50 * time.Millisecond, Every: 2 * time.Second, Delay: 20 * time.Millisecond},
+		"600 kbit/s":                 {BPS: 600000, Delay: 20 * time.Millisecond},
+		"reordered, jitter of 15 ms": {Reorder: 0.02, Jitter: 15 * time.Millisecond, Delay: 20 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := connect(t)
+			call := NewID()
+			r := mustRelay(t)
+			a, viewer := join(t, p, call, Options{}), join(t, p, call, Options{Relay: r})
+			unmute(t, a)
+			hears(t, viewer, a)
+			r.Set(Impairment{Delay: link.Delay}, link)
+			share(t, a, simulcast()...)
+			v, err := viewer.WaitSees("screen", a, 1, 15*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin, gaps, before := time.Now(), viewer.Heard(a.SessionID).Gaps.Load(), len(v.Frames())
+			time.Sleep(7 * time.Second)
+			n, total, longest := v.Freezes(begin, time.Now())
+			got, lost := len(v.Frames())-before, viewer.Heard(a.SessionID).Gaps.Load()-gaps
+			t.Logf("%d frames in 7 s, %d freezes, %v in all, longest %v; %d packets of voice lost", got, n, total, longest, lost)
+			if got < 15 {
+				t.Errorf("%d frames in 7 s", got)
+			}
+			if link.BPS > 0 && lost > 0 {
+				t.Errorf("%d packets of voice lost before a bottleneck that has room for voice", lost)
+			}
+			decodes(t, v)
+		})
+	}
+}
+
 func TestPLIStormIsBounded(t *testing.T) {
 	clips(t)
 	p := connect(t)
