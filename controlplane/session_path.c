@@ -98,7 +98,7 @@ void session_path_init(struct session *s)
 }
 
 // The user's WebSocket came back, maybe from another network, and what was offered on the old one may be lost. A path
-// that has just been heard of is looked at once more a little later.
+// that has just been heard of is looked at once more when its silence would be long enough.
 void session_on_reconnect(struct session *s, conn_id conn)
 {
 	s->conn = conn;
@@ -108,7 +108,7 @@ void session_on_reconnect(struct session *s, conn_id conn)
 	if (is_silent(s))
 		repair(s, SESSION_SILENT_MS * NS_PER_MS);
 	else
-		loop_arm_in(s->hub->loop, &s->repair_timer, SESSION_SILENT_MS * NS_PER_MS);
+		loop_arm(s->hub->loop, &s->repair_timer, s->heard_at + SESSION_SILENT_MS * NS_PER_MS);
 }
 
 // --- the dataplane's view --------------------------------------------------------------------------
