@@ -191,6 +191,12 @@ static void resume(struct simulcast *s, const struct simulcast_in *in, int low, 
 	out->is_resumed_now = true;
 }
 
+// What a higher layer left in front of a link that got narrow drains on its own: no reason to pause the lowest one.
+static bool is_draining(const struct simulcast *s, uint32_t queue_ms)
+{
+	return s->choked == NS_NEVER || (uint64_t)queue_ms * 100 < (uint64_t)s->choked_ms * SIMULCAST_DRAIN;
+}
+
 // Video gives way before audio suffers: when not even half of the lowest rung fits, or when what does not fit piles
 // up in front of the receiver.
 static void pause_or_resume(struct simulcast *s, const struct simulcast_in *in, struct simulcast_out *out)
@@ -205,6 +211,10 @@ static void pause_or_resume(struct simulcast *s, const struct simulcast_in *in, 
 		return;
 	}
 	is_starved = lasts(&s->starved, is_starved, in->now, SIMULCAST_PAUSE_NS);
+	if (is_choked && is_draining(s, in->queue_ms)) {
+		s->choked = in->now;
+		s->choked_ms = in->queue_ms;
+	}
 	is_choked = lasts(&s->choked, is_choked, in->now, SIMULCAST_CHOKED_NS);
 	if (!is_starved && !is_choked && !in->is_barred)
 		return;

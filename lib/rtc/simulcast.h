@@ -51,6 +51,7 @@ bool layerrate_is_active(const struct layerrate *, ns_t now);
 #define SIMULCAST_PAUSE 50                        // percent of the lowest rung's rate ...
 #define SIMULCAST_PAUSE_NS (5 * NS_PER_S)         // ... for so long: pause
 #define SIMULCAST_CHOKED_NS (2 * NS_PER_S)        // so does a long queue, when the lowest rung does not fit
+#define SIMULCAST_DRAIN 75                        // ... and is not down to this percent of itself meanwhile
 #define SIMULCAST_KEY_NS (3 * NS_PER_S)           // without the key frame: ask again
 #define SIMULCAST_CANCEL_NS (10 * NS_PER_S)       // then a climb is given up
 
@@ -70,6 +71,7 @@ struct simulcast {
 	bool is_choked;                     // paused because of the queue: resume after the back-off only
 	bool is_frozen;                     // now is not forwarded, although want has no key frame yet
 	ns_t above, below, starved, choked; // since when, NS_NEVER: not
+	uint32_t choked_ms;                 // the queue at that time
 	ns_t wanted, asked;
 	ns_t changed; // NS_NEVER: never
 	ns_t backoff;

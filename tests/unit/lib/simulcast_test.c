@@ -225,6 +225,22 @@ static void choked(void)
 	CHECK(simulcast_takes(&s, 0));
 }
 
+// The link got narrow and the queue of the higher layer is still there, but less each second.
+static void drains(void)
+{
+	begin(600000);
+	CHECK(simulcast_on_key(&s, 0, START));
+	in.budget_bps = 400000;
+	for (in.queue_ms = 1000; in.queue_ms > 200; in.queue_ms = in.queue_ms * 7 / 10) {
+		run(1900 * MS, true);
+		CHECK(simulcast_takes(&s, 0));
+	}
+	in.queue_ms = 1000;
+	for (unsigned i = 0; i < 12; i++, in.queue_ms -= 10) // too slowly
+		run(200 * MS, true);
+	CHECK(s.is_paused);
+}
+
 // One encoding with temporal layers: caps are the rungs, and need no key frame.
 static void caps(void)
 {
@@ -496,6 +512,7 @@ CU_TestInfo simulcast_tests[] = {
 	{"a key frame that does not come is asked for again; a climb is given up", no_key_frame},
 	{"video is paused when less than half of the lowest layer fits, and comes back", pause_and_resume},
 	{"video is paused when the lowest layer piles up in the queue", choked},
+	{"a queue that drains while the lowest layer goes on does not pause it", drains},
 	{"temporal caps are rungs that need no key frame", caps},
 	{"a ladder that becomes shorter", shorter_ladder},
 	{"a ladder that gets temporal rungs", longer_ladder},
