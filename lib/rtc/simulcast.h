@@ -51,7 +51,7 @@ bool layerrate_is_active(const struct layerrate *, ns_t now);
 #define SIMULCAST_PAUSE 50                        // percent of the lowest rung's rate ...
 #define SIMULCAST_PAUSE_NS (5 * NS_PER_S)         // ... for so long: pause
 #define SIMULCAST_CHOKED_NS (2 * NS_PER_S)        // so does a long queue, when the lowest rung does not fit
-#define SIMULCAST_DRAIN 75                        // ... and is not down to this percent of itself meanwhile
+#define SIMULCAST_DRAIN 90                        // ... and is not down to this percent of itself meanwhile
 #define SIMULCAST_KEY_NS (3 * NS_PER_S)           // without the key frame: ask again
 #define SIMULCAST_CANCEL_NS (10 * NS_PER_S)       // then a climb is given up
 

@@ -236,7 +236,7 @@ static void drains(void)
 		CHECK(simulcast_takes(&s, 0));
 	}
 	in.queue_ms = 1000;
-	for (unsigned i = 0; i < 12; i++, in.queue_ms -= 10) // too slowly
+	for (unsigned i = 0; i < 12; i++, in.queue_ms -= 5) // too slowly
 		run(200 * MS, true);
 	CHECK(s.is_paused);
 }
