@@ -193,8 +193,10 @@ void ice_apply(struct worker *w, struct session *s, const struct icelite_out *ou
 		unbind(w, s, out); // before PAIR_NEW, which may reuse the slot
 	if ((out->events & ICELITE_EV_PAIR_NEW) && m != NULL)
 		bind(w, s, out->pair_new, m);
-	if (out->events & ICELITE_EV_PATH)
+	if (out->events & ICELITE_EV_PATH) {
 		select_path(w, s);
+		session_prove(w, s);
+	}
 	if (out->events & ICELITE_EV_LIVENESS) {
 		count(w, CTR_CONSENT_LOST, s->ice.liveness == ICELITE_LOST);
 		note_liveness(w, s);

@@ -17,6 +17,7 @@
 // sessions wakes eight times a second, not thousands.
 #define ICE_TICK_NS (500 * NS_PER_MS)
 #define ICE_TICK_GROUPS 4
+#define ICE_PROVING_NS (100 * NS_PER_MS) // while an address is to be proven
 
 struct session *session_find(struct worker *w, uint32_t sid)
 {
@@ -57,7 +58,7 @@ static void on_due(struct timer *t, ns_t now)
 		ice_pay(w, s);
 		stream_unpark(w, s);
 		publish_unpark(w, s);
-		s->ice_due = next_ice_tick(s, now);
+		s->ice_due = s->send == SEND_ASK ? now + ICE_PROVING_NS : next_ice_tick(s, now);
 	}
 	session_due(w, s, s->ice_due);
 	publish_video_run(w, s);
@@ -100,6 +101,14 @@ void session_stop(struct worker *w, struct session *s)
 	w->n_sessions--;
 }
 
+void session_prove(struct worker *w, struct session *s)
+{
+	if (s->send != SEND_ASK || s->tx_key == NULL)
+		return;
+	s->ice_due = w->now;
+	session_due(w, s, w->now);
+}
+
 // The handshake proves the address that our flight went to and the answer came from, which need not be the one
 // selected by now. -1: none.
 static int proven_by_dtls(const struct session *s)
@@ -122,6 +131,7 @@ void session_keys(struct worker *w, struct session *s, const struct seal_key *rx
 	s->rtp_tag = (uint8_t)seal_rtp_tag_len(seal_key_profile(tx));
 	icelite_on_keys_at(&s->ice, proven_by_dtls(s));
 	ice_refresh(s);
+	session_prove(w, s);
 	for (unsigned i = 0; i < s->n_parked; i++) {
 		if (w->now - pkt_of(s->parked[i])->arrival > SESSION_PARK_NS)
 			drop(w, s->parked[i], DROP_NOT_KEYED);

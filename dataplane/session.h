@@ -126,6 +126,9 @@ void session_keys(struct worker *, struct session *, const struct seal_key *rx, 
 // A record of the session from this pair passed authentication. thread: home worker
 void session_on_media(struct worker *, struct session *, unsigned pair, bool is_newer);
 
+// The selected address is not proven to be the peer's: ask it at once. thread: home worker
+void session_prove(struct worker *, struct session *);
+
 // Bring the timer forward. thread: home worker
 void session_due(struct worker *, struct session *, ns_t due);
 

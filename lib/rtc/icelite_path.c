@@ -149,7 +149,8 @@ void icelite_on_media(struct icelite *a, unsigned pair, bool is_newer, ns_t now,
 	}
 }
 
-bool icelite_may_send_to(struct icelite *a, unsigned pair, unsigned n)
+// reserve: bytes that shall be left for others after it.
+static bool may_send(struct icelite *a, unsigned pair, unsigned n, unsigned reserve)
 {
 	struct icelite_pair *p = &a->pair[pair];
 	uint64_t allowed;
@@ -162,15 +163,24 @@ bool icelite_may_send_to(struct icelite *a, unsigned pair, unsigned n)
 	allowed = (uint64_t)ALLOWANCE_FACTOR * p->n_rx_bytes;
 	if (!a->has_keys && allowed < DTLS_ALLOWANCE)
 		allowed = DTLS_ALLOWANCE;
-	if ((uint64_t)p->n_tx_bytes + n > allowed)
+	if ((uint64_t)p->n_tx_bytes + n + reserve > allowed)
 		return false;
 	p->n_tx_bytes = sat_add(p->n_tx_bytes, n);
 	return true;
 }
 
+bool icelite_may_send_to(struct icelite *a, unsigned pair, unsigned n)
+{
+	return may_send(a, pair, n, 0);
+}
+
+// Media leave room for the probe that ends the limit: else they would take all of it for as long as they are sent.
 bool icelite_may_send(struct icelite *a, unsigned n)
 {
-	return a->selected != NO_PAIR && icelite_may_send_to(a, (unsigned)a->selected, n);
+	bool is_probing = a->has_keys && a->remote_pwd_len > 0 && a->n_probes < PROBES_MAX;
+
+	return a->selected != NO_PAIR &&
+	       may_send(a, (unsigned)a->selected, n, is_probing ? PROBE_RESERVE : 0);
 }
 
 // --- time ---------------------------------------------------------------------------------------
@@ -281,11 +291,11 @@ static void tick_probe(struct icelite *a, const struct icelite_env *env, uint32_
 	req.tie_breaker = be64_get(a->probe_txid);
 	len = stun_write_request(out->reply, sizeof(out->reply), &req, &key);
 	assert(len > 0);
+	if (!icelite_may_send_to(a, (unsigned)a->selected, (unsigned)len))
+		return; // with the next check there will be room
 	a->probe_at =
 		t + (a->n_probes < PROBES_FAST ? (uint32_t)PROBE_FIRST << a->n_probes : (uint32_t)PROBE_SLOW);
 	a->n_probes++;
-	if (!icelite_may_send(a, (unsigned)len))
-		return;
 	out->reply_len = (uint16_t)len;
 	out->to = a->pair[a->selected].tuple;
 	out->events |= ICELITE_EV_SEND;

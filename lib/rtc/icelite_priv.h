@@ -27,6 +27,7 @@ enum icelite_limits {
 	PROBES_MAX = 8,  // then every 2 s
 	PROBE_FIRST = 100,
 	PROBE_SLOW = 2000,
+	PROBE_RESERVE = 160,   // bytes: a probe with ufrags of the usual lengths
 	ALLOWANCE_FACTOR = 3,  // RFC 9000 section 8.1
 	DTLS_ALLOWANCE = 4096, // bytes a new session may send before DTLS proves its address
 };

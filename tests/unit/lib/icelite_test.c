@@ -500,6 +500,30 @@ static void unproven_address(void)
 	CHECK(n_probes <= 8);
 }
 
+// Voice that takes all that an unproven address may have must not keep the probe away that would prove it.
+static void voice_leaves_room_for_the_probe(void)
+{
+	unsigned n_probes = 0;
+
+	start();
+	send_check((struct check){.from = udp(1, 5001), .flag = true});
+	icelite_on_keys(&a);
+	now += 3 * S;
+	send_check((struct check){.from = udp(2, 7000), .flag = true});
+	for (unsigned i = 0; i < 100; i++) { // two seconds of voice, looked at each half second
+		while (icelite_may_send(&a, 60))
+			;
+		now += 20 * MS;
+		if (i % 25 == 24) {
+			tick();
+			n_probes += (out.events & ICELITE_EV_SEND) != 0;
+		}
+	}
+	CHECK(n_probes >= 1);
+	CHECK_EQ(answer_probe(udp(2, 7000), "remotepassword"), ICELITE_OK);
+	CHECK(icelite_may_send(&a, 2000));
+}
+
 static void proof_by_probe(void)
 {
 	struct icelite_tuple t = udp(2, 7000);
@@ -986,6 +1010,7 @@ CU_TestInfo icelite_tests[] = {
 	{"media moves nothing while the path is in use, nor do copies", media_does_not_move_alone},
 	{"S16: other addresses, ports and local addresses are strangers", stranger},
 	{"S17: a spoofed address gets three times what it sent, probes end", unproven_address},
+	{"S17: voice leaves room for the probe of a new address", voice_leaves_room_for_the_probe},
 	{"S17: the peer's answer to a probe proves an address", proof_by_probe},
 	{"a probe under way is forgotten when the password it needs is gone", probe_then_restart},
 	{"S17: a report about what was sent there proves an address", proof_by_report},
