@@ -1,7 +1,7 @@
 // Calls of any size in a real dataplane: workers on their threads, sessions made by commands, paths proven by STUN,
 // packets of talkers decrypted on the way in. Only the port is ours: it makes what talkers send when it is due, and
 // takes what receivers get, with the time that each packet was due known from its timestamp. Receivers of video answer
-// with transport-wide feedback (hall_watch.h).
+// with transport-wide feedback.
 //
 // 1. hall_open  2. hall_add people, hall_admit  3. hall_talk  4. hall_run while time passes  5. hall_close
 // thread: main, but for what the port does on its worker
@@ -62,7 +62,7 @@ struct hall_queue {
 	} theft[HALL_THEFTS];
 	unsigned n_thefts;
 	ns_t cpu_began;
-	uint64_t n_watched;              // turns of hall_watch.h
+	uint64_t n_watched;              // turns of receivers of video
 	struct hist latency[HALL_KINDS]; // ns from due to sent
 	struct hist own;                 // the same of voice without what was stolen
 };
@@ -111,7 +111,114 @@ static inline struct rte_mbuf *hall_mbuf(uint32_t person, const void *data, size
 	return m;
 }
 
-#include "tests/perf/hall_watch.h"
+// --- receivers of video --------------------------------------------------------------------------------
+// They answer with transport-wide feedback ten times a second, each at its own time, made and read on the worker that they
+// are at home on: draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1; everything arrives, so one run-length chunk.
+
+#define WATCH_NS (100 * NS_PER_MS)
+#define WATCH_MAX 192     // packets between two answers; more are not answered
+#define WATCH_TICK 250000 // ns
+#define WATCH_TICKS_REF 256
+
+struct watcher {
+	struct seal_key *key;    // owned; NULL: watches nothing
+	_Atomic bool is_leaving; // set by main; no answers from here on
+	uint16_t base;           // number of the first packet since the last answer
+	uint8_t n, queue, fb_count;
+	uint32_t index;           // SRTCP
+	uint64_t first, last;     // ticks since `from` of the hall's first second
+	uint8_t delta[WATCH_MAX]; // ticks after the one before
+};
+
+static void hall_secret(uint32_t person, uint8_t key[32], uint8_t salt[16]);
+
+// thread: main, before the person has a video leg
+static inline void hall_watch_add(uint32_t person)
+{
+	struct watcher *to = &hall.watcher[person];
+	uint8_t key[32], salt[16];
+
+	if (to->key)
+		return;
+	hall_secret(person, key, salt);
+	to->key = perf_alloc(seal_key_size(hall.seal));
+	if (seal_key_init(hall.seal, to->key, SEAL_AEAD_AES_128_GCM, key, salt) < 0)
+		die(EXIT_SOFTWARE, "key");
+}
+
+static inline void hall_watch_free(void)
+{
+	for (uint32_t i = 0; i < hall.max_people; i++)
+		free(hall.watcher[i].key);
+	free(hall.watcher);
+}
+
+static inline uint64_t watch_tick(uint64_t now)
+{
+	return (uint64_t)((double)now * 1e9 / (double)rte_get_tsc_hz() / WATCH_TICK);
+}
+
+// A packet arrives at who has this address.
+static inline void hall_watched(unsigned queue, const uint8_t *address, const uint8_t *rtp, uint64_t now)
+{
+	uint32_t person = (uint32_t)address[1] << 16 | (uint32_t)address[2] << 8 | address[3];
+	struct watcher *to = &hall.watcher[person];
+	uint64_t tick, delta;
+
+	if (rtp[0] >> 4 != 9 || be32_get(rtp + 12) != 0xbede0001 || rtp[16] != (HALL_TWCC << 4 | 1) ||
+	    to->n == WATCH_MAX)
+		return;
+	tick = watch_tick(now);
+	to->queue = (uint8_t)queue;
+	if (to->n == 0) {
+		to->base = be16_get(rtp + 17);
+		to->first = to->last = tick;
+	}
+	delta = to->n == 0 ? tick % WATCH_TICKS_REF : RTE_MIN(tick - to->last, UINT64_C(255));
+	to->delta[to->n++] = (uint8_t)delta;
+	to->last = tick;
+}
+
+static inline struct rte_mbuf *watch_answer(struct hall_queue *q, uint32_t person)
+{
+	struct watcher *to = &hall.watcher[person];
+	uint8_t msg[20 + 2 + WATCH_MAX + 3 + SEAL_MAX_RTCP_GROWTH] = {0x8f, 205};
+	size_t len = (22u + to->n + 3) / 4 * 4;
+	int sealed;
+
+	be16_put(msg + 2, (uint16_t)(len / 4 - 1));
+	be32_put(msg + 4, 0x30000000 + person);
+	be32_put(msg + 8, HALL_SSRC);
+	be16_put(msg + 12, to->base);
+	be16_put(msg + 14, to->n);
+	be32_put(msg + 16, (uint32_t)(to->first / WATCH_TICKS_REF) << 8 | to->fb_count++);
+	be16_put(msg + 20, (uint16_t)(0x2000 | to->n)); // so many, small deltas
+	memcpy(msg + 22, to->delta, to->n);
+	to->n = 0;
+	sealed = seal_rtcp_protect(q->seal, to->key, msg, len, sizeof(msg), ++to->index);
+	if (sealed < 0)
+		die(EXIT_SOFTWARE, "an answer was not sealed");
+	q->n_feedback++;
+	return hall_mbuf(person, msg, (size_t)sealed);
+}
+
+// Answers that are due, at most n.
+static inline unsigned hall_watch(unsigned queue, uint64_t now, struct rte_mbuf **pkts, unsigned n)
+{
+	struct hall_queue *q = &hall.queue[queue];
+	double seconds = (double)(now - q->began) / (double)rte_get_tsc_hz();
+	uint64_t turns = (uint64_t)(seconds * 1e9 / WATCH_NS * hall.max_people);
+	unsigned got = 0;
+
+	for (; q->n_watched < turns && got < n; q->n_watched++) {
+		uint32_t person = (uint32_t)(q->n_watched % hall.max_people);
+		struct watcher *to = &hall.watcher[person];
+		if (to->n > 0 && to->queue == queue &&
+		    !atomic_load_explicit(&to->is_leaving, memory_order_relaxed))
+			pkts[got++] = watch_answer(q, person);
+	}
+	return got;
+}
 
 // VP8 without temporal layers: descriptor with a 15-bit picture id, then the frame tag.
 static inline void hall_vp8(uint8_t *payload, const struct talker *t, bool is_key)
