@@ -50,6 +50,7 @@ void simulcast_init(struct simulcast *s)
 				.starved = NS_NEVER,
 				.choked = NS_NEVER,
 				.changed = NS_NEVER,
+				.began = NS_NEVER,
 				.backoff = SIMULCAST_BACKOFF_NS};
 }
 
@@ -246,6 +247,8 @@ void simulcast_decide(struct simulcast *s, const struct simulcast_in *in, struct
 	int most;
 
 	*out = (struct simulcast_out){};
+	if (s->began == NS_NEVER)
+		s->began = in->now;
 	s->now = rung_find(in, s->now, s->now_layer, s->now_cap);
 	s->want = rung_find(in, s->want, s->want_layer, s->want_cap);
 	if (s->want == SIMULCAST_NONE || s->want > top_of(in))
@@ -258,6 +261,8 @@ void simulcast_decide(struct simulcast *s, const struct simulcast_in *in, struct
 	} else {
 		// Nothing to lose: begin, or leave a dead layer, at once.
 		int best = best_of(in, SIMULCAST_NONE);
+		if (best > 0 && in->now - s->began < SIMULCAST_FIRST_NS && !affords(in, best, SIMULCAST_STAY))
+			best = SIMULCAST_NONE; // the encodings begin one after the other
 		if (best == SIMULCAST_NONE)
 			want_clear(s);
 		else if (s->want == SIMULCAST_NONE || !in->rung[s->want].is_active || best < s->want)

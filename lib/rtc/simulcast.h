@@ -53,7 +53,9 @@ bool layerrate_is_active(const struct layerrate *, ns_t now);
 #define SIMULCAST_CHOKED_NS (2 * NS_PER_S)        // so does a long queue, when the lowest rung does not fit
 #define SIMULCAST_DRAIN 90                        // ... and is not down to this percent of itself meanwhile
 #define SIMULCAST_KEY_NS (3 * NS_PER_S)           // without the key frame: ask again
-#define SIMULCAST_CANCEL_NS (10 * NS_PER_S)       // then a climb is given up
+#define SIMULCAST_FIRST_NS \
+	(1 * NS_PER_S) // for a lower rung to appear, before one that does not fit is begun with
+#define SIMULCAST_CANCEL_NS (10 * NS_PER_S) // then a climb is given up
 
 struct simulcast_rung {
 	uint32_t bps;   // measured, or nominal while unknown
@@ -73,6 +75,7 @@ struct simulcast {
 	ns_t above, below, starved, choked; // since when, NS_NEVER: not
 	uint32_t choked_ms;                 // the queue at that time
 	ns_t wanted, asked;
+	ns_t began;   // first decision, NS_NEVER: none yet
 	ns_t changed; // NS_NEVER: never
 	ns_t backoff;
 };

@@ -503,6 +503,35 @@ static void link_changes(void)
 	sim_free(c.sim);
 }
 
+// The publisher's encodings begin one after the other: the large one, alone at first, is not begun with on a narrow link.
+static void waits_for_the_small_one(void)
+{
+	struct simulcast_rung r[] = {{.bps = 500000, .layer = 0, .cap = 3, .is_active = false},
+				     {.bps = 2500000, .layer = 1, .cap = 3, .is_active = true}};
+	struct simulcast_in i = {
+		.rung = r, .n_rungs = 2, .max_rung = 1, .budget_bps = 520000, .now = 1000 * NS_PER_S};
+	struct simulcast_out o;
+	struct simulcast c;
+
+	simulcast_init(&c);
+	for (unsigned k = 0; k < 9; k++, i.now += 100 * NS_PER_MS) {
+		simulcast_decide(&c, &i, &o);
+		CHECK_EQ(c.want, SIMULCAST_NONE);
+	}
+	r[0].is_active = true;
+	simulcast_decide(&c, &i, &o);
+	CHECK_EQ(c.want, 0);
+	r[0].is_active = false; // none comes: better than nothing
+	simulcast_init(&c);
+	for (unsigned k = 0; k < 12; k++, i.now += 100 * NS_PER_MS)
+		simulcast_decide(&c, &i, &o);
+	CHECK_EQ(c.want, 1);
+	simulcast_init(&c);
+	i.budget_bps = 3000000; // and at once where it fits
+	simulcast_decide(&c, &i, &o);
+	CHECK_EQ(c.want, 1);
+}
+
 CU_TestInfo simulcast_tests[] = {
 	{"a joiner starts at the best layer its budget allows", joiner_best},
 	{"a climb waits for 2 s or a probe, and for the key frame", climb},
@@ -524,5 +553,7 @@ CU_TestInfo simulcast_tests[] = {
 	{"D37: links between the layers stay low without oscillating", narrow},
 	{"a link that does not carry the lowest layer keeps a short queue for audio", too_narrow},
 	{"T18: a link that collapses is followed within 3 s, and its recovery", link_changes},
+	{"a large encoding that comes first waits a second for a small one on a narrow link",
+	 waits_for_the_small_one},
 	CU_TEST_INFO_NULL,
 };
