@@ -89,7 +89,7 @@ DP_PID=$(sed -n 's/^restarted: dp pid=//p' "$SERVER_LOG" | tail -1)
 ok $? "its counters begin at 0"
 
 before=$(value sluice_dp_connects_total)
-SLUICE_RTC_ICE_PORT_UDP=$(free_port udp) timeout 20 "build/${MODE:-release}/sluice-dp" --config "$RUN_DIR/sluice.yaml" \
+SLUICE_RTC_ICE_PORT_UDP=$(free_port udp) SLUICE_RTC_ICE_PORT_TCP=$(free_port tcp) timeout 20 "build/${MODE:-release}/sluice-dp" --config "$RUN_DIR/sluice.yaml" \
 	>"$dir/second" 2>&1
 [ $? -eq 69 ] && grep -q 'another sluice-dp' "$dir/second"
 ok $? "a second sluice-dp on the same socket ends with 69 and says why"

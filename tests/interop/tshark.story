@@ -49,4 +49,6 @@ check "SRTCP packets" "$(dissect srtcp)" -ge 4
 # libsrtp2 and Pion judge those.
 check "malformed packets but SRTCP" "$(dissect '_ws.malformed && !srtcp')" -eq 0
 check "STUN with a bad fingerprint" "$(dissect 'stun.att.crc32.status == 0')" -eq 0
-check "packets of no known protocol" "$(dissect '!stun && !dtls && !rtp && !srtcp')" -eq 0
+# Nor does it know a compound that begins with feedback (RFC 5506): packet types 205 and 206.
+feedback="udp.payload[1:1] == cd || udp.payload[1:1] == ce"
+check "packets of no known protocol" "$(dissect "!stun && !dtls && !rtp && !srtcp && !($feedback)")" -eq 0
