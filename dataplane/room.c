@@ -45,28 +45,18 @@ static void listen_to(struct seat *s)
 		speaker_hear(&s->speaker, (uint8_t)value, flags & SEAT_VOICE_BIT, at);
 }
 
-static bool has_speaker(const struct room_list *l, const struct speaker *s)
-{
-	for (uint32_t i = 0; i < l->n; i++)
-		if (&l->member[i].source->seat.speaker == s)
-			return true;
-	return false;
-}
-
-// The list is another one: forget who is not in it, begin anew with who is.
+// The list is another one: who was not in the one before begins anew.
 static void meet(struct room *r, const struct room_list *l)
 {
+	uint32_t last = r->turn++;
+
 	for (uint32_t i = 0; i < l->n; i++) {
 		struct seat *s = &l->member[i].source->seat;
-		if (s->gen == l->member[i].gen)
-			continue;
-		s->speaker = (struct speaker){};
+		if (s->gen != l->member[i].gen || s->turn != last)
+			s->speaker = (struct speaker){};
 		s->gen = l->member[i].gen;
+		s->turn = r->turn;
 	}
-	if (!has_speaker(l, r->speakers.dominant))
-		r->speakers.dominant = NULL;
-	if (!has_speaker(l, r->speakers.rival))
-		r->speakers.rival = NULL;
 	r->seen = l;
 }
 
@@ -112,7 +102,7 @@ static void tick(struct worker *w, struct room *r)
 	r->is_choosing = l && l->n > 0 && is_crowded(r, l->n);
 	if (!r->is_choosing) {
 		everybody(l);
-		r->seen = NULL; // speakers' pointers are compared with a list again before they are used
+		r->seen = NULL; // a list may come to lie where this one was
 		return;
 	}
 	if (l != r->seen)

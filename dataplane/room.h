@@ -34,6 +34,7 @@ struct room {
 	struct timer timer;
 	struct worker *worker;        // borrowed
 	const struct room_list *seen; // compared only
+	uint32_t turn;                // counts lists that were met
 	struct speakers speakers;
 	bool is_choosing;
 };

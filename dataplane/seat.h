@@ -19,6 +19,7 @@ struct seat {
 	alignas(64) _Atomic bool is_silenced; // not among those that are heard
 	// the room's worker
 	uint32_t gen;  // source_gen that speaker belongs to
+	uint32_t turn; // of the room's last list that has this voice
 	uint64_t seen; // value of heard that was taken in last
 	struct speaker speaker;
 };

@@ -207,6 +207,21 @@ static void set_tick(struct speakers *sp, struct speaker *const *member, unsigne
 	}
 }
 
+// Who left since the last call is forgotten.
+static void drop_absent(struct speakers *sp, struct speaker *const *member, unsigned n)
+{
+	bool has_dominant = false, has_rival = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		has_dominant |= member[i] == sp->dominant;
+		has_rival |= member[i] == sp->rival;
+	}
+	if (!has_dominant)
+		dominant_set(sp, NULL);
+	else if (!has_rival)
+		sp->rival = NULL;
+}
+
 void speakers_tick(struct speakers *sp, struct speaker *const *member, unsigned n, ns_t now)
 {
 	if (sp->ticked == 0)
@@ -216,6 +231,7 @@ void speakers_tick(struct speakers *sp, struct speaker *const *member, unsigned 
 	if (sp->changes > SPEAKERS_CHANGES_PER_S)
 		sp->changes = SPEAKERS_CHANGES_PER_S;
 	sp->ticked = now;
+	drop_absent(sp, member, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct speaker *s = member[i];
 
@@ -228,11 +244,4 @@ void speakers_tick(struct speakers *sp, struct speaker *const *member, unsigned 
 		dominant_set(sp, NULL); // an ordinary member of the set from here on
 	dominant_tick(sp, member, n, now);
 	set_tick(sp, member, n, now);
-}
-
-void speakers_forget(struct speakers *sp, struct speaker *s)
-{
-	if (sp->rival == s)
-		sp->rival = NULL;
-	leave(sp, s);
 }

@@ -51,7 +51,7 @@ struct speaker {
 // One per call. Zeroed is valid but for k.
 struct speakers {
 	uint8_t k;                        // 1..SPEAKERS_MAX
-	struct speaker *dominant, *rival; // borrowed, NULL: none; see speakers_forget
+	struct speaker *dominant, *rival; // borrowed, NULL: none; dropped when they are no members any more
 	ns_t rival_since;
 	float changes; // that may be made now
 	ns_t ticked;
@@ -63,8 +63,6 @@ void speaker_hear(struct speaker *, uint8_t level, bool is_voice, ns_t now);
 // A packet of a sender without levels: Opus spends bytes on what is loud.
 void speaker_guess(struct speaker *, unsigned payload_bytes, ns_t now);
 
-// Every SPEAKERS_TICK_NS: choose. member: those with an open microphone, borrowed.
+// Every SPEAKERS_TICK_NS: choose. member: those with an open microphone, borrowed until they are missing in a call: who
+// left is not looked at any more, and comes back zeroed.
 void speakers_tick(struct speakers *, struct speaker *const *member, unsigned n, ns_t now);
-
-// A member leaves or mutes; its struct may go after this.
-void speakers_forget(struct speakers *, struct speaker *);

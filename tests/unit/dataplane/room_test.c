@@ -109,6 +109,31 @@ static void mute_ends_the_choice(void)
 	leave_all();
 }
 
+// Each of them talks, is chosen, and mutes: nobody keeps a place that way.
+static void places_are_not_kept_by_muting(void)
+{
+	unsigned n_heard = 0;
+
+	CHECK_OR_RETURN(open_call(1));
+	speak(VOICES, 0, 20);
+	for (unsigned i = 0; i < VOICES; i++) {
+		struct ipc_track_gate gate = {.sid = voice[i].sid};
+		speak(VOICES, 1u << i, 20);
+		CHECK(rig_n_heard(&listener, SSRC(i)) > 0);
+		CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+		rig_run(2 * TICK);
+		gate.enabled = 1;
+		CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+		rig_run(TICK);
+	}
+	speak(VOICES, 0, 2);
+	speak(VOICES, 0, 1);
+	for (unsigned i = 0; i < VOICES; i++)
+		n_heard += rig_n_heard(&listener, SSRC(i)) > 0;
+	CHECK(n_heard <= K + 1);
+	leave_all();
+}
+
 static void numbers_go_on(void)
 {
 	struct rtp_view v;
@@ -202,6 +227,7 @@ CU_TestInfo room_tests[] = {
 	{"of twelve open microphones two talkers are heard, on one worker and on two", chosen},
 	{"up to the threshold everybody is heard", few_microphones},
 	{"muting ends the choice", mute_ends_the_choice},
+	{"a place among those who are heard is not kept by muting", places_are_not_kept_by_muting},
 	{"numbers go on without a gap when a voice is heard again", numbers_go_on},
 	{"a recorder hears every voice, without a gap", bots_hear_everybody},
 	{"packets of those who are not heard are not opened, but one of sixteen", most_stay_closed},

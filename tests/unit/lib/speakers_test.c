@@ -175,9 +175,10 @@ static void test_forget(void)
 	begin(2);
 	run(10, 3, 5 * NS_PER_S);
 	CHECK(room.dominant != NULL);
-	speakers_forget(&room, &speaker[0]);
-	speakers_forget(&room, &speaker[1]);
+	now += SPEAKERS_TICK_NS;
+	speakers_tick(&room, member + 2, N - 2, now);
 	CHECK(room.dominant == NULL && room.rival == NULL);
+	speaker[0] = speaker[1] = (struct speaker){};
 	CHECK_EQ(n_selected(10), 0);
 }
 
