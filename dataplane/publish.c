@@ -40,6 +40,25 @@ static void on_voice(struct worker *w, struct source *src, enum vad_change chang
 	post_voice(w, src);
 }
 
+// What a packet tells of its loudness: to the display, and where speakers are chosen.
+static void hear(struct worker *w, struct source *src, const struct rtp_exts *exts, unsigned payload_len)
+{
+	if (exts->has_level)
+		on_voice(w, src, vad_push(&src->vad, exts->level, w->now));
+	if (src->decl.is_ranked && src->enabled)
+		seat_hear(&src->seat, exts->has_level, exts->level, exts->is_voice, payload_len, w->now);
+}
+
+// Read the clear extensions of a packet, and enter its arrival for transport-wide feedback.
+static void read_exts(struct worker *w, struct session *s, struct rte_mbuf *m, const struct rtp_view *v,
+		      struct rtp_exts *exts)
+{
+	if (rtp_ext_read(rte_pktmbuf_mtod(m, const uint8_t *), v, s->ext, exts) < 0)
+		count(w, DROP_BAD_EXT, 1); // the block is ignored, the packet is not
+	if (exts->has_twcc)
+		arrivals_log(w, s, pkt_of(m), exts->twcc);
+}
+
 // --- place in the track's order ------------------------------------------------------------------
 
 static uint32_t elapsed_ticks(const struct source *src, ns_t now)
@@ -158,15 +177,10 @@ void publish_unopened(struct worker *w, struct session *s, struct stream *st, st
 	struct pkt *pkt = pkt_of(m);
 	struct rtp_exts exts;
 
-	if (rtp_ext_read(rte_pktmbuf_mtod(m, const uint8_t *), v, s->ext, &exts) < 0)
-		count(w, DROP_BAD_EXT, 1);
-	if (exts.has_twcc)
-		arrivals_log(w, s, pkt, exts.twcc);
+	read_exts(w, s, m, v, &exts);
 	rx_stats_packet(&st->stats, pkt->index, v->ts, v->payload_len, pkt->arrival, st->source->clock_hz);
 	reports_on_rtp(w, s, st, pkt);
-	seat_hear(&st->source->seat, exts.has_level, exts.level, exts.is_voice, v->payload_len, w->now);
-	if (exts.has_level)
-		on_voice(w, st->source, vad_push(&st->source->vad, exts.level, w->now));
+	hear(w, st->source, &exts, v->payload_len);
 	st->has_unopened = true;
 	drop(w, m, DROP_SILENCED);
 }
@@ -212,10 +226,7 @@ static void publish_voice(struct worker *w, struct stream *st, struct rte_mbuf *
 
 	pkt->has_level = exts->has_level;
 	pkt->level = (uint8_t)(exts->level | (exts->is_voice ? 0x80 : 0));
-	if (exts->has_level)
-		on_voice(w, src, vad_push(&src->vad, exts->level, w->now));
-	if (src->decl.is_ranked && src->enabled)
-		seat_hear(&src->seat, exts->has_level, exts->level, exts->is_voice, payload_len, w->now);
+	hear(w, src, exts, payload_len);
 	if (st->has_unopened)
 		close_up(st, pkt->index);
 	why = refuse(src, payload_len, pkt->codec);
@@ -285,37 +296,12 @@ static void forward(struct worker *w, struct session *s, struct stream *st, stru
 		publish_voice(w, st, m, exts, payload_len);
 }
 
-// --- packets that wait for their track -----------------------------------------------------------
-
-static void park(struct worker *w, struct session *s, struct rte_mbuf *m)
-{
-	if (s->n_waiting == SESSION_PARK) {
-		drop(w, s->waiting[0], DROP_NO_TRACK);
-		memmove(s->waiting, s->waiting + 1, --s->n_waiting * sizeof(s->waiting[0]));
-	}
-	s->waiting[s->n_waiting++] = m;
-}
-
-void publish_unpark(struct worker *w, struct session *s)
-{
-	unsigned n = 0;
-
-	while (n < s->n_waiting && w->now - pkt_of(s->waiting[n])->arrival > SESSION_PARK_NS)
-		drop(w, s->waiting[n++], DROP_NO_TRACK);
-	s->n_waiting = (uint8_t)(s->n_waiting - n);
-	memmove(s->waiting, s->waiting + n, s->n_waiting * sizeof(s->waiting[0]));
-}
-
 // A track came: what waited may be its.
 static void retry(struct worker *w, struct session *s)
 {
-	struct rte_mbuf *waiting[SESSION_PARK];
-	unsigned n;
+	struct rte_mbuf *waiting[PARKING_MAX];
+	unsigned n = parking_take(w, &s->unclaimed, waiting, DROP_NO_TRACK);
 
-	publish_unpark(w, s);
-	n = s->n_waiting;
-	s->n_waiting = 0;
-	memcpy(waiting, s->waiting, sizeof(waiting));
 	for (unsigned i = 0; i < n; i++) {
 		const uint8_t *data = rte_pktmbuf_mtod(waiting[i], const uint8_t *);
 		struct pkt *pkt = pkt_of(waiting[i]);
@@ -332,7 +318,7 @@ static void retry(struct worker *w, struct session *s)
 		if (bind(w, s, st, pkt->pt, &exts, &why))
 			forward(w, s, st, waiting[i], &exts, (uint16_t)(waiting[i]->data_len - pkt->hdr_len));
 		else if (why == DROP_NO_TRACK)
-			park(w, s, waiting[i]);
+			parking_add(w, &s->unclaimed, waiting[i], DROP_NO_TRACK);
 		else
 			drop(w, waiting[i], why);
 	}
@@ -347,10 +333,7 @@ void publish_packet(struct worker *w, struct session *s, struct stream *st, stru
 	struct rtp_exts exts;
 	bool is_bound;
 
-	if (rtp_ext_read(rte_pktmbuf_mtod(m, const uint8_t *), v, s->ext, &exts) < 0)
-		count(w, DROP_BAD_EXT, 1); // the block is ignored, the packet is not
-	if (exts.has_twcc)
-		arrivals_log(w, s, pkt, exts.twcc);
+	read_exts(w, s, m, v, &exts);
 	is_bound = bind(w, s, st, v->pt, &exts, &why);
 	rx_stats_packet(&st->stats, pkt->index, pkt->ts, payload_len, pkt->arrival,
 			is_bound ? st->source->clock_hz : 0);
@@ -358,7 +341,7 @@ void publish_packet(struct worker *w, struct session *s, struct stream *st, stru
 	if (is_bound)
 		forward(w, s, st, m, &exts, payload_len);
 	else if (why == DROP_NO_TRACK && payload_len > 0)
-		park(w, s, m);
+		parking_add(w, &s->unclaimed, m, DROP_NO_TRACK);
 	else
 		drop(w, m, why);
 }
@@ -418,9 +401,7 @@ void publish_stop(struct worker *w, struct session *s)
 	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
 		if (s->track[i])
 			end(w, s->track[i]);
-	for (unsigned i = 0; i < s->n_waiting; i++)
-		drop(w, s->waiting[i], DROP_NO_TRACK);
-	s->n_waiting = 0;
+	parking_clear(w, &s->unclaimed, DROP_NO_TRACK);
 }
 
 void publish_forget(struct session *s, const struct stream *st)

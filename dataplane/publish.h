@@ -17,8 +17,6 @@ struct worker;
 // m: header and payload in the clear, tag and padding cut off; consumed. thread: home worker
 void publish_packet(struct worker *, struct session *, struct stream *, struct rte_mbuf *m,
 		    const struct rtp_view *, uint16_t payload_len);
-// Give up packets that no track claimed in time. thread: home worker
-void publish_unpark(struct worker *, struct session *);
 
 // A voice that is not heard (room.h) need not be opened, but for a packet now and then: its level is read from the clear
 // header. index: as estimated, not authentic. thread: home worker

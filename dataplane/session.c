@@ -56,8 +56,8 @@ static void on_due(struct timer *t, ns_t now)
 		icelite_tick(&s->ice, &w->ice, now, &out);
 		ice_apply(w, s, &out, NULL);
 		ice_pay(w, s);
-		stream_unpark(w, s);
-		publish_unpark(w, s);
+		parking_expire(w, &s->sealed, DROP_NOT_KEYED);
+		parking_expire(w, &s->unclaimed, DROP_NO_TRACK);
 		s->ice_due = s->send == SEND_ASK ? now + ICE_PROVING_NS : next_ice_tick(s, now);
 	}
 	session_due(w, s, s->ice_due);
@@ -91,9 +91,7 @@ void session_stop(struct worker *w, struct session *s)
 	s->bwe = NULL;
 	wheel_cancel(&w->wheel, &s->timer);
 	ice_close(w, s);
-	for (unsigned i = 0; i < s->n_parked; i++)
-		drop(w, s->parked[i], DROP_NOT_KEYED);
-	s->n_parked = 0;
+	parking_clear(w, &s->sealed, DROP_NOT_KEYED);
 	publish_stop(w, s);
 	stream_free_all(w, s);
 	arrivals_free(w, s);
@@ -121,8 +119,7 @@ static int proven_by_dtls(const struct session *s)
 void session_keys(struct worker *w, struct session *s, const struct seal_key *rx, const struct seal_key *tx,
 		  uint32_t rtcp_ssrc)
 {
-	struct rte_mbuf *parked[SESSION_PARK];
-	unsigned n = 0;
+	struct rte_mbuf *parked[PARKING_MAX];
 
 	s->rx_key = rx;
 	s->tx_key = tx;
@@ -132,14 +129,7 @@ void session_keys(struct worker *w, struct session *s, const struct seal_key *rx
 	icelite_on_keys_at(&s->ice, proven_by_dtls(s));
 	ice_refresh(s);
 	session_prove(w, s);
-	for (unsigned i = 0; i < s->n_parked; i++) {
-		if (w->now - pkt_of(s->parked[i])->arrival > SESSION_PARK_NS)
-			drop(w, s->parked[i], DROP_NOT_KEYED);
-		else
-			parked[n++] = s->parked[i];
-	}
-	s->n_parked = 0;
-	stream_receive(w, parked, n);
+	stream_receive(w, parked, parking_take(w, &s->sealed, parked, DROP_NOT_KEYED));
 }
 
 void session_on_media(struct worker *w, struct session *s, unsigned pair, bool is_newer)

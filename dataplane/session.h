@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "dataplane/parking.h"
 #include "dataplane/port.h"
 #include "lib/base/wheel.h"
 #include "lib/ipc/wire.h"
@@ -19,9 +20,7 @@
 #include "lib/rtc/srtpidx.h"
 #include "lib/rtc/stats.h"
 
-#define SESSION_MAX_SSRCS 64 // inbound; about 10 are needed
-#define SESSION_PARK 8       // packets that wait for keys, and as many for a track
-#define SESSION_PARK_NS (1 * NS_PER_S)
+#define SESSION_MAX_SSRCS 64    // inbound; about 10 are needed
 #define SESSION_BAD_TAGS 20     // failures in a second before unknown SSRCs are no longer tried
 #define SESSION_RTCP_SENDERS 16 // sender SSRCs whose SRTCP replay window is kept
 
@@ -60,11 +59,10 @@ struct session {
 	// read for each packet sent
 	alignas(64) const struct seal_key *tx_key; // borrowed; NULL before MAIL_KEYS
 	uint32_t sid;
-	uint8_t home;     // worker id
-	uint8_t send;     // enum send_gate
-	bool rtcp_armed;  // the timer runs at the RTCP pace
-	bool every_voice; // is sent voices that are not chosen, too
-	uint8_t n_parked, n_waiting;
+	uint8_t home;            // worker id
+	uint8_t send;            // enum send_gate
+	bool rtcp_armed;         // the timer runs at the RTCP pace
+	bool every_voice;        // is sent voices that are not chosen, too
 	uint8_t ext[IPC_N_EXTS]; // negotiated extension ids, 0: not
 	uint32_t rtcp_ssrc;
 	uint32_t rtcp_index;           // of the next SRTCP packet: one counter for all our SSRCs
@@ -79,14 +77,14 @@ struct session {
 	struct path path; // selected
 
 	// receiving
-	alignas(64) struct stream *streams;     // owned: list, most recently created first
-	struct source *track[IPC_MAX_TRACKS];   // borrowed; by track number
-	struct leg *legs;                       // borrowed: list
-	struct leg *told;                       // borrowed: leg of the last feedback, NULL: none
-	struct twcc_state *twcc;                // owned; NULL until a packet carries the extension
-	struct rte_mbuf *parked[SESSION_PARK];  // owned: sealed, wait for keys
-	struct rte_mbuf *waiting[SESSION_PARK]; // owned: opened, wait for a track that claims their SSRC
-	struct tombs *tombs;                    // owned: what is left of SSRCs that ended; NULL: none did
+	alignas(64) struct stream *streams;   // owned: list, most recently created first
+	struct source *track[IPC_MAX_TRACKS]; // borrowed; by track number
+	struct leg *legs;                     // borrowed: list
+	struct leg *told;                     // borrowed: leg of the last feedback, NULL: none
+	struct twcc_state *twcc;              // owned; NULL until a packet carries the extension
+	struct parking sealed;                // wait for keys
+	struct parking unclaimed;             // opened, wait for a track that claims their SSRC
+	struct tombs *tombs;                  // owned: what is left of SSRCs that ended; NULL: none did
 	struct rtcp_sender rtcp_sender[SESSION_RTCP_SENDERS];
 	struct pub_clock clock;
 	struct rtt rtt;

@@ -66,26 +66,6 @@ bool stream_clock(const struct stream *st, struct session *s, ns_t now, struct c
 	return map->valid;
 }
 
-static void park(struct worker *w, struct session *s, struct rte_mbuf *m)
-{
-	if (s->n_parked == SESSION_PARK ||
-	    (s->n_parked > 0 && w->now - pkt_of(s->parked[0])->arrival > SESSION_PARK_NS)) {
-		drop(w, s->parked[0], DROP_NOT_KEYED);
-		memmove(s->parked, s->parked + 1, --s->n_parked * sizeof(s->parked[0]));
-	}
-	s->parked[s->n_parked++] = m;
-}
-
-void stream_unpark(struct worker *w, struct session *s)
-{
-	unsigned n = 0;
-
-	while (n < s->n_parked && w->now - pkt_of(s->parked[n])->arrival > SESSION_PARK_NS)
-		drop(w, s->parked[n++], DROP_NOT_KEYED);
-	s->n_parked = (uint8_t)(s->n_parked - n);
-	memmove(s->parked, s->parked + n, s->n_parked * sizeof(s->parked[0]));
-}
-
 // Unknown SSRCs cost a cipher run each: a session that keeps failing is not given any more in this second.
 static bool may_try_unknown(struct worker *w, struct session *s)
 {
@@ -187,7 +167,7 @@ static bool prepare(struct worker *w, struct rte_mbuf *m, struct job *job, struc
 	}
 	icelite_on_rx(&s->ice, pkt->pair, m->data_len);
 	if (s->rx_key == NULL) {
-		park(w, s, m);
+		parking_add(w, &s->sealed, m, DROP_NOT_KEYED);
 		return false;
 	}
 	*job = (struct job){.m = m, .s = s};

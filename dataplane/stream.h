@@ -41,9 +41,6 @@ struct stream {
 // thread: home worker
 void stream_receive(struct worker *, struct rte_mbuf **pkts, unsigned n);
 
-// Give up parked packets whose keys did not come in time. thread: home worker
-void stream_unpark(struct worker *, struct session *);
-
 // thread: home worker
 struct stream *stream_find(const struct session *, uint32_t ssrc);
 // RTP time of the stream against our clock: by its sender reports, by arrival when there is none for long. False: not yet.

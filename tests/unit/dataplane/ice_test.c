@@ -278,14 +278,14 @@ static void parked_go_back(void)
 	rig_check(&a);
 	rig_run(0);
 	n_free = rte_mempool_avail_count(rig.dp->rx_pool);
-	for (unsigned i = 0; i < SESSION_PARK; i++)
+	for (unsigned i = 0; i < PARKING_MAX; i++)
 		rig_say(&a);
 	rig_run(0);
-	CHECK_EQ(rte_mempool_avail_count(rig.dp->rx_pool), n_free - SESSION_PARK);
+	CHECK_EQ(rte_mempool_avail_count(rig.dp->rx_pool), n_free - PARKING_MAX);
 	rig_run(NS_PER_S);
 	rig_run(NS_PER_S);
 	CHECK_EQ(rte_mempool_avail_count(rig.dp->rx_pool), n_free);
-	CHECK_EQ(rig_counter(DROP_NOT_KEYED), SESSION_PARK);
+	CHECK_EQ(rig_counter(DROP_NOT_KEYED), PARKING_MAX);
 	rig_leave(&a);
 	rig_close();
 }
