@@ -110,16 +110,6 @@ void iceclient_tick(struct iceclient *c, ns_t now)
 		c->is_lost = true;
 }
 
-ns_t iceclient_due(const struct iceclient *c)
-{
-	ns_t due = NS_NEVER;
-
-	for (unsigned i = 0; i < c->n_paths; i++)
-		if ((!c->is_nominating || i == c->nominee) && c->path[i].due < due)
-			due = c->path[i].due;
-	return c->remote_ufrag[0] ? due : NS_NEVER;
-}
-
 static void answer(struct iceclient *c, const struct stun_msg *m, const union ice_addr *from)
 {
 	struct stun_key key = {c->mac, (const uint8_t *)c->pwd, ICE_PWD_LEN};

@@ -59,7 +59,6 @@ void iceclient_init(struct iceclient *); // fresh credentials, no paths; send, a
 [[nodiscard]] int iceclient_candidate(struct iceclient *, struct str line);
 
 void iceclient_tick(struct iceclient *, ns_t now);
-ns_t iceclient_due(const struct iceclient *);
 
 // One STUN datagram. returns: true when a path has just been selected
 bool iceclient_input(struct iceclient *, uint8_t *msg, size_t len, const union ice_addr *from, ns_t now);

@@ -79,7 +79,7 @@ static void test_select(void)
 	CHECK(reply(&c, SERVER_PWD, 2 * NS_PER_MS));
 	CHECK(c.is_selected);
 	CHECK_EQ(c.nominee, 1);
-	CHECK_EQ(iceclient_due(&c), 2 * NS_PER_MS + ICE_CONSENT_NS);
+	CHECK_EQ(c.path[c.nominee].due, 2 * NS_PER_MS + ICE_CONSENT_NS);
 }
 
 static void test_retry(void)
