@@ -68,7 +68,7 @@ static void want(struct session *receiver, struct session *sender, const struct 
 	session_error(receiver, "track");
 }
 
-static void unwant(struct session *receiver, const struct session *sender, const struct track *t)
+static void unwant(struct session *receiver, struct session *sender, const struct track *t)
 {
 	negotiate_unwant(receiver->neg, (struct negotiate_key){sender->member.sid, t->number},
 			 loop_now(receiver->hub->loop));
@@ -90,7 +90,18 @@ static void want_video(struct session *receiver, struct session *sender)
 	}
 }
 
-void session_publish(struct session *s, const struct track *t)
+static void want_track(struct session *receiver, struct session *sender, const struct track *t)
+{
+	if (t->kind == KIND_VIDEO)
+		want_video(receiver, sender);
+	else if (is_published(t))
+		want(receiver, sender, t);
+}
+
+// Do it for everybody in the call of s who can receive it.
+static void for_receivers(struct session *s, const struct track *t,
+			  void (*change)(struct session *receiver, struct session *sender,
+					 const struct track *))
 {
 	struct member *m;
 
@@ -100,27 +111,19 @@ void session_publish(struct session *s, const struct track *t)
 		struct session *r = session_of(m);
 		if (!can_receive(r, s))
 			continue;
-		if (t->kind == KIND_VIDEO)
-			want_video(r, s);
-		else if (is_published(t))
-			want(r, s, t);
+		change(r, s, t);
 		session_arm_negotiation(r);
 	}
 }
 
+void session_publish(struct session *s, const struct track *t)
+{
+	for_receivers(s, t, want_track);
+}
+
 void session_unpublish(struct session *s, const struct track *t)
 {
-	struct member *m;
-
-	if (s->member.call == NULL)
-		return;
-	LIST_FOREACH (m, &s->member.call->members, link) {
-		struct session *r = session_of(m);
-		if (!can_receive(r, s))
-			continue;
-		unwant(r, s, t);
-		session_arm_negotiation(r);
-	}
+	for_receivers(s, t, unwant);
 }
 
 static void want_from(struct session *receiver, struct session *sender)

@@ -18,9 +18,6 @@
 // An SRTCP index is never used twice: this many, then no more RTCP (3 years at 20/s; media-plane 2.6).
 #define RTCP_INDEX_END ((1u << 31) - (1u << 20))
 
-// An SRTP index has 48 bits; behind them numbers, and with them nonces, would come again (RFC 3711 section 9.2).
-#define RTP_INDEX_END (UINT64_C(1) << 48)
-
 #define MAX_HDR (RTP_HDR_LEN + 8) // one extension of one byte
 
 // Header that all receivers of a class share.
@@ -58,7 +55,7 @@ static bool admit(struct worker *w, struct leg *leg, struct session *s, const st
 		leg->first_rank = rank;
 		leg->started = true;
 	}
-	if (rank + leg->base >= RTP_INDEX_END) {
+	if (rank + leg->base >= EGRESS_INDEX_END) {
 		count(w, DROP_SEAL_ERROR, 1);
 		return false;
 	}
@@ -122,26 +119,25 @@ static void fill_slice(struct worker *w, struct slice *sl, const struct receiver
 						   .len = len,
 						   .ssrc = leg->ssrc,
 						   .index = index};
+		pkt_of(sl->out[sl->n])->class = CLASS_AUDIO;
 		sl->session[sl->n++] = s;
 		account(w, leg, s, pkt, len);
 	}
 }
 
 // Second pass: seal all at once, queue what came out.
-static void send_slice(struct worker *w, struct slice *sl)
+void egress_send(struct worker *w, struct seal_rtp *job, struct rte_mbuf **out,
+		 struct session *const *session, unsigned n)
 {
-	seal_rtp_protect(w->seal, sl->job, sl->n);
-	for (unsigned i = 0; i < sl->n; i++) {
-		struct rte_mbuf *out = sl->out[i];
-
-		if (sl->job[i].err) {
-			drop(w, out, DROP_SEAL_ERROR);
+	seal_rtp_protect(w->seal, job, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (job[i].err) {
+			drop(w, out[i], DROP_SEAL_ERROR);
 			continue;
 		}
-		out->data_len = (uint16_t)(sl->job[i].hdr_len + sl->job[i].len + sl->session[i]->rtp_tag);
-		out->pkt_len = out->data_len;
-		pkt_of(out)->class = CLASS_AUDIO;
-		worker_send(w, &sl->session[i]->path, out);
+		out[i]->data_len = (uint16_t)(job[i].hdr_len + job[i].len + session[i]->rtp_tag);
+		out[i]->pkt_len = out[i]->data_len;
+		worker_send(w, &session[i]->path, out[i]);
 	}
 }
 
@@ -157,7 +153,7 @@ static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, s
 	}
 	sl.n = 0;
 	fill_slice(w, &sl, to, n, m, rank);
-	send_slice(w, &sl);
+	egress_send(w, sl.job, sl.out, sl.session, sl.n);
 	if (sl.n < n)
 		rte_pktmbuf_free_bulk(sl.out + sl.n, n - sl.n);
 	count(w, CTR_RTP_TX_PACKETS, sl.n);

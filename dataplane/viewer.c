@@ -33,7 +33,6 @@ struct viewer *viewer_new(const struct ipc_leg_add *add)
 		return err_null(ENOMEM);
 	v->rtx_pt = add->rtx_pt;
 	v->rtx_ssrc = add->rtx_ssrc;
-	v->importance = add->importance;
 	v->hunt_layer = UINT8_MAX;
 	simulcast_init(&v->choice);
 	resend_init(&v->resend, v->slot);
@@ -62,7 +61,7 @@ void viewer_stop(struct worker *w, struct session *s, struct leg *leg)
 	simulcast_init(&leg->viewer->choice); // nothing: a list of receivers may still name it for a while
 }
 
-const struct layer *viewer_layer(const struct leg *leg, unsigned layer)
+struct layer *viewer_layer(const struct leg *leg, unsigned layer)
 {
 	const struct source *src = leg->source;
 
@@ -82,7 +81,7 @@ static void lose(struct worker *w, struct leg *leg, uint64_t next)
 {
 	struct viewer *v = leg->viewer;
 	struct session *s = leg->session;
-	const struct layer *l = viewer_layer(leg, v->layer);
+	struct layer *l = viewer_layer(leg, v->layer);
 
 	pacer_drop(&s->bwe->pacer, &v->pace);
 	rewrite_pause(&v->rw);
@@ -90,11 +89,11 @@ static void lose(struct worker *w, struct leg *leg, uint64_t next)
 	v->is_lost = true;
 	v->asked = w->now;
 	if (l)
-		layer_ask_key((struct layer *)(uintptr_t)l);
+		layer_ask_key(l);
 }
 
 // Where the search for a key frame of a wanted layer begins: in the ring when it has a fresh one, else with what comes.
-static void hunt_begin(struct worker *w, struct leg *leg, const struct layer *l, uint8_t layer)
+static void hunt_begin(struct worker *w, struct leg *leg, struct layer *l, uint8_t layer)
 {
 	struct viewer *v = leg->viewer;
 	struct rtxring_entry e;
@@ -107,15 +106,15 @@ static void hunt_begin(struct worker *w, struct leg *leg, const struct layer *l,
 	    (v->rw.n_epochs == 0 || w->now - pkt_of(m)->arrival < FRESH_KEY_NS))
 		v->hunt_from = key;
 	else
-		layer_ask_key((struct layer *)(uintptr_t)l);
+		layer_ask_key(l);
 }
 
 // Output timestamps over a change of layer. False: not with this key frame.
-static bool align(struct worker *w, struct leg *leg, const struct layer *to, const struct rtxring_entry *e,
+static bool align(struct worker *w, struct leg *leg, struct layer *to, const struct rtxring_entry *e,
 		  uint8_t layer, enum rewrite_ts *how, uint32_t *offset)
 {
 	struct viewer *v = leg->viewer;
-	const struct layer *from = viewer_layer(leg, v->layer);
+	struct layer *from = viewer_layer(leg, v->layer);
 	struct layer_info a, b;
 	struct tsalign_in in;
 
@@ -139,7 +138,7 @@ static bool align(struct worker *w, struct leg *leg, const struct layer *to, con
 	case TSALIGN_OK:
 		return true;
 	case TSALIGN_RETRY:
-		layer_ask_key((struct layer *)(uintptr_t)to);
+		layer_ask_key(to);
 		return false;
 	case TSALIGN_WAIT:
 		return false;
@@ -148,7 +147,7 @@ static bool align(struct worker *w, struct leg *leg, const struct layer *to, con
 }
 
 // Begin with what has come since the key frame, paced, when there is more than this frame.
-static void replay(struct worker *w, struct leg *leg, const struct layer *l, uint64_t key)
+static void replay(struct worker *w, struct leg *leg, struct layer *l, uint64_t key)
 {
 	struct viewer *v = leg->viewer;
 	const struct fanout *f = fanout_of(leg->source);
@@ -163,23 +162,32 @@ static void replay(struct worker *w, struct leg *leg, const struct layer *l, uin
 	v->next = top + 1;
 }
 
-static void switch_to(struct worker *w, struct leg *leg, const struct layer *l, const struct rtxring_entry *e,
-		      const struct rte_mbuf *m, enum rewrite_ts how, uint32_t offset)
+// Numbers go on with this packet under the choice as it is now.
+static void epoch_begin(struct worker *w, struct leg *leg, const struct rtxring_entry *e, struct rte_mbuf *m,
+			enum rewrite_ts how, uint32_t offset)
 {
 	struct viewer *v = leg->viewer;
-	struct session *s = leg->session;
 	unsigned cap = v->choice.now_cap;
 	struct rewrite_in in = {.rank = e->rank[cap],
 				.source = rtxring_source(v->choice.now_layer, cap),
 				.ts = e->ts,
 				.now = w->now};
-	const struct vp8_desc *d = &pkt_of((struct rte_mbuf *)(uintptr_t)m)->vp8;
+	const struct vp8_desc *d = &pkt_of(m)->vp8;
 
 	rewrite_switch(&v->rw, &in, how, offset, v->is_in_frame);
 	if (d->len) {
 		vp8_leg_switch(&v->vp8, d, e->n_dropped[cap]);
 		rewrite_vp8(&v->rw, v->vp8.pid_offset, v->vp8.tl0_offset);
 	}
+}
+
+static void switch_to(struct worker *w, struct leg *leg, struct layer *l, const struct rtxring_entry *e,
+		      struct rte_mbuf *m, enum rewrite_ts how, uint32_t offset)
+{
+	struct viewer *v = leg->viewer;
+	struct session *s = leg->session;
+
+	epoch_begin(w, leg, e, m, how, offset);
 	v->n_switches += v->rw.n_epochs > 1 && v->layer != v->choice.now_layer;
 	v->layer = v->choice.now_layer;
 	v->hunt_layer = UINT8_MAX;
@@ -198,7 +206,7 @@ static void hunt(struct worker *w, struct leg *leg)
 {
 	struct viewer *v = leg->viewer;
 	struct simulcast *c = &v->choice;
-	const struct layer *l = viewer_layer(leg, c->want_layer);
+	struct layer *l = viewer_layer(leg, c->want_layer);
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
 	enum rewrite_ts how;
@@ -228,31 +236,15 @@ static bool wants_layer(const struct simulcast *c)
 // --- forwarding ---------------------------------------------------------------------------------------
 
 // A frame begins: the temporal cap may change with it.
-static void change_cap(struct worker *w, struct leg *leg, const struct rtxring_entry *e,
-		       const struct rte_mbuf *m)
+static void change_cap(struct worker *w, struct leg *leg, const struct rtxring_entry *e, struct rte_mbuf *m)
 {
-	struct viewer *v = leg->viewer;
-	const struct vp8_desc *d = &pkt_of((struct rte_mbuf *)(uintptr_t)m)->vp8;
-	unsigned cap;
-
-	if (!simulcast_on_frame(&v->choice, e->tid, e->flags & LAYER_SWITCH_UP, w->now))
-		return;
-	cap = v->choice.now_cap;
-	rewrite_switch(&v->rw,
-		       &(struct rewrite_in){.rank = e->rank[cap],
-					    .source = rtxring_source(v->layer, cap),
-					    .ts = e->ts,
-					    .now = w->now},
-		       REWRITE_TS_KEEP, 0, v->is_in_frame);
-	if (d->len) {
-		vp8_leg_switch(&v->vp8, d, e->n_dropped[cap]);
-		rewrite_vp8(&v->rw, v->vp8.pid_offset, v->vp8.tl0_offset);
-	}
+	if (simulcast_on_frame(&leg->viewer->choice, e->tid, e->flags & LAYER_SWITCH_UP, w->now))
+		epoch_begin(w, leg, e, m, REWRITE_TS_KEEP, 0);
 }
 
 // Is the receiver given this packet, whose turn it is to be sent? The cap changes here and not when the frame comes:
 // what waits before it belongs to the old one.
-static bool is_for(struct worker *w, struct leg *leg, const struct rtxring_entry *e, const struct rte_mbuf *m)
+static bool is_for(struct worker *w, struct leg *leg, const struct rtxring_entry *e, struct rte_mbuf *m)
 {
 	if (e->flags & LAYER_START)
 		change_cap(w, leg, e, m);
@@ -283,8 +275,7 @@ static void emit(struct worker *w, struct viewer_slice *sl, struct leg *leg, con
 }
 
 // A packet of the ring that comes next in order.
-static void offer(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct layer *l,
-		  uint64_t index)
+static void offer(struct worker *w, struct viewer_slice *sl, struct leg *leg, struct layer *l, uint64_t index)
 {
 	struct viewer *v = leg->viewer;
 	struct session *s = leg->session;
@@ -303,7 +294,7 @@ static void offer(struct worker *w, struct viewer_slice *sl, struct leg *leg, co
 }
 
 // What waits for credit. False: the slice is full.
-static bool serve_backlog(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct layer *l)
+static bool serve_backlog(struct worker *w, struct viewer_slice *sl, struct leg *leg, struct layer *l)
 {
 	struct viewer *v = leg->viewer;
 	struct session *s = leg->session;
@@ -340,18 +331,18 @@ static bool serve_backlog(struct worker *w, struct viewer_slice *sl, struct leg 
 }
 
 // The key frame that was wished for may have come and gone while nothing could be sent.
-static void wish_again(struct worker *w, struct leg *leg, const struct layer *l)
+static void wish_again(struct worker *w, struct leg *leg, struct layer *l)
 {
 	struct viewer *v = leg->viewer;
 
 	if (w->now - v->asked < WISH_AGAIN_NS)
 		return;
 	v->asked = w->now;
-	layer_ask_key((struct layer *)(uintptr_t)l);
+	layer_ask_key(l);
 }
 
 // False: the slice is full and more waits.
-static bool serve_live(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct layer *l)
+static bool serve_live(struct worker *w, struct viewer_slice *sl, struct leg *leg, struct layer *l)
 {
 	struct viewer *v = leg->viewer;
 	uint64_t top, key;
@@ -381,7 +372,7 @@ static bool serve_live(struct worker *w, struct viewer_slice *sl, struct leg *le
 static bool serve(struct worker *w, struct viewer_slice *sl, struct leg *leg)
 {
 	struct viewer *v = leg->viewer;
-	const struct layer *l;
+	struct layer *l;
 
 	if (wants_layer(&v->choice))
 		hunt(w, leg);
@@ -409,7 +400,7 @@ void viewer_late(struct worker *w, struct source *src, struct rte_mbuf *m)
 	for (uint32_t i = f->first[w->id]; i < f->first[w->id + 1]; i++) {
 		struct leg *leg = f->receiver[i].leg;
 		struct viewer *v = leg->viewer;
-		const struct layer *l = viewer_layer(leg, pkt->layer);
+		struct layer *l = viewer_layer(leg, pkt->layer);
 		struct rtxring_entry e;
 		struct rte_mbuf *held;
 
@@ -522,9 +513,7 @@ void viewer_run(struct worker *w, struct session *s)
 	if (s->bwe == NULL)
 		return;
 	viewer_slice_begin(&sl);
-	for (struct leg *leg = s->legs; leg; leg = leg->next) {
-		if (leg->viewer == NULL)
-			continue;
+	for (struct leg *leg = s->legs; leg && leg->viewer; leg = leg->next) { // video comes first
 		while (!serve(w, &sl, leg) && !sl.is_dry) {
 			w->n_paced += sl.n;
 			viewer_slice_end(w, &sl);
@@ -537,10 +526,10 @@ void viewer_run(struct worker *w, struct session *s)
 void viewer_choice_changed(struct worker *w, struct session *s, struct leg *leg)
 {
 	struct viewer *v = leg->viewer;
-	const struct layer *l = viewer_layer(leg, v->choice.want_layer);
+	struct layer *l = viewer_layer(leg, v->choice.want_layer);
 
 	if (l && wants_layer(&v->choice) && v->hunt_layer == v->choice.want_layer)
-		layer_ask_key((struct layer *)(uintptr_t)l); // it waits for long already
+		layer_ask_key(l); // it waits for long already
 	if (v->choice.is_paused) {
 		pacer_drop(&s->bwe->pacer, &v->pace);
 		rewrite_pause(&v->rw);
@@ -553,7 +542,7 @@ void viewer_choice_changed(struct worker *w, struct session *s, struct leg *leg)
 
 bool viewer_clock(const struct leg *leg, struct clock_map *map)
 {
-	const struct layer *l = viewer_layer(leg, leg->viewer->layer);
+	struct layer *l = viewer_layer(leg, leg->viewer->layer);
 	struct layer_info info;
 	uint32_t offset;
 

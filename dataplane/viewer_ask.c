@@ -51,7 +51,7 @@ static bool send_filler(struct worker *w, struct viewer_slice *sl, struct leg *l
 static bool send_seq(struct worker *w, struct viewer_slice *sl, struct leg *leg, uint16_t seq)
 {
 	struct viewer *v = leg->viewer;
-	const struct layer *l;
+	struct layer *l;
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
 	uint32_t source;
@@ -105,12 +105,12 @@ static void ask_key(struct worker *w, struct session *s, struct leg *leg)
 	struct viewer *v = leg->viewer;
 	const struct simulcast *c = &v->choice;
 	unsigned layer = c->now != SIMULCAST_NONE ? v->layer : c->want_layer;
-	const struct layer *l = viewer_layer(leg, layer);
+	struct layer *l = viewer_layer(leg, layer);
 
 	if (l == NULL || !keyreq_leg_allow(&v->asks, s->rtt.smooth_ns, w->now))
 		return;
 	v->n_key_requests++;
-	layer_ask_key((struct layer *)(uintptr_t)l);
+	layer_ask_key(l);
 }
 
 void viewer_pli(struct worker *w, struct session *s, struct leg *leg)
@@ -132,7 +132,7 @@ static bool probe_again(struct worker *w, struct viewer_slice *sl, struct leg *l
 {
 	struct viewer *v = leg->viewer;
 	uint64_t index = v->rw.next_out - 1 - v->n_picked++ % PROBE_BACK, rank;
-	const struct layer *l;
+	struct layer *l;
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
 	uint32_t source;
@@ -179,8 +179,8 @@ unsigned viewer_probe(struct worker *w, struct session *s, uint8_t cluster, unsi
 	unsigned bytes = 0;
 
 	viewer_slice_begin(&sl);
-	for (struct leg *leg = s->legs; leg && bytes == 0; leg = leg->next)
-		if (leg->viewer && viewer_may_send(w, leg, 1) && viewer_slice_has_room(w, &sl) &&
+	for (struct leg *leg = s->legs; leg && leg->viewer && bytes == 0; leg = leg->next)
+		if (viewer_may_send(w, leg, 1) && viewer_slice_has_room(w, &sl) &&
 		    probe_with(w, &sl, leg, cluster, max_bytes))
 			bytes = viewer_wire_bytes(s, leg->viewer, sl.job[0].len);
 	viewer_slice_end(w, &sl);

@@ -47,7 +47,6 @@ struct viewer {
 	// seldom
 	struct tsalign align;
 	struct keyreq_leg asks;
-	uint8_t importance;
 	ns_t asked; // last wish for a key frame while lost
 	uint32_t n_switches, n_nacked, n_resent, n_key_requests;
 	ns_t rate_since;
@@ -103,4 +102,4 @@ void viewer_send_padding(struct worker *, struct viewer_slice *, struct leg *, b
 			 uint32_t ts, uint8_t n_pad, uint8_t cluster, const uint16_t *same);
 
 // --- viewer.c
-const struct layer *viewer_layer(const struct leg *, unsigned layer); // NULL when its source is gone
+struct layer *viewer_layer(const struct leg *, unsigned layer); // NULL when its source is gone

@@ -16,7 +16,6 @@
 #define OSN_BYTES 2 // RFC 4588
 #define IPV4_UDP 28
 #define IPV6_UDP 48
-#define RTP_INDEX_END (UINT64_C(1) << 48)
 
 bool viewer_slice_fill(struct worker *w, struct viewer_slice *sl)
 {
@@ -33,18 +32,7 @@ void viewer_slice_end(struct worker *w, struct viewer_slice *sl)
 {
 	if (sl->n_bufs == 0)
 		return;
-	seal_rtp_protect(w->seal, sl->job, sl->n);
-	for (unsigned i = 0; i < sl->n; i++) {
-		struct rte_mbuf *out = sl->out[i];
-
-		if (sl->job[i].err) {
-			drop(w, out, DROP_SEAL_ERROR);
-			continue;
-		}
-		out->data_len = (uint16_t)(sl->job[i].hdr_len + sl->job[i].len + sl->session[i]->rtp_tag);
-		out->pkt_len = out->data_len;
-		worker_send(w, &sl->session[i]->path, out);
-	}
+	egress_send(w, sl->job, sl->out, sl->session, sl->n);
 	if (sl->n < sl->n_bufs)
 		rte_pktmbuf_free_bulk(sl->out + sl->n, sl->n_bufs - sl->n);
 	count(w, CTR_RTP_TX_PACKETS, sl->n);
@@ -126,10 +114,9 @@ static bool is_base(const struct rtxring_entry *e)
 }
 
 // The payload as this receiver is given it: shared, or a patched copy at dst.
-static const uint8_t *payload_for(const struct rte_mbuf *m_peek, const struct rtxring_entry *e, unsigned cap,
+static const uint8_t *payload_for(struct rte_mbuf *m, const struct rtxring_entry *e, unsigned cap,
 				  uint16_t pid_offset, uint8_t tl0_offset, uint8_t *dst, bool must_copy)
 {
-	struct rte_mbuf *m = (struct rte_mbuf *)(uintptr_t)m_peek;
 	const struct pkt *pkt = pkt_of(m);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(m, const uint8_t *, pkt->hdr_len);
 	bool is_plain = pkt->vp8.len == 0 || vp8_is_plain(pid_offset, tl0_offset, e->n_dropped[cap]);
@@ -236,7 +223,7 @@ void viewer_send_again(struct worker *w, struct viewer_slice *sl, struct leg *le
 		return;
 	if (leg->viewer->rtx_pt == 0)
 		send_same(w, sl, leg, e, cap, epoch, m, index);
-	else if (leg->viewer->rtx_index < RTP_INDEX_END)
+	else if (leg->viewer->rtx_index < EGRESS_INDEX_END)
 		send_rtx(w, sl, leg, e, cap, epoch, m, index, cluster);
 }
 
