@@ -13,26 +13,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-union sockaddr_any {
-	struct sockaddr sa;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
+#include "dataplane/sockaddr.h"
 
 // --- claim -------------------------------------------------------------------------------------
-static socklen_t address_of(const struct frame_ours *ours, unsigned i, union sockaddr_any *a)
+static void address_of(const struct frame_ours *ours, unsigned i, union sockaddr_any *a)
 {
 	memset(a, 0, sizeof(*a));
 	if (ours->addr[i].family == 4) {
 		a->v4.sin_family = AF_INET;
 		a->v4.sin_port = htons(ours->media_port);
 		memcpy(&a->v4.sin_addr, ours->addr[i].ip, 4);
-		return sizeof(a->v4);
+		return;
 	}
 	a->v6.sin6_family = AF_INET6;
 	a->v6.sin6_port = htons(ours->media_port);
 	memcpy(&a->v6.sin6_addr, ours->addr[i].ip, 16);
-	return sizeof(a->v6);
 }
 
 static int claim_one(const struct frame_ours *ours, unsigned i)
@@ -41,9 +36,10 @@ static int claim_one(const struct frame_ours *ours, unsigned i)
 	struct sock_fprog filter = {1, &drop_all};
 	const int on = 1;
 	union sockaddr_any a;
-	socklen_t len = address_of(ours, i, &a);
-	int fd = socket(a.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd;
 
+	address_of(ours, i, &a);
+	fd = socket(a.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	// The address may be put on the interface later.
@@ -54,7 +50,7 @@ static int claim_one(const struct frame_ours *ours, unsigned i)
 		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
 	}
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0 ||
-	    bind(fd, &a.sa, len) < 0) {
+	    bind(fd, &a.sa, sockaddr_len(&a)) < 0) {
 		int err = -errno;
 		close(fd);
 		return err;

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dataplane/sockaddr.h"
 #include "lib/base/err.h"
 
 #define MAX_SOCKETS (CONF_MAX_LIST + 2)
@@ -27,12 +28,6 @@
 #define MAX_REFUSED 64          // then no more are tried: the device cannot segment
 #define MAX_MESSAGE 65000       // bytes that the kernel segments at a time
 #define CONTROL_SIZE CMSG_SPACE(sizeof(struct in6_pktinfo))
-
-union sockaddr_any {
-	struct sockaddr sa;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
 
 struct queue {
 	int fd[MAX_SOCKETS];
@@ -414,35 +409,12 @@ static const struct port_ops socket_ops = {
 	.close = socket_close,
 };
 
-static void set_port(union sockaddr_any *a, uint16_t port)
-{
-	if (a->sa.sa_family == AF_INET)
-		a->v4.sin_port = htons(port);
-	else
-		a->v6.sin6_port = htons(port);
-}
-
 static bool add_address(struct port_socket *p, const char *text)
 {
-	union sockaddr_any a = {};
-
-	if (inet_pton(AF_INET, text, &a.v4.sin_addr) == 1)
-		a.sa.sa_family = AF_INET;
-	else if (inet_pton(AF_INET6, text, &a.v6.sin6_addr) == 1)
-		a.sa.sa_family = AF_INET6;
-	else
+	if (!sockaddr_parse(text, 0, &p->addr[p->n_sockets]))
 		return false;
-	p->addr[p->n_sockets++] = a;
+	p->n_sockets++;
 	return true;
-}
-
-static bool has_ipv6(void)
-{
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
 }
 
 static int choose_addresses(struct port_socket *p, const struct port_env *env)
@@ -457,7 +429,7 @@ static int choose_addresses(struct port_socket *p, const struct port_env *env)
 		}
 	if (list->n == 0) {
 		add_address(p, "0.0.0.0");
-		if (env->conf->rtc.enable_ipv6 && has_ipv6())
+		if (env->conf->rtc.enable_ipv6 && sockaddr_has_ipv6())
 			add_address(p, "::");
 	}
 	return 0;
@@ -484,7 +456,7 @@ static int open_socket(const union sockaddr_any *addr, bool reuse)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	if (reuse)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-	if (bind(fd, &addr->sa, v6 ? sizeof(addr->v6) : sizeof(addr->v4)) < 0) {
+	if (bind(fd, &addr->sa, sockaddr_len(addr)) < 0) {
 		int err = -errno;
 		close(fd);
 		return err;
@@ -492,42 +464,6 @@ static int open_socket(const union sockaddr_any *addr, bool reuse)
 	if (!reuse)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	return fd;
-}
-
-static void explain(const struct port_env *env, const union sockaddr_any *addr, uint16_t udp_port, int err)
-{
-	char text[INET6_ADDRSTRLEN] = "";
-
-	if (addr->sa.sa_family == AF_INET)
-		inet_ntop(AF_INET, &addr->v4.sin_addr, text, sizeof(text));
-	else
-		inet_ntop(AF_INET6, &addr->v6.sin6_addr, text, sizeof(text));
-	if (err == -EADDRINUSE)
-		snprintf(
-			env->error, env->error_size,
-			"UDP port %u on %s is in use: see who holds it with \"ss -ulpn sport = :%u\", or set "
-			"rtc.ice_port_udp to a free one",
-			udp_port, text, udp_port);
-	else if (err == -EADDRNOTAVAIL)
-		snprintf(env->error, env->error_size,
-			 "no interface has the address %s: correct rtc.ice_address_udp or leave it empty",
-			 text);
-	else if (err == -EACCES)
-		snprintf(env->error, env->error_size,
-			 "UDP port %u needs CAP_NET_BIND_SERVICE: choose one above 1023", udp_port);
-	else
-		snprintf(env->error, env->error_size, "UDP socket on %s port %u: %s", text, udp_port,
-			 strerror(-err));
-}
-
-static uint16_t bound_port(int fd)
-{
-	union sockaddr_any a = {};
-	socklen_t len = sizeof(a);
-
-	if (getsockname(fd, &a.sa, &len) < 0)
-		return 0;
-	return ntohs(a.sa.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
 }
 
 // Since Linux 4.18.
@@ -553,14 +489,14 @@ static int open_queue(struct port_socket *p, unsigned queue, const struct port_e
 	for (unsigned i = 0; i < p->n_sockets; i++) {
 		struct epoll_event ev = {.events = EPOLLIN, .data.u32 = i};
 
-		set_port(&p->addr[i], p->udp_port);
+		sockaddr_set_port(&p->addr[i], p->udp_port);
 		q->fd[i] = open_socket(&p->addr[i], queue > 0);
 		if (q->fd[i] < 0) {
-			explain(env, &p->addr[i], p->udp_port, q->fd[i]);
+			sockaddr_explain(env, "udp", &p->addr[i], p->udp_port, q->fd[i]);
 			return q->fd[i];
 		}
 		if (p->udp_port == 0)
-			p->udp_port = bound_port(q->fd[i]);
+			p->udp_port = sockaddr_bound_port(q->fd[i]);
 		if (epoll_ctl(q->epoll_fd, EPOLL_CTL_ADD, q->fd[i], &ev) < 0)
 			return -errno;
 	}

@@ -1,5 +1,4 @@
 // The loop of the TCP thread. It sleeps in epoll_wait; workers ring its doorbell when it has announced that.
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dataplane/sockaddr.h"
 #include "dataplane/tcp.h"
 #include "lib/base/err.h"
 
@@ -30,52 +30,6 @@ bool tcp_watch(struct port_tcp *p, int fd, uint64_t tag, uint32_t events, int op
 
 // --- listeners -----------------------------------------------------------------------------------
 
-union sockaddr_any {
-	struct sockaddr sa;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
-
-static void explain(const struct port_env *env, const char *address, uint16_t port, int err)
-{
-	if (err == -EADDRINUSE)
-		snprintf(
-			env->error, env->error_size,
-			"TCP port %u on %s is in use: see who holds it with \"ss -tlpn sport = :%u\", or set "
-			"rtc.ice_port_tcp to a free one",
-			port, address, port);
-	else if (err == -EADDRNOTAVAIL)
-		snprintf(env->error, env->error_size,
-			 "no interface has the address %s: correct rtc.ice_address_tcp or leave it empty",
-			 address);
-	else
-		snprintf(env->error, env->error_size, "TCP listener on %s port %u: %s", address, port,
-			 strerror(-err));
-}
-
-static bool read_address(const char *text, uint16_t port, union sockaddr_any *a)
-{
-	memset(a, 0, sizeof(*a));
-	if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
-		a->sa.sa_family = AF_INET;
-		a->v4.sin_port = htons(port);
-		return true;
-	}
-	a->sa.sa_family = AF_INET6;
-	a->v6.sin6_port = htons(port);
-	return inet_pton(AF_INET6, text, &a->v6.sin6_addr) == 1;
-}
-
-static uint16_t bound_port(int fd)
-{
-	union sockaddr_any a = {};
-	socklen_t len = sizeof(a);
-
-	if (getsockname(fd, &a.sa, &len) < 0)
-		return 0;
-	return ntohs(a.sa.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
-}
-
 static int open_listener(const union sockaddr_any *a)
 {
 	const int on = 1;
@@ -88,7 +42,7 @@ static int open_listener(const union sockaddr_any *a)
 		   sizeof(on)); // connections of before a restart do not matter
 	if (v6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (bind(fd, &a->sa, v6 ? sizeof(a->v6) : sizeof(a->v4)) == 0 && listen(fd, SOMAXCONN) == 0)
+	if (bind(fd, &a->sa, sockaddr_len(a)) == 0 && listen(fd, SOMAXCONN) == 0)
 		return fd;
 	err = -errno;
 	close(fd);
@@ -100,29 +54,20 @@ static int add_listener(struct port_tcp *p, const struct port_env *env, const ch
 	union sockaddr_any a;
 	int fd;
 
-	if (!read_address(address, p->tcp_port, &a)) {
+	if (!sockaddr_parse(address, p->tcp_port, &a)) {
 		snprintf(env->error, env->error_size, "rtc.ice_address_tcp: \"%s\" is not an IP address",
 			 address);
 		return -EINVAL;
 	}
 	fd = open_listener(&a);
 	if (fd < 0) {
-		explain(env, address, p->tcp_port, fd);
+		sockaddr_explain(env, "tcp", &a, p->tcp_port, fd);
 		return fd;
 	}
 	if (p->tcp_port == 0)
-		p->tcp_port = bound_port(fd);
+		p->tcp_port = sockaddr_bound_port(fd);
 	p->listen[p->n_listen] = fd;
 	return tcp_watch(p, fd, TAG_LISTEN + p->n_listen++, EPOLLIN, EPOLL_CTL_ADD) ? 0 : -errno;
-}
-
-static bool has_ipv6(void)
-{
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
 }
 
 int tcp_listen(struct port_tcp *p, const struct port_env *env)
@@ -137,7 +82,7 @@ int tcp_listen(struct port_tcp *p, const struct port_env *env)
 		err = add_listener(p, env, list->item[i]);
 	if (list->n == 0) {
 		err = add_listener(p, env, "0.0.0.0");
-		if (err == 0 && env->conf->rtc.enable_ipv6 && has_ipv6())
+		if (err == 0 && env->conf->rtc.enable_ipv6 && sockaddr_has_ipv6())
 			err = add_listener(p, env, "::");
 	}
 	return err;

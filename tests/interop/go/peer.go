@@ -334,32 +334,21 @@ func (peer *Peer) Unmute() error {
 		peer.muted.Store(false)
 		return nil
 	}
-	if err := peer.Lock(); err != nil {
-		return err
-	}
 	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus,
 		ClockRate: 48000, Channels: 2}, "voice", "mic"+peer.SessionID)
 	if err != nil {
 		return err
 	}
-	if peer.sender, err = peer.PC.AddTrack(track); err != nil {
+	if err := peer.renegotiate(func() (err error) {
+		peer.sender, err = peer.PC.AddTrack(track)
 		return err
-	}
-	for len(peer.answered) > 0 { // of earlier offers
-		<-peer.answered
-	}
-	if err := peer.offer(); err != nil {
+	}); err != nil {
 		return err
-	}
-	select {
-	case <-peer.answered:
-	case <-time.After(10 * time.Second):
-		return errors.New("no answer to the microphone's offer after 10 s")
 	}
 	peer.track = track
 	go peer.drain()
 	go peer.talk()
-	return peer.Unlock()
+	return nil
 }
 
 // Mute stops sending, as replaceTrack(null) does, and says so.
