@@ -17,9 +17,7 @@
 #define ACTIVE_NS (2 * NS_PER_S)
 #define SILENT_NS (30 * NS_PER_S) // then the session's own pace is enough
 #define TELL_NS (100 * NS_PER_MS)
-#define TAKE_OVER_NS (500 * NS_PER_MS) // as for voice
-#define TS_JUMP_NS (1 * NS_PER_S)      // as for voice (media-plane 3.4)
-#define FRAME_MS 33                    // step between two runs whose timestamps do not match
+#define FRAME_MS 33 // step between two runs whose timestamps do not match
 
 struct intake *intake_new(void)
 {
@@ -49,26 +47,7 @@ void intake_pause(struct intake *in)
 
 bool intake_may_feed(const struct intake *in, const struct stream *st, ns_t now)
 {
-	return in->media == st || in->media == NULL || !in->in_run || now - in->last > TAKE_OVER_NS;
-}
-
-// Time goes on at the pace of the clock, at least by a frame.
-static void rebase_ts(struct intake *in, const struct source *src, const struct pkt *pkt)
-{
-	uint32_t per_ms = src->clock_hz / 1000;
-	uint32_t step = (uint32_t)((pkt->arrival - in->last) / NS_PER_MS) * per_ms;
-
-	in->ts_offset = in->last_ts + RTE_MAX(step, FRAME_MS * per_ms) - pkt->ts;
-}
-
-static bool ts_left_real_time(const struct intake *in, const struct source *src, const struct pkt *pkt)
-{
-	int64_t per_ms = src->clock_hz / 1000;
-	int64_t ticks = (int32_t)(pkt->ts + in->ts_offset - in->last_ts);
-	int64_t off = ticks - (pkt->arrival - in->last) / NS_PER_MS * per_ms;
-	int64_t limit = TS_JUMP_NS / NS_PER_MS * per_ms;
-
-	return ticks <= 0 || off > limit || off < -limit;
+	return in->media == st || in->media == NULL || !in->in_run || timeline_is_quiet(&in->time, now);
 }
 
 // One that does not begin with a key frame leaves a place missing, so that receivers notice the loss.
@@ -79,8 +58,8 @@ static void begin_run(struct intake *in, const struct source *src, const struct 
 
 	in->first = layer_top(l, &top) ? top + 1 + !is_key_start : pkt->index;
 	in->base = in->first - pkt->index;
-	if (in->has_ts && (in->media != st || ts_left_real_time(in, src, pkt)))
-		rebase_ts(in, src, pkt);
+	if (in->media != st || timeline_has_left(&in->time, pkt->ts, src->clock_hz, pkt->arrival))
+		timeline_rebase(&in->time, pkt->ts, src->clock_hz, FRAME_MS, 1, pkt->arrival);
 	in->media = st;
 	in->in_run = true;
 	nackgen_init(&in->nack, in->item, NACKGEN_ITEMS);
@@ -102,7 +81,7 @@ bool intake_place(struct worker *w, struct source *src, unsigned layer, struct s
 	if (nackgen_packet(&in->nack, pkt->index, is_key_start, w->now) == NACKGEN_OVERFLOW)
 		intake_ask_key(w, src, layer);
 	pkt->index += in->base;
-	pkt->ts += in->ts_offset;
+	pkt->ts += in->time.offset;
 	return (int64_t)(pkt->index - in->first) >= 0;
 }
 
@@ -117,11 +96,8 @@ void intake_added(struct intake *in, const struct pkt *pkt, unsigned n_bytes, bo
 	}
 	if (pkt->vp8.has_tid && pkt->vp8.tid >= in->n_tids[0])
 		in->n_tids[0] = (uint8_t)(pkt->vp8.tid + 1);
-	if (!pkt->is_late) {
-		in->last_ts = pkt->ts;
-		in->has_ts = true;
-		in->last = pkt->arrival;
-	}
+	if (!pkt->is_late)
+		timeline_newest(&in->time, pkt->ts, pkt->arrival);
 }
 
 void intake_ask_key(struct worker *w, struct source *src, unsigned layer)
@@ -180,10 +156,10 @@ void intake_tell(struct worker *w, struct session *s, struct source *src, unsign
 				  .n_tids = RTE_MAX(in->n_tids[0], in->n_tids[1]),
 				  .sr = in->media->map};
 
-	info.sr.rtp += in->ts_offset;
+	info.sr.rtp += in->time.offset;
 	info.sr.valid = info.sr.valid && info.sr.era == s->clock.era;
 	if (stream_clock(in->media, s, w->now, &info.clock))
-		info.clock.rtp += in->ts_offset;
+		info.clock.rtp += in->time.offset;
 	layer_tell(src->video->layer[layer], &info);
 	in->was_active = info.is_active;
 	in->told = w->now;
@@ -194,7 +170,7 @@ void intake_tick(struct worker *w, struct session *s, struct source *src, unsign
 	struct intake *in = src->video->intake[layer];
 	struct layer *l = src->video->layer[layer];
 	uint32_t n_wishes = layer_wishes(l);
-	ns_t silent = w->now - in->last;
+	ns_t silent = w->now - in->time.at;
 
 	in->due = NS_NEVER;
 	if (in->media == NULL)

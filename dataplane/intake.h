@@ -15,6 +15,7 @@
 #include "lib/rtc/keyreq.h"
 #include "lib/rtc/nackgen.h"
 #include "lib/rtc/simulcast.h"
+#include "lib/rtc/timeline.h"
 
 struct pkt;
 struct session;
@@ -26,19 +27,16 @@ struct worker;
 struct intake {
 	struct stream *media; // borrowed: feeds the layer, NULL: nothing yet
 	bool in_run;
-	bool has_ts;        // last_ts is valid
-	bool has_key;       // since the layer began
-	bool was_active;    // as told last
-	uint8_t n_tids[2];  // temporal layers seen since the last key frame, and between the two before
-	uint8_t fir_seq;    // of the next FIR
-	uint64_t base;      // index in the ring = index of the stream + base
-	uint64_t first;     // of the run, in the ring
-	uint32_t ts_offset; // timestamp in the ring = timestamp + ts_offset
-	uint32_t last_ts;   // in the ring, of the newest packet
-	ns_t last;          // arrival of the newest packet, 0: none
-	ns_t due;           // of intake_tick, NS_NEVER: the layer has been silent for long
-	ns_t told;          // when layer_tell was called last
-	uint32_t n_wishes;  // of the layer, that were seen
+	bool has_key;         // since the layer began
+	bool was_active;      // as told last
+	uint8_t n_tids[2];    // temporal layers seen since the last key frame, and between the two before
+	uint8_t fir_seq;      // of the next FIR
+	uint64_t base;        // index in the ring = index of the stream + base
+	uint64_t first;       // of the run, in the ring
+	struct timeline time; // of the ring
+	ns_t due;             // of intake_tick, NS_NEVER: the layer has been silent for long
+	ns_t told;            // when layer_tell was called last
+	uint32_t n_wishes;    // of the layer, that were seen
 	struct keyreq keyreq;
 	struct layerrate rate;
 	struct nackgen nack; // in indices of the stream

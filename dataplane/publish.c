@@ -13,10 +13,6 @@
 #include "dataplane/stream.h"
 #include "dataplane/worker.h"
 
-// Another SSRC of the same track takes over when the current one has been silent for so long.
-#define TAKE_OVER_NS (500 * NS_PER_MS)
-// Timestamps that left real time by more than this (media-plane 3.4) are re-based.
-#define TS_JUMP_NS (1 * NS_PER_S)
 #define FRAME_MS 20
 #define OPEN_EVERY \
 	16 // of the packets of a silenced voice one is opened: index, path and statistics stay true
@@ -61,38 +57,11 @@ static void read_exts(struct worker *w, struct session *s, struct rte_mbuf *m, c
 
 // --- place in the track's order ------------------------------------------------------------------
 
-static uint32_t elapsed_ticks(const struct source *src, ns_t now)
-{
-	return (uint32_t)((now - src->last_forwarded) / NS_PER_MS * (int64_t)(src->clock_hz / 1000));
-}
-
-// Time goes on at the pace of the clock, in whole frames, never backwards.
-static void rebase_ts(struct source *src, uint32_t ts, ns_t now)
-{
-	uint32_t frame = src->clock_hz / 1000 * FRAME_MS;
-	uint32_t step = elapsed_ticks(src, now);
-
-	if (frame == 0)
-		return;
-	step = RTE_MAX(step / frame, 1u) * frame;
-	src->ts_offset = src->last_ts + step - ts;
-}
-
-// After a pause the source's timestamps should have gone on in real time; some clients' do not.
-static bool ts_left_real_time(const struct source *src, uint32_t ts, ns_t now)
-{
-	int64_t ticks = (int32_t)(ts + src->ts_offset - src->last_ts);
-	int64_t off = ticks - elapsed_ticks(src, now);
-	int64_t limit = TS_JUMP_NS / NS_PER_MS * (src->clock_hz / 1000);
-
-	return ticks <= 0 || off > limit || off < -limit;
-}
-
 // May this stream feed the track now? Only one does at a time, or two would take turns with the numbers.
 static bool may_feed(const struct source *src, const struct stream *st, ns_t now)
 {
 	return src->current == st || src->current == NULL || !st->rank.started ||
-	       now - src->last_forwarded > TAKE_OVER_NS;
+	       timeline_is_quiet(&src->time, now);
 }
 
 // Give the packet its rank and output timestamp. False: too late for any place.
@@ -107,22 +76,19 @@ static bool place(struct source *src, struct stream *st, struct pkt *pkt, ns_t n
 		src->current = st;
 		src->rank_base = src->next_rank - rank;
 		src->first_rank = src->next_rank;
-		if (src->last_forwarded != 0)
-			rebase_ts(src, pkt->ts, now);
-	} else if (resumed && ts_left_real_time(src, pkt->ts, now)) {
-		rebase_ts(src, pkt->ts, now);
+		timeline_rebase(&src->time, pkt->ts, src->clock_hz, FRAME_MS, FRAME_MS, now);
+	} else if (resumed && timeline_has_left(&src->time, pkt->ts, src->clock_hz, now)) {
+		timeline_rebase(&src->time, pkt->ts, src->clock_hz, FRAME_MS, FRAME_MS, now);
 	}
 	pkt->index = rank + src->rank_base;
-	pkt->ts += src->ts_offset;
+	pkt->ts += src->time.offset;
 	if (pkt->index < src->first_rank)
 		return false;
-	if ((is_switch || resumed) && src->forwarded)
+	if ((is_switch || resumed) && src->time.started)
 		pkt->marker = 1;
 	if (pkt->index >= src->next_rank) {
 		src->next_rank = pkt->index + 1;
-		src->last_ts = pkt->ts;
-		src->last_forwarded = now;
-		src->forwarded = true;
+		timeline_newest(&src->time, pkt->ts, now);
 	}
 	return true;
 }
@@ -206,7 +172,7 @@ static void send_voice(struct worker *w, struct source *src, struct stream *st, 
 	pkt->is_silenced = src->decl.is_ranked && seat_is_silenced(&src->seat);
 	if (pkt->is_silenced) {
 		seqrank_skip(&st->rank, pkt->index);
-		pkt->ts += src->ts_offset;
+		pkt->ts += src->time.offset;
 	} else if (!place(src, st, pkt, w->now)) {
 		drop(w, m, DROP_STALE);
 		return;

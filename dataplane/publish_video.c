@@ -41,7 +41,9 @@ static uint8_t av1_flags(const struct intake *in, const struct pkt *pkt, const u
 		return 0;
 	if (agg.is_new_sequence || (!agg.is_continued && agg.first_obu == AV1_OBU_SEQUENCE))
 		return LAYER_START | LAYER_KEY | LAYER_SWITCH_UP;
-	return !agg.is_continued && (!in->has_ts || pkt->ts + in->ts_offset != in->last_ts) ? LAYER_START : 0;
+	return !agg.is_continued && (!in->time.started || pkt->ts + in->time.offset != in->time.last)
+		       ? LAYER_START
+		       : 0;
 }
 
 static uint8_t flags_of(const struct intake *in, struct rte_mbuf *m, uint16_t len)

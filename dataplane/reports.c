@@ -25,7 +25,7 @@ void reports_map(struct worker *w, struct session *s, struct stream *st)
 
 	if (src == NULL || src->current != st || !stream_clock(st, s, w->now, &map))
 		return;
-	map.rtp += src->ts_offset;
+	map.rtp += src->time.offset;
 	source_map_set(src, &map);
 }
 

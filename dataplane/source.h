@@ -11,6 +11,7 @@
 #include "dataplane/seat.h"
 #include "lib/base/clock.h"
 #include "lib/ipc/wire.h"
+#include "lib/rtc/timeline.h"
 #include "lib/rtc/vad.h"
 
 struct fanout;
@@ -36,14 +37,11 @@ struct source {
 	uint64_t rank_base;                 // rank = rank within the stream + rank_base
 	uint64_t next_rank;                 // first never given
 	uint64_t first_rank;                // of the current stream: late packets below belong to another
-	uint32_t ts_offset;                 // output timestamp = timestamp + ts_offset
-	uint32_t last_ts;                   // output timestamp of the newest packet
-	ns_t last_forwarded;                // 0: never
+	struct timeline time;
 	uint32_t sid;
 	uint16_t id; // track number
 	uint8_t kind;
 	bool enabled;
-	bool forwarded;  // anything yet
 	bool voice_owed; // the last voice event found no room
 	uint8_t mid_len;
 	uint32_t clock_hz;
