@@ -9,6 +9,7 @@
 #include "dataplane/model_priv.h"
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
+#include "lib/base/seqlock.h"
 
 #define BUFFER (1536 + RTE_PKTMBUF_HEADROOM) // PORT_MAX_PAYLOAD and some
 #define CACHE 128
@@ -45,7 +46,7 @@ struct layer {
 	struct rtxring ring;
 	_Atomic uint64_t top;        // highest index + 1, 0: none
 	_Atomic uint64_t keys[KEYS]; // index + 1 of the newest key frame starts, 0: none
-	_Atomic uint32_t info_seq;
+	struct seqlock info_lock;
 	_Atomic uint64_t info[INFO_WORDS];
 
 	// publisher's worker
@@ -432,9 +433,9 @@ uint32_t layer_wishes(const struct layer *l)
 
 void layer_tell(struct layer *l, const struct layer_info *i)
 {
-	uint32_t seq = atomic_load_explicit(&l->info_seq, memory_order_relaxed);
 	const uint64_t word[INFO_WORDS] = {
-		(uint64_t)i->bps << 32 | (uint64_t)i->is_active << 2 | (uint64_t)i->has_key << 1 | (uint64_t)i->n_tids << 8,
+		(uint64_t)i->bps << 32 | (uint64_t)i->is_active << 2 | (uint64_t)i->has_key << 1 |
+			(uint64_t)i->n_tids << 8,
 		i->sr.ntp,
 		(uint64_t)i->sr.rtp << 32 | i->sr.clock_hz,
 		(uint64_t)i->sr.era << 32 | i->sr.valid,
@@ -443,25 +444,14 @@ void layer_tell(struct layer *l, const struct layer_info *i)
 		i->clock.valid,
 	};
 
-	atomic_store_explicit(&l->info_seq, seq + 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release); // odd before the words; pairs with layer_info
-	for (unsigned k = 0; k < INFO_WORDS; k++)
-		atomic_store_explicit(&l->info[k], word[k], memory_order_relaxed);
-	atomic_store_explicit(&l->info_seq, seq + 2, memory_order_release); // words before even
+	seqlock_write(&l->info_lock, l->info, word, INFO_WORDS);
 }
 
 void layer_info(const struct layer *l, struct layer_info *i)
 {
 	uint64_t word[INFO_WORDS];
-	uint32_t before, after;
 
-	do {
-		before = atomic_load_explicit(&l->info_seq, memory_order_acquire);
-		for (unsigned k = 0; k < INFO_WORDS; k++)
-			word[k] = atomic_load_explicit(&l->info[k], memory_order_relaxed);
-		atomic_thread_fence(memory_order_acquire); // words before the second look
-		after = atomic_load_explicit(&l->info_seq, memory_order_relaxed);
-	} while (before != after || (before & 1));
+	seqlock_read(&l->info_lock, l->info, word, INFO_WORDS);
 	*i = (struct layer_info){.bps = (uint32_t)(word[0] >> 32),
 				 .is_active = word[0] & 4,
 				 .has_key = word[0] & 2,

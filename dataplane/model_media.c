@@ -42,7 +42,7 @@ static bool grow_sources(struct model *m, unsigned n_layers)
 static struct source *source_get(struct model *m, unsigned n_layers)
 {
 	struct source *s;
-	uint32_t gen, map_seq;
+	uint32_t gen;
 
 	if (m->free_sources[n_layers] == NULL && !grow_sources(m, n_layers))
 		return NULL;
@@ -51,11 +51,11 @@ static struct source *source_get(struct model *m, unsigned n_layers)
 		return NULL;
 	m->free_sources[n_layers] = (void *)s->current;
 	gen = source_gen(s);
-	map_seq = atomic_load_explicit(&s->map_seq, memory_order_relaxed);
-	// Nobody holds it but late packets and legs of its former life, which look at gen and fanout only.
+	// Nobody holds it but late packets and legs of its former life, which look at gen, fanout and map only.
 	memset((char *)s + offsetof(struct source, current), 0,
-	       sizeof(*s) - offsetof(struct source, current));
-	atomic_store_explicit(&s->map_seq, (map_seq + 1) & ~1u, memory_order_relaxed);
+	       offsetof(struct source, map_lock) - offsetof(struct source, current));
+	s->seat = (struct seat){};
+	source_map_set(s, &(struct clock_map){});
 	atomic_store_explicit(&s->gen, gen + 1, memory_order_release); // pairs with source_gen
 	return s;
 }

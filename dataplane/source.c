@@ -4,31 +4,21 @@
 
 void source_map_set(struct source *s, const struct clock_map *map)
 {
-	uint32_t seq = atomic_load_explicit(&s->map_seq, memory_order_relaxed);
+	const uint64_t word[SOURCE_MAP_WORDS] = {(uint64_t)map->at,
+						 map->valid ? (uint64_t)map->rtp << 32 | map->clock_hz : 0};
 
-	atomic_store_explicit(&s->map_seq, seq + 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release); // odd before the values; pairs with source_map_get
-	atomic_store_explicit(&s->map_at, map->at, memory_order_relaxed);
-	atomic_store_explicit(&s->map_rtp_hz, map->valid ? (uint64_t)map->rtp << 32 | map->clock_hz : 0,
-			      memory_order_relaxed);
-	atomic_store_explicit(&s->map_seq, seq + 2, memory_order_release); // values before even
+	seqlock_write(&s->map_lock, s->map, word, SOURCE_MAP_WORDS);
 }
 
 bool source_map_get(const struct source *s, struct clock_map *map)
 {
-	uint32_t before, after;
-	uint64_t rtp_hz;
+	uint64_t word[SOURCE_MAP_WORDS];
 
-	do {
-		before = atomic_load_explicit(&s->map_seq, memory_order_acquire);
-		map->at = atomic_load_explicit(&s->map_at, memory_order_relaxed);
-		rtp_hz = atomic_load_explicit(&s->map_rtp_hz, memory_order_relaxed);
-		atomic_thread_fence(memory_order_acquire); // values before the second look
-		after = atomic_load_explicit(&s->map_seq, memory_order_relaxed);
-	} while (before != after || (before & 1));
-	map->rtp = (uint32_t)(rtp_hz >> 32);
-	map->clock_hz = (uint32_t)rtp_hz;
-	map->valid = rtp_hz != 0;
+	seqlock_read(&s->map_lock, s->map, word, SOURCE_MAP_WORDS);
+	*map = (struct clock_map){.at = (ns_t)word[0],
+				  .rtp = (uint32_t)(word[1] >> 32),
+				  .clock_hz = (uint32_t)word[1],
+				  .valid = word[1] != 0};
 	return map->valid;
 }
 

@@ -10,6 +10,7 @@
 
 #include "dataplane/seat.h"
 #include "lib/base/clock.h"
+#include "lib/base/seqlock.h"
 #include "lib/ipc/wire.h"
 #include "lib/rtc/timeline.h"
 #include "lib/rtc/vad.h"
@@ -25,6 +26,8 @@ struct clock_map {
 	uint32_t clock_hz;
 	bool valid;
 };
+
+#define SOURCE_MAP_WORDS 2
 
 struct source {
 	// main writes, all workers read
@@ -50,10 +53,9 @@ struct source {
 	uint64_t every_next;       // first rank never given to receivers of every voice
 	uint32_t every_turn;       // counts changes of the stream that feeds them
 
-	// written by the publisher's worker about once a second, read by all (sequence lock)
-	alignas(64) _Atomic uint32_t map_seq;
-	_Atomic int64_t map_at;
-	_Atomic uint64_t map_rtp_hz; // rtp << 32 | clock_hz; 0: not valid
+	// written by the publisher's worker about once a second, read by all
+	alignas(64) struct seqlock map_lock;
+	_Atomic uint64_t map[SOURCE_MAP_WORDS]; // struct clock_map; rtp << 32 | clock_hz, 0: not valid
 
 	struct seat seat;
 };
