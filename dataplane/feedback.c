@@ -259,7 +259,7 @@ static bool is_replayed(const struct session *s, const struct rtcp_sender *sende
 	return tomb_find(s, TOMB_RTCP, ssrc, &top) && index <= top;
 }
 
-// Authenticate and decrypt in place. Plain bytes, or 0 with the reason.
+// Authenticate and decrypt in place, within the session's rate. Plain bytes, or 0 with the reason.
 static size_t open_compound(struct worker *w, struct session *s, struct rte_mbuf *m, bool *is_newer,
 			    enum counter *why)
 {
@@ -268,6 +268,12 @@ static size_t open_compound(struct worker *w, struct session *s, struct rte_mbuf
 	struct rtcp_sender *sender = find_sender(s, ssrc);
 	int len;
 
+	*why = DROP_NOT_KEYED;
+	if (s->rx_key == NULL)
+		return 0;
+	*why = DROP_RTCP_RATE;
+	if (!bucket_take(&s->rtcp_in, w->now, RTCP_PER_S, RTCP_BURST))
+		return 0;
 	*why = DROP_BAD_RTCP;
 	if (seal_rtcp_peek_index(s->profile, p, m->data_len, &index) < 0)
 		return 0;
@@ -299,10 +305,6 @@ void feedback_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	size_t len;
 
 	icelite_on_rx(&s->ice, pkt_of(m)->pair, m->data_len);
-	if (s->rx_key == NULL || !bucket_take(&s->rtcp_in, w->now, RTCP_PER_S, RTCP_BURST)) {
-		drop(w, m, s->rx_key ? DROP_BAD_RTCP : DROP_NOT_KEYED);
-		return;
-	}
 	len = open_compound(w, s, m, &is_newer, &why);
 	if (len == 0) {
 		drop(w, m, why);

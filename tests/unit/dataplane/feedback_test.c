@@ -280,6 +280,13 @@ static void bad_compounds(void)
 	rig_run(0);
 	CHECK_EQ(rig_counter(DROP_REPLAY_RTCP), 2);
 	CHECK_EQ(rig_counter(CTR_RTCP_RX_PACKETS), in);
+	rig_run(2 * NS_PER_S);
+	for (uint32_t i = 0; i < 250; i++) { // at once, where a second has room for 200
+		send_rtcp(&b, bytes, 8, 3000 + i);
+		rig_run(0);
+	}
+	CHECK_EQ(rig_counter(DROP_RTCP_RATE), 50);
+	CHECK_EQ(rig_counter(CTR_RTCP_RX_PACKETS), in + 200);
 	rig_say(&a); // the call goes on
 	rig_run(0);
 	CHECK(rig_n_heard(&b, 77) > 0);

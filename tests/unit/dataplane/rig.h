@@ -215,6 +215,7 @@ static inline void rig_receive(const struct rig_peer *p, const void *data, size_
 	memcpy(rte_pktmbuf_append(m, (uint16_t)len), data, len);
 	memset(pkt_of(m), 0, sizeof(struct pkt));
 	pkt_of(m)->key = rig_key(p);
+	MUST(rig.n_in[p->queue] < BURST); // rig_run between more than a burst
 	rig.in[p->queue][rig.n_in[p->queue]++] = m;
 }
 
