@@ -200,21 +200,23 @@ demo: ## a page to talk through a running `make run`, in two browser tabs
 $(B)/perf-%: $(B)/tests/perf/%.o $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
-bench: all $(addprefix $(B)/perf-,$(PERF)) ## cycles per packet and CPU per delivered packet -> build/bench/
+bench: ## cycles per packet and CPU per delivered packet -> build/bench/ (T=part)
+	@tools/devtools/install-packages run bench
+	@$(MAKE) --no-print-directory all $(addprefix $(B)/perf-,$(PERF))
 	@tests/perf/bench $(B)
 .PHONY: bench-peers soak
 bench-peers: ## CPU per forwarded packet beside Janus, and beside rtcd with RTCD=/path/of/rtcd -> build/bench/peers.md
-	@tools/devtools/install-packages run peers
+	@tools/devtools/install-packages run bench peers
 	@$(MAKE) --no-print-directory all
 	@RTCD='$(RTCD)' tests/perf/peers/run $(B)
 soak: ## MINUTES (30) at 80 % of what this machine does, or LOAD='sluicegun arguments': no loss, flat memory -> build/soak/
-	@tools/devtools/install-packages run soak
+	@tools/devtools/install-packages run bench
 	@$(MAKE) --no-print-directory all
 	@MINUTES=$(or $(MINUTES),30) LOAD='$(LOAD)' tools/devtools/tap soak tools/sluicegun/soak $(B)
 
 bench-network: all ## a screen over links that lose, delay and limit; freezes, layers, estimate -> build/network/ (SCENARIOS=regex)
 	@tools/devtools/install-packages run test
-	@tests/perf/network
+	@tests/perf/network/run
 
 bench-baseline: all ## count instructions anew for tests/perf/baseline.json
 	@tools/devtools/bench-baseline
