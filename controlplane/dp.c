@@ -17,9 +17,9 @@
 #define MAX_QUEUED (8u * 1024 * 1024) // bytes of commands that wait for the socket
 #define MAX_EVENTS_A_TURN 512
 #define MAX_PUNTS_A_TURN 256
+#define AWAIT_NS (500 * NS_PER_MS)
 
 enum link { LINK_DOWN, LINK_HELLO, LINK_SNAPSHOT, LINK_UP };
-enum hello_fd { FD_RINGS, FD_BELL_TO_CP, FD_BELL_TO_DP, FD_STATS };
 
 struct dp {
 	struct loop *loop;
@@ -29,16 +29,19 @@ struct dp {
 	enum link link;
 	struct ipc_chan *chan;        // owned
 	struct loop_fd *watch, *bell; // owned
-	int fds[IPC_N_HELLO_FDS];     // owned, -1 when absent
-	struct pktring_mem mem;
-	struct pktring_tx tx;
-	struct pktring_rx rx;
+	int fds[IPC_MAX_FDS];         // owned, by enum ipc_hello_fd; -1 when absent
 	struct ipc_hello hello;
+	struct pktring_mem mem;
+	struct pktring_tx tx[IPC_MAX_WORKERS]; // by worker
+	struct pktring_rx rx[IPC_MAX_WORKERS];
+	uint64_t pushed; // bit per worker: tx is to be kicked
+	bool dozes;
+	ns_t awaits_until;           // does not doze before
 	uint64_t boot_id, last_boot; // ours; the last dataplane's
 	uint32_t seq;
 	ns_t retry;
 	struct timer timer;   // reconnect, or the limit of the handshake
-	struct deferred kick; // ring the doorbell once per turn
+	struct deferred kick; // ring the doorbells once per turn
 	struct deferred fall; // drop the link outside of the call that noticed
 	struct dp_stats stats;
 };
@@ -47,7 +50,7 @@ static void wait_and_retry(struct dp *p);
 
 static void close_fds(struct dp *p)
 {
-	for (unsigned i = 0; i < IPC_N_HELLO_FDS; i++) {
+	for (unsigned i = 0; i < IPC_MAX_FDS; i++) {
 		if (p->fds[i] >= 0)
 			close(p->fds[i]);
 		p->fds[i] = -1;
@@ -103,77 +106,130 @@ static int send_now(struct dp *p, void *msg)
 }
 
 // --- punt rings --------------------------------------------------------------------------------
-static void on_frame(struct dp *p, const uint8_t *frame, size_t len)
+static void on_frame(struct dp *p, unsigned worker, const uint8_t *frame, size_t len)
 {
 	struct punt_hdr hdr;
 
+	if (len < sizeof(hdr))
+		return;
 	memcpy(&hdr, frame, sizeof(hdr));
 	if (hdr.kind != PUNT_DTLS || hdr.len != len - sizeof(hdr))
 		return;
 	p->stats.punt_in++;
 	if (p->link == LINK_UP)
-		p->ops.on_punt(p->arg, &hdr, frame + sizeof(hdr), hdr.len);
+		p->ops.on_punt(p->arg, worker, &hdr, frame + sizeof(hdr), hdr.len);
 }
 
 static void ring_self(struct dp *p)
 {
 	uint64_t one = 1;
 
-	if (write(p->fds[FD_BELL_TO_CP], &one, sizeof(one)) < 0 && errno != EAGAIN)
+	if (write(p->fds[HELLO_BELL_TO_CP], &one, sizeof(one)) < 0 && errno != EAGAIN)
 		log_warn("dataplane: doorbell (%s)", strerror(errno));
+}
+
+// Frames of one ring. How many of the budget are left; the link may be down then.
+static unsigned drain(struct dp *p, unsigned worker, unsigned budget)
+{
+	uint8_t frame[sizeof(struct punt_hdr) + PUNT_MAX_PAYLOAD];
+
+	while (budget > 0 && p->link != LINK_DOWN) {
+		int len = pktring_pop(&p->rx[worker], frame, sizeof(frame));
+
+		if (len == -EBADMSG)
+			drop(p, "punt ring broken");
+		if (len == -EAGAIN || len == -EBADMSG)
+			break;
+		budget--;
+		if (len > 0)
+			on_frame(p, worker, frame, (size_t)len);
+	}
+	return budget;
+}
+
+// Announce sleep on all rings. False: one of them has something already.
+static bool announce_sleep(struct dp *p)
+{
+	bool may_sleep = true, dozes = p->dozes && loop_now(p->loop) >= p->awaits_until;
+
+	for (unsigned i = 0; i < p->hello.n_workers; i++)
+		may_sleep &= dozes ? pktring_doze(&p->rx[i]) : pktring_sleep(&p->rx[i]);
+	return may_sleep;
+}
+
+static void take_punts(struct dp *p)
+{
+	unsigned budget = MAX_PUNTS_A_TURN;
+
+	do {
+		for (unsigned i = 0; i < p->hello.n_workers && p->link != LINK_DOWN; i++)
+			budget = drain(p, i, budget);
+		if (p->link == LINK_DOWN)
+			return;
+		if (budget == 0) {
+			ring_self(p); // let the others run; the bell brings us back
+			return;
+		}
+	} while (!announce_sleep(p));
 }
 
 static void on_bell(void *arg, unsigned events)
 {
 	struct dp *p = arg;
-	uint8_t frame[sizeof(struct punt_hdr) + PUNT_MAX_PAYLOAD];
-	unsigned n = 0;
 
-	pktring_wake(&p->rx);
-	while (p->link != LINK_DOWN) {
-		int len = pktring_pop(&p->rx, frame, sizeof(frame));
-		if (len == -EBADMSG) {
-			drop(p, "punt ring broken");
-			return;
-		}
-		if (len == -EAGAIN) {
-			if (pktring_sleep(&p->rx))
-				return;
-			continue;
-		}
-		if (len >= (int)sizeof(struct punt_hdr))
-			on_frame(p, frame, (size_t)len);
-		if (++n == MAX_PUNTS_A_TURN) {
-			ring_self(p); // let the others run; the bell brings us back
-			return;
-		}
-	}
+	pktring_wake(&p->rx[0]); // one doorbell for all
+	for (unsigned i = 1; i < p->hello.n_workers; i++)
+		pktring_awake(&p->rx[i]);
+	take_punts(p);
+}
+
+void dp_doze(struct dp *p, bool on)
+{
+	p->dozes = on;
+}
+
+void dp_look(struct dp *p)
+{
+	if (p->link == LINK_UP)
+		take_punts(p);
+}
+
+void dp_await(struct dp *p)
+{
+	p->awaits_until = loop_now(p->loop) + AWAIT_NS;
+	loop_defer(p->loop, &p->kick);
 }
 
 static int open_rings(struct dp *p)
 {
-	int rc = pktring_map(&p->mem, p->fds[FD_RINGS], p->hello.punt_size, N_PUNT_RINGS);
+	int rc = pktring_map(&p->mem, p->fds[HELLO_RINGS], p->hello.punt_size,
+			     N_PUNT_RINGS(p->hello.n_workers));
 
 	if (rc < 0)
 		return rc;
-	pktring_rx_init(&p->rx, &p->mem, PUNT_RING_TO_CP, p->fds[FD_BELL_TO_CP]);
-	pktring_tx_init(&p->tx, &p->mem, PUNT_RING_TO_DP, p->fds[FD_BELL_TO_DP]);
-	p->bell = loop_watch(p->loop, p->fds[FD_BELL_TO_CP], LOOP_READ, on_bell, p);
+	for (unsigned i = 0; i < p->hello.n_workers; i++) {
+		pktring_rx_init(&p->rx[i], &p->mem, PUNT_RING_TO_CP(i), p->fds[HELLO_BELL_TO_CP]);
+		pktring_tx_init(&p->tx[i], &p->mem, PUNT_RING_TO_DP(i), p->fds[HELLO_BELL_TO_DP + i]);
+	}
+	p->pushed = 0;
+	p->bell = loop_watch(p->loop, p->fds[HELLO_BELL_TO_CP], LOOP_READ, on_bell, p);
 	if (p->bell == NULL)
 		return -ENOMEM;
 	on_bell(p, LOOP_READ);                      // announces sleep
-	return p->link == LINK_DOWN ? -EBADMSG : 0; // it may have found the ring broken
+	return p->link == LINK_DOWN ? -EBADMSG : 0; // it may have found a ring broken
 }
 
 static void on_kick(struct deferred *d)
 {
 	struct dp *p = container_of(d, struct dp, kick);
 
-	if (p->link != LINK_DOWN)
-		pktring_kick(&p->tx);
+	for (; p->link != LINK_DOWN && p->pushed; p->pushed &= p->pushed - 1)
+		pktring_kick(&p->tx[__builtin_ctzll(p->pushed)]);
+	if (p->link == LINK_UP && p->awaits_until > loop_now(p->loop) && !announce_sleep(p))
+		ring_self(p);
 }
 
-int dp_punt(struct dp *p, uint32_t sid, const uint8_t *data, size_t len)
+int dp_punt(struct dp *p, unsigned worker, uint32_t sid, const uint8_t *data, size_t len)
 {
 	struct punt_hdr hdr = {.sid = sid, .kind = PUNT_DTLS, .len = (uint16_t)len};
 	int rc;
@@ -182,7 +238,9 @@ int dp_punt(struct dp *p, uint32_t sid, const uint8_t *data, size_t len)
 		return -ENOTCONN;
 	if (len > PUNT_MAX_PAYLOAD)
 		return -EMSGSIZE;
-	rc = pktring_push(&p->tx, &hdr, sizeof(hdr), data, len);
+	if (worker >= p->hello.n_workers) // known from another dataplane; any may take it
+		worker = 0;
+	rc = pktring_push(&p->tx[worker], &hdr, sizeof(hdr), data, len);
 	if (rc < 0) {
 		p->stats.punt_dropped++;
 		if (rc == -EBADMSG)
@@ -190,6 +248,7 @@ int dp_punt(struct dp *p, uint32_t sid, const uint8_t *data, size_t len)
 		return rc;
 	}
 	p->stats.punt_out++;
+	p->pushed |= UINT64_C(1) << worker;
 	loop_defer(p->loop, &p->kick);
 	return 0;
 }
@@ -201,12 +260,7 @@ static int on_hello(struct dp *p, const union ipc_msg *m, const int *fds, unsign
 	struct ipc_bare snapshot;
 	int rc;
 
-	if (n_fds != IPC_N_HELLO_FDS) {
-		for (unsigned i = 0; i < n_fds; i++)
-			close(fds[i]);
-		return -EBADMSG;
-	}
-	memcpy(p->fds, fds, sizeof(p->fds));
+	memcpy(p->fds, fds, n_fds * sizeof(*fds)); // as many as there must be: ipc_chan_recv
 	p->hello = m->hello;
 	rc = open_rings(p);
 	if (rc < 0)
@@ -291,7 +345,7 @@ static void on_socket(void *arg, unsigned events)
 			loop_rewatch(p->watch, LOOP_READ);
 	}
 	for (unsigned i = 0; i < MAX_EVENTS_A_TURN && p->link != LINK_DOWN; i++) {
-		int fds[IPC_N_HELLO_FDS];
+		int fds[IPC_MAX_FDS];
 		unsigned n_fds = 0;
 		const char *why = NULL;
 		int len = ipc_chan_recv(p->chan, &m, fds, &n_fds, &why);
@@ -358,8 +412,8 @@ struct dp *dp_new(struct loop *loop, const char *path, const struct dp_ops *ops,
 			 .arg = arg,
 			 .path = strdup(path),
 			 .retry = RETRY_MIN,
-			 .boot_id = rand_u64(),
-			 .fds = {-1, -1, -1, -1}};
+			 .boot_id = rand_u64()};
+	memset(p->fds, -1, sizeof(p->fds));
 	p->timer.on_due = on_timer;
 	p->kick.fn = on_kick;
 	p->fall.fn = on_fall;
@@ -375,8 +429,7 @@ void dp_free(struct dp *p)
 {
 	if (p == NULL)
 		return;
-	if (p->link == LINK_UP)
-		pktring_kick(&p->tx); // a goodbye may still wait there
+	on_kick(&p->kick); // a goodbye may still wait there
 	loop_cancel(p->loop, &p->timer);
 	loop_defer_cancel(p->loop, &p->kick);
 	loop_defer_cancel(p->loop, &p->fall);
@@ -407,5 +460,5 @@ uint16_t dp_tcp_port(const struct dp *p)
 
 int dp_stats_fd(const struct dp *p)
 {
-	return p->link == LINK_UP ? p->fds[FD_STATS] : -1;
+	return p->link == LINK_UP ? p->fds[HELLO_STATS] : -1;
 }

@@ -17,7 +17,7 @@
 
 struct dp;
 
-// No callback is made from inside a dp_* call.
+// No callback is made from inside a dp_* call but dp_look.
 struct dp_ops {
 	void (*on_snap)(void *arg, const union ipc_msg *); // one EVT_SNAP_* but END
 	void (*on_synced)(void *arg,
@@ -26,7 +26,8 @@ struct dp_ops {
 	void (*on_down)(void *arg);           // the link broke after on_synced
 	void (*on_event)(void *arg,
 			 const union ipc_msg *); // PATH, LIVENESS, TRACK_LIVE, VOICE; ACK with an error
-	void (*on_punt)(void *arg, const struct punt_hdr *, const uint8_t *data, size_t len);
+	void (*on_punt)(void *arg, unsigned worker, const struct punt_hdr *, const uint8_t *data,
+			size_t len); // worker: to name when something is sent back
 };
 
 // socket_path is copied. Connects in the background, with growing pauses of 50 ms to 1 s. NULL + errno.
@@ -40,8 +41,16 @@ bool dp_is_up(const struct dp *);
 // link that cannot take more is broken and comes back with a snapshot, so the caller needs no retry.
 int dp_send(struct dp *, void *msg);
 
-// Send a datagram to the session's selected path. returns: 0, -ENOTCONN, -ENOBUFS (dropped), -EMSGSIZE
-int dp_punt(struct dp *, uint32_t sid, const uint8_t *data, size_t len);
+// Send a datagram to the session's selected path. worker: the one its datagrams come from; another one passes it on.
+// returns: 0, -ENOTCONN, -ENOBUFS (dropped), -EMSGSIZE
+int dp_punt(struct dp *, unsigned worker, uint32_t sid, const uint8_t *data, size_t len);
+
+// on: the caller calls dp_look at least each 50 ms, so datagrams that need no haste (acknowledgements on data channels)
+// need not wake this process. In force from the next look on.
+void dp_doze(struct dp *, bool on);
+void dp_look(struct dp *); // take what has come
+// For the next half second every datagram wakes: acknowledgements are what the caller waits for.
+void dp_await(struct dp *);
 
 struct dp_stats {
 	uint64_t n_connects, n_commands, n_acks_failed, n_bad_messages, punt_in, punt_out, punt_dropped;

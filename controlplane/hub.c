@@ -433,13 +433,13 @@ static void on_event(void *arg, const union ipc_msg *m)
 	}
 }
 
-static void on_punt(void *arg, const struct punt_hdr *hdr, const uint8_t *data, size_t len)
+static void on_punt(void *arg, unsigned worker, const struct punt_hdr *hdr, const uint8_t *data, size_t len)
 {
 	struct hub *h = arg;
 	struct session *s = by_sid(h, hdr->sid);
 
 	if (s != NULL)
-		session_on_datagram(s, data, len);
+		session_on_datagram(s, worker, data, len);
 	else
 		drop(h, "punt_unknown");
 }
@@ -455,8 +455,12 @@ static void on_sctp_clock(struct timer *t, ns_t now)
 {
 	struct hub *h = container_of(t, struct hub, sctp_clock);
 
+	bool goes_on = h->reg.n_sessions > 0;
+
+	dp_doze(h->dp, goes_on);
+	dp_look(h->dp);
 	dchan_clock(now);
-	if (h->reg.n_sessions > 0)
+	if (goes_on)
 		loop_arm_in(h->loop, t, HUB_SCTP_CLOCK_MS * NS_PER_MS);
 }
 

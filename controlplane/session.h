@@ -85,6 +85,7 @@ struct session {
 	bool mic_on;      // last word of mute/unmute; on before any (D56)
 	bool voice_on;    // the call was told that this one talks
 	uint16_t dc_stream;
+	uint8_t worker;     // of the dataplane, that its last datagram came from
 	uint32_t add_seq;   // of CMD_SESSION_ADD
 	ns_t heard_at;      // of the client's last DTLS datagram
 	ns_t repaired_at;   // last ICE restart of ours, 0: never
@@ -177,7 +178,7 @@ void session_on_path(struct session *, const struct ipc_path *);
 void session_on_liveness(struct session *, enum ipc_liveness_state);
 
 // --- session_link.c ------------------------------------------------------------------------------
-void session_on_datagram(struct session *, const uint8_t *data, size_t len);
+void session_on_datagram(struct session *, unsigned worker, const uint8_t *data, size_t len);
 void session_link_start(struct session *); // a path is there: as DTLS client we speak first
 void session_link_close(struct session *);
 // Send a description to the client; offers after their media map.

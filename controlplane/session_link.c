@@ -233,7 +233,7 @@ static void on_dtls_send(void *arg, const uint8_t *datagram, size_t len)
 {
 	struct session *s = arg;
 
-	if (dp_punt(s->hub->dp, s->member.sid, datagram, len) < 0)
+	if (dp_punt(s->hub->dp, s->worker, s->member.sid, datagram, len) < 0)
 		session_drop(s, "punt_send");
 }
 
@@ -331,11 +331,12 @@ void session_link_start(struct session *s)
 		arm_dtls(s);
 }
 
-void session_on_datagram(struct session *s, const uint8_t *data, size_t len)
+void session_on_datagram(struct session *s, unsigned worker, const uint8_t *data, size_t len)
 {
 	if (s->state == SESSION_CLOSED)
 		return;
 	s->heard_at = loop_now(s->hub->loop);
+	s->worker = (uint8_t)worker;
 	if (!open_dtls(s)) {
 		session_drop(s, "dtls_unexpected");
 		return;
@@ -369,6 +370,7 @@ static void send_map(struct session *s, const struct negotiate_sdp *sdp)
 	dcmsg_write_map(&w, lines, sdp->n_map);
 	if (!w.full)
 		send_dc(s, DCHAN_BINARY, msg, wbuf_len(&w));
+	dp_await(s->hub->dp);
 out:
 	free(lines);
 	free(msg);
@@ -390,6 +392,7 @@ static int send_by_dc(struct session *s, struct str json)
 
 	if (rc == 0)
 		rc = send_dc(s, DCHAN_BINARY, msg, wbuf_len(&w));
+	dp_await(s->hub->dp); // a long one waits for room in the peer's window
 	free(msg);
 	return rc;
 }

@@ -12,6 +12,7 @@ enum pkt_kind {
 	PKT_RTCP,
 	PKT_FANOUT, // opened RTP on its way to another worker's receivers
 	PKT_GONE,   // no data: the connection it names was closed
+	PKT_INJECT, // datagram of the control plane for the session
 };
 
 struct worker;

@@ -26,7 +26,7 @@
 #define PORT_TICK_NS (100 * NS_PER_MS)
 #define RECLAIM_MS 5
 
-enum watch { WATCH_LISTEN, WATCH_PEER, WATCH_PUNT, WATCH_NOTES, WATCH_SIGNAL };
+enum watch { WATCH_LISTEN, WATCH_PEER, WATCH_NOTES, WATCH_SIGNAL };
 
 struct ctl {
 	struct dp *dp; // borrowed
@@ -37,8 +37,7 @@ struct ctl {
 	uint64_t boot_id;
 	struct ipc_chan *peer; // NULL: nobody is connected
 	bool awaits_room;      // peer is watched for EPOLLOUT, too
-	struct punt punt;      // open while peer is
-	bool punt_asleep;      // the ring's consumer has announced sleep
+	struct punt *punt;     // owned: there while peer is
 	bool greeted;          // CMD_HELLO came
 	bool snapshotting;
 	uint32_t snap_slot, snap_seq;
@@ -73,7 +72,8 @@ static void drop_peer(struct ctl *c, const char *why)
 		return;
 	log_notice("control plane disconnected: %s", why);
 	ipc_chan_free(c->peer); // closes, which also ends the watch
-	punt_close(&c->punt);
+	punt_close(c->dp, c->punt);
+	c->punt = NULL;
 	c->peer = NULL;
 	c->greeted = c->snapshotting = c->awaits_room = false;
 	c->n_pending = 0;
@@ -118,8 +118,12 @@ static void send_acks(struct ctl *c)
 static int greet(struct ctl *c)
 {
 	struct ipc_hello hello;
-	int fds[IPC_N_HELLO_FDS] = {c->punt.memfd, c->punt.to_cp, c->punt.to_dp, statseg_fd(c->dp->statseg)};
+	int fds[IPC_MAX_FDS] = {[HELLO_RINGS] = c->punt->memfd,
+				[HELLO_STATS] = statseg_fd(c->dp->statseg),
+				[HELLO_BELL_TO_CP] = c->punt->to_cp};
 
+	for (unsigned i = 0; i < c->dp->n_workers; i++)
+		fds[HELLO_BELL_TO_DP + i] = c->dp->worker[i]->punt_bell;
 	ipc_begin(&hello, EVT_HELLO);
 	hello.version = IPC_VERSION;
 	hello.pid = (uint32_t)getpid();
@@ -129,7 +133,7 @@ static int greet(struct ctl *c)
 	hello.n_workers = (uint16_t)c->dp->n_workers;
 	hello.media_port = c->media_port;
 	hello.tcp_port = dp_tcp_port(c->dp);
-	return ipc_chan_send_fds(c->peer, &hello, fds, IPC_N_HELLO_FDS);
+	return ipc_chan_send_fds(c->peer, &hello, fds, IPC_HELLO_FDS(c->dp->n_workers));
 }
 
 static void on_connect(struct ctl *c)
@@ -144,18 +148,14 @@ static void on_connect(struct ctl *c)
 		close(fd);
 		return;
 	}
-	err = punt_open(&c->punt);
-	if (err == 0)
-		err = watch(c, fd, WATCH_PEER, EPOLLIN, EPOLL_CTL_ADD);
-	if (err == 0)
-		err = watch(c, c->punt.to_dp, WATCH_PUNT, EPOLLIN, EPOLL_CTL_ADD);
+	c->punt = punt_open(c->dp);
+	err = c->punt ? watch(c, fd, WATCH_PEER, EPOLLIN, EPOLL_CTL_ADD) : -errno;
 	if (err == 0)
 		err = greet(c);
 	if (err < 0)
 		drop_peer(c, strerror(-err));
 	else
 		log_info("control plane connected");
-	c->punt_asleep = false;
 }
 
 // --- commands ---------------------------------------------------------------------------------------
@@ -222,25 +222,12 @@ static void on_notes(struct ctl *c)
 
 	for (unsigned i = 0; i < c->dp->n_workers; i++) {
 		for (unsigned n = 0; n < NOTE_RING && note_take(c->dp->worker[i], &note); n++) {
-			if (note.type == NOTE_PUNT)
-				punt_out(c->dp, c->peer ? &c->punt : NULL, note.sid, note.punt);
+			if (note.type == NOTE_PUNT_BROKEN && note.punt == c->punt)
+				drop_peer(c, "it broke a punt ring");
 			else if (model_note(c->model, &note, &event) > 0 && c->greeted)
 				tell(c, &event);
 		}
 	}
-	if (c->peer)
-		pktring_kick(&c->punt.tx);
-}
-
-static void on_punt(struct ctl *c)
-{
-	if (c->peer == NULL)
-		return;
-	if (c->punt_asleep)
-		pktring_wake(&c->punt.rx);
-	c->punt_asleep = false;
-	if (punt_in(c->dp, &c->punt) < 0)
-		drop_peer(c, "it broke the punt ring");
 }
 
 static bool notes_wait(const struct ctl *c)
@@ -318,18 +305,12 @@ static int timeout_ms(struct ctl *c, bool ports_tick)
 	return due <= now ? 0 : (int)((due - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-// Announce sleep to the workers and to the punt ring; true when something came in meanwhile.
+// Announce sleep to the workers; true when something came in meanwhile.
 static bool prepare_sleep(struct ctl *c)
 {
 	atomic_store_explicit(&c->dp->main_asleep, true, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst); // the flag before the look; pairs with note_flush
-	if (notes_wait(c))
-		return true;
-	if (c->peer && !c->punt_asleep) {
-		c->punt_asleep = pktring_sleep(&c->punt.rx);
-		return !c->punt_asleep;
-	}
-	return false;
+	return notes_wait(c);
 }
 
 static void on_signal(struct ctl *c)
@@ -354,9 +335,6 @@ static void dispatch(struct ctl *c, const struct epoll_event *ev)
 			drop_peer(c, "it went away");
 		if (c->peer)
 			on_peer(c);
-		break;
-	case WATCH_PUNT:
-		on_punt(c);
 		break;
 	case WATCH_NOTES:
 		(void)!read(c->dp->main_doorbell, &rings, sizeof(rings));
@@ -392,8 +370,6 @@ int ctl_run(struct ctl *c)
 		atomic_store_explicit(&c->dp->main_asleep, false, memory_order_relaxed);
 		for (int i = 0; i < n; i++)
 			dispatch(c, &ev[i]);
-		if (more)
-			on_punt(c);
 		c->reclaiming = model_flush(c->model);
 		send_acks(c);
 		on_notes(c); // what answers a command comes after its ack
@@ -427,7 +403,6 @@ struct ctl *ctl_open(struct dp *dp, uint16_t media_port)
 	c->media_port = media_port;
 	c->boot_id = rand_u64();
 	c->listen_fd = c->signal_fd = -1;
-	c->punt = (struct punt){.memfd = -1, .to_cp = -1, .to_dp = -1};
 	c->last_watch = clock_now();
 	c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	c->model = model_new(dp);
@@ -450,16 +425,10 @@ struct ctl *ctl_open(struct dp *dp, uint16_t media_port)
 
 void ctl_close(struct ctl *c)
 {
-	struct note note;
-
 	if (c == NULL)
 		return;
 	drop_peer(c, "stopping");
 	model_free(c->model);
-	for (unsigned i = 0; i < c->dp->n_workers; i++)
-		while (c->dp->worker[i] && note_take(c->dp->worker[i], &note))
-			if (note.type == NOTE_PUNT)
-				rte_pktmbuf_free(note.punt);
 	if (c->listen_fd >= 0) {
 		close(c->listen_fd);
 		unlink(c->path);

@@ -11,7 +11,6 @@
 #include "dataplane/ice.h"
 #include "dataplane/leg.h"
 #include "dataplane/publish.h"
-#include "dataplane/punt.h"
 #include "dataplane/query.h"
 #include "dataplane/room.h"
 #include "dataplane/session.h"
@@ -24,6 +23,19 @@
 
 static void do_mail(struct worker *w, const struct mail *mail);
 
+// One more look at a worker that has not done what main waits for.
+static void wait_for(struct worker *w, ns_t *began)
+{
+	worker_wake(w);
+	sched_yield();
+	if (*began == 0)
+		*began = clock_now();
+	if (clock_now() - *began > STALL_FATAL_NS) {
+		log_error("worker %u takes no commands: giving up", w->id);
+		abort();
+	}
+}
+
 void mail_post(struct worker *to, const struct mail *mail)
 {
 	ns_t began = 0;
@@ -33,18 +45,20 @@ void mail_post(struct worker *to, const struct mail *mail)
 		do_mail(to, mail);
 		return;
 	}
-	while (rte_ring_sp_enqueue_elem(to->mail, (void *)(uintptr_t)mail, sizeof(*mail)) != 0) {
-		worker_wake(to);
-		sched_yield();
-		if (began == 0)
-			began = clock_now();
-		if (clock_now() - began > STALL_FATAL_NS) {
-			log_error("worker %u takes no commands: giving up", to->id);
-			abort();
-		}
-	}
+	while (rte_ring_sp_enqueue_elem(to->mail, (void *)(uintptr_t)mail, sizeof(*mail)) != 0)
+		wait_for(to, &began);
 	to->n_mails_posted++;
 	worker_wake(to);
+}
+
+void mail_wait(struct worker *w)
+{
+	ns_t began = 0;
+
+	// acquire: the worker has let go of what the mails took away; pairs with mail_drain
+	while (!atomic_load_explicit(&w->dp->stop, memory_order_relaxed) &&
+	       atomic_load_explicit(&w->n_mails_done, memory_order_acquire) < w->n_mails_posted)
+		wait_for(w, &began);
 }
 
 // Video comes before voice, in order of importance.
@@ -137,8 +151,8 @@ static void do_mail(struct worker *w, const struct mail *mail)
 	case MAIL_ROOM_DEL:
 		room_stop(w, mail->room);
 		break;
-	case MAIL_INJECT:
-		punt_inject(w, s, mail->inject.m, &mail->inject.to);
+	case MAIL_PUNT:
+		w->punt = mail->punt;
 		break;
 	}
 }

@@ -12,6 +12,8 @@
 
 struct dp;
 struct leg;
+struct punt;
+struct punt_end;
 struct room;
 struct seal_key;
 struct session;
@@ -32,8 +34,8 @@ enum mail_type {
 	MAIL_ROOM_ADD, // room, no session: it begins
 	MAIL_ROOM_CHANGED,
 	MAIL_ROOM_DEL,
-	MAIL_INJECT, // m: datagram of the control plane; to
-	MAIL_QUERY,  // seq: answered by NOTE_LEG_STATE ... NOTE_SESSION_STATE
+	MAIL_PUNT,  // punt, no session: its rings with the control plane from here on
+	MAIL_QUERY, // seq: answered by NOTE_LEG_STATE ... NOTE_SESSION_STATE
 };
 
 struct mail {
@@ -58,11 +60,8 @@ struct mail {
 				bwe; // the session's, borrowed until MAIL_SESSION_DEL is reclaimed; NULL without video
 		} leg;
 		uint32_t seq;
-		struct room *room; // borrowed until MAIL_ROOM_DEL is reclaimed
-		struct {
-			struct rte_mbuf *m; // consumed
-			struct ipc_addr to;
-		} inject;
+		struct room *room;     // borrowed until MAIL_ROOM_DEL is reclaimed
+		struct punt_end *punt; // borrowed until the next MAIL_PUNT is done; NULL: nobody is connected
 		uint8_t pad[48];
 	};
 };
@@ -73,7 +72,7 @@ enum note_type {
 	NOTE_LIVENESS,
 	NOTE_TRACK_LIVE,
 	NOTE_VOICE,
-	NOTE_PUNT,
+	NOTE_PUNT_BROKEN, // no session: the control plane broke the rules of a ring
 	NOTE_UFRAG_GONE,
 	NOTE_LEG_STATE, // leg_state, session_state: what main knows better is left out
 	NOTE_SESSION_STATE,
@@ -98,8 +97,8 @@ struct note {
 			uint16_t track;
 			uint8_t on;
 		} voice;
-		struct rte_mbuf *punt; // consumed: DTLS datagram, pkt_of() says from where
 		char ufrag[IPC_UFRAG_LEN];
+		const struct punt *punt; // borrowed: the one meant, a name only
 		struct ipc_leg_state leg_state;
 		struct ipc_session_state session_state;
 	};
@@ -108,10 +107,12 @@ static_assert(sizeof(struct note) == 72);
 
 // Deliver, waiting for room if need be: main may wait for a worker, never the other way round. thread: main
 void mail_post(struct worker *to, const struct mail *mail);
+// Wait until all mails posted so far are done. thread: main
+void mail_wait(struct worker *);
 // Do what the mails say. Takes all that are there. Returns how many. thread: the worker
 unsigned mail_drain(struct worker *);
 
-// False when main does not keep up (counted); a punted packet is then still the caller's. thread: the worker
+// False when main does not keep up (counted). thread: the worker
 bool note_post(struct worker *, const struct note *note);
 // Wake main if it sleeps and notes were posted in this round. thread: the worker
 void note_flush(struct worker *);

@@ -1,54 +1,87 @@
 #include "dataplane/punt.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "dataplane/classify.h"
 #include "dataplane/ice.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/session.h"
 #include "dataplane/worker.h"
+#include "lib/base/err.h"
+#include "lib/ipc/wire.h"
 
 // Datagrams of a session: handshake flights and, after it, data channel traffic (media-plane 1.10).
 #define PUNT_PER_S 50
 #define PUNT_BURST 60
-#define POP_BATCH 256 // frames per look, so that commands and events are not held up
+#define DRAIN_BATCH 64 // frames per round, so that media have their turn
+// A record that acknowledges and says nothing: 37 bytes of DTLS 1.2 with AES-GCM, SCTP header, SACK chunk without gaps.
+#define ACK_BYTES (37 + 12 + 16)
 
-// --- on workers -----------------------------------------------------------------------------------
+static_assert(IPC_MAX_WORKERS == PORT_MAX_WORKERS);
+
+// --- to the control plane -------------------------------------------------------------------------
+
+// The peer broke the rules of a ring: main ends the connection, which takes both rings away.
+static void give_up(struct worker *w)
+{
+	struct note note = {.type = NOTE_PUNT_BROKEN, .punt = w->punt->punt};
+
+	if (!w->punt->is_broken)
+		w->punt->is_broken = note_post(w, &note);
+}
+
+static enum counter push(struct worker *w, const struct session *s, const struct rte_mbuf *m)
+{
+	struct punt_hdr hdr = {.sid = s->sid, .kind = PUNT_DTLS, .len = m->data_len};
+	int err;
+
+	if (w->punt == NULL)
+		return DROP_PUNT_NO_PEER;
+	err = pktring_push(&w->punt->to_cp, &hdr, sizeof(hdr), rte_pktmbuf_mtod(m, const void *),
+			   m->data_len);
+	if (err == -EBADMSG)
+		give_up(w);
+	if (err < 0)
+		return DROP_PUNT_FULL;
+	w->punt->is_pushed = true;
+	w->punt->is_urgent |= s->rx_key == NULL || m->data_len > ACK_BYTES;
+	return CTR_PUNT_TX_PACKETS;
+}
 
 void punt_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
-	struct note note = {.type = NOTE_PUNT, .sid = s->sid, .punt = m};
+	enum counter what = DROP_PUNT_RATE;
 
 	icelite_on_rx(&s->ice, pkt_of(m)->pair, m->data_len);
 	if (s->rx_key == NULL)
 		s->dtls_from = (uint8_t)(pkt_of(m)->pair + 1);
-	if (!bucket_take(&s->punt, w->now, PUNT_PER_S, PUNT_BURST))
-		drop(w, m, DROP_PUNT_RATE);
-	else if (rte_ring_free_count(w->notes) < NOTE_RING / 4 || !note_post(w, &note)) // events come first
-		drop(w, m, DROP_PUNT_FULL);
+	if (bucket_take(&s->punt, w->now, PUNT_PER_S, PUNT_BURST))
+		what = push(w, s, m);
+	count(w, what, 1);
+	rte_pktmbuf_free(m);
+}
+
+void punt_flush(struct worker *w)
+{
+	if (w->punt == NULL || !w->punt->is_pushed)
+		return;
+	if (w->punt->is_urgent)
+		pktring_kick(&w->punt->to_cp);
 	else
-		count(w, CTR_PUNT_TX_PACKETS, 1);
+		pktring_nudge(&w->punt->to_cp);
+	w->punt->is_pushed = w->punt->is_urgent = false;
 }
 
-static int pair_of_addr(const struct session *s, const struct ipc_addr *to)
-{
-	for (int i = 0; i < ICELITE_PAIRS; i++) {
-		const struct flow_key *key = &s->pair_path[i].key;
-		if (key->family == to->family && key->remote_port == to->port && key->conn == to->conn &&
-		    memcmp(key->remote, to->ip, key->family == 4 ? 4 : 16) == 0)
-			return i;
-	}
-	return -1;
-}
+// --- from the control plane -----------------------------------------------------------------------
 
-void punt_inject(struct worker *w, struct session *s, struct rte_mbuf *m, const struct ipc_addr *to)
+void punt_inject(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
-	int pair = to->family ? pair_of_addr(s, to) : s->ice.selected;
-	bool ok =
-		pair >= 0 && s->send != SEND_NOT && icelite_may_send_to(&s->ice, (unsigned)pair, m->data_len);
+	int pair = s->ice.selected;
 
-	if (!ok) {
+	if (pair < 0 || s->send == SEND_NOT || !icelite_may_send_to(&s->ice, (unsigned)pair, m->data_len)) {
 		drop(w, m, DROP_NO_PATH);
 		return;
 	}
@@ -58,112 +91,134 @@ void punt_inject(struct worker *w, struct session *s, struct rte_mbuf *m, const 
 	worker_send(w, &s->pair_path[pair], m);
 }
 
-// --- on main --------------------------------------------------------------------------------------
-
-static void main_count(struct dp *dp, enum counter id)
+// A frame in a buffer of its own, to the session's worker.
+static void take(struct worker *w, const struct punt_hdr *hdr, const uint8_t *data)
 {
-	statseg_add(statseg_block(dp->statseg, dp->n_workers), id, 1);
-}
+	struct session *s = session_find(w, hdr->sid);
+	int home = session_home(w, hdr->sid);
+	struct rte_mbuf *m;
 
-int punt_open(struct punt *p)
-{
-	int err;
-
-	*p = (struct punt){.memfd = pktring_create(PUNT_RING_BYTES, N_PUNT_RINGS),
-			   .to_cp = pktring_doorbell(),
-			   .to_dp = pktring_doorbell()};
-	err = p->memfd < 0 ? p->memfd : p->to_cp < 0 ? p->to_cp : p->to_dp < 0 ? p->to_dp : 0;
-	if (err == 0)
-		err = pktring_map(&p->mem, p->memfd, PUNT_RING_BYTES, N_PUNT_RINGS);
-	if (err < 0) {
-		punt_close(p);
-		return err;
+	if (home < 0 || (home == w->id && s == NULL)) {
+		count(w, DROP_PUNT_BAD_FRAME, 1);
+		return;
 	}
-	pktring_tx_init(&p->tx, &p->mem, PUNT_RING_TO_CP, p->to_cp);
-	pktring_rx_init(&p->rx, &p->mem, PUNT_RING_TO_DP, p->to_dp);
-	return 0;
+	m = worker_packet(w, data, hdr->len);
+	if (m == NULL)
+		return;
+	pkt_of(m)->sid = hdr->sid;
+	pkt_of(m)->kind = PKT_INJECT;
+	if (s)
+		punt_inject(w, s, m);
+	else
+		worker_hand_over(w, (unsigned)home, m);
 }
 
-void punt_close(struct punt *p)
-{
-	int fds[] = {p->memfd, p->to_cp, p->to_dp};
-
-	pktring_unmap(&p->mem);
-	for (unsigned i = 0; i < 3; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-	*p = (struct punt){.memfd = -1, .to_cp = -1, .to_dp = -1};
-}
-
-void addr_of_key(struct ipc_addr *remote, struct ipc_addr *local, const struct flow_key *key)
-{
-	uint8_t proto = key->conn ? 6 : 17;
-
-	*remote = (struct ipc_addr){
-		.family = key->family, .proto = proto, .port = key->remote_port, .conn = key->conn};
-	*local = (struct ipc_addr){
-		.family = key->family, .proto = proto, .port = key->local_port, .conn = key->conn};
-	memcpy(remote->ip, key->remote, sizeof(remote->ip));
-	memcpy(local->ip, key->local, sizeof(local->ip));
-}
-
-void punt_out(struct dp *dp, struct punt *p, uint32_t sid, struct rte_mbuf *m)
-{
-	struct punt_hdr hdr = {.sid = sid, .kind = PUNT_DTLS, .len = m->data_len};
-	struct ipc_addr local;
-
-	if (p == NULL) {
-		main_count(dp, DROP_PUNT_NO_PEER);
-	} else {
-		addr_of_key(&hdr.addr, &local, &pkt_of(m)->key);
-		if (pktring_push(&p->tx, &hdr, sizeof(hdr), rte_pktmbuf_mtod(m, const void *), m->data_len) <
-		    0)
-			main_count(dp, DROP_PUNT_FULL);
-	}
-	rte_pktmbuf_free(m);
-}
-
-// One frame of the control plane to its session's worker; false when it is not a valid one.
-static bool mail_frame(struct dp *dp, const uint8_t *frame, size_t len)
-{
-	struct mail mail = {.type = MAIL_INJECT};
-	struct punt_hdr hdr;
-	uint32_t slot;
-
-	if (len < sizeof(hdr))
-		return false;
-	memcpy(&hdr, frame, sizeof(hdr));
-	slot = hdr.sid & 0xffffff;
-	if (hdr.kind != PUNT_DTLS || hdr.len == 0 || hdr.len > PORT_MAX_PAYLOAD ||
-	    hdr.len != len - sizeof(hdr) || slot >= dp->max_sessions)
-		return false;
-	mail.session = atomic_load_explicit(&dp->session[slot], memory_order_relaxed); // main wrote it
-	if (mail.session == NULL || mail.session->sid != hdr.sid)
-		return false;
-	mail.inject.m = rte_pktmbuf_alloc(dp->tx_pool);
-	if (mail.inject.m == NULL) {
-		main_count(dp, DROP_NO_MBUF);
-		return true;
-	}
-	pkt_of(mail.inject.m)->class = CLASS_CONTROL;
-	memcpy(rte_pktmbuf_append(mail.inject.m, hdr.len), frame + sizeof(hdr), hdr.len);
-	mail.inject.to = hdr.addr;
-	mail_post(dp->worker[mail.session->home], &mail);
-	return true;
-}
-
-int punt_in(struct dp *dp, struct punt *p)
+unsigned punt_drain(struct worker *w)
 {
 	uint8_t frame[PKTRING_MAX_FRAME];
+	struct punt_hdr hdr;
+	unsigned n = 0;
+	int len = -EAGAIN;
 
-	for (unsigned i = 0; i < POP_BATCH; i++) {
-		int len = pktring_pop(&p->rx, frame, sizeof(frame));
-		if (len == -EAGAIN)
-			return 0;
-		if (len < 0)
-			return len;
-		if (!mail_frame(dp, frame, (size_t)len))
-			main_count(dp, DROP_PUNT_BAD_FRAME);
+	if (w->punt == NULL)
+		return 0;
+	while (n < DRAIN_BATCH && (len = pktring_pop(&w->punt->to_dp, frame, sizeof(frame))) >= 0) {
+		n++;
+		memcpy(&hdr, frame, RTE_MIN(sizeof(hdr), (size_t)len));
+		if ((size_t)len > sizeof(hdr) && hdr.kind == PUNT_DTLS && hdr.len <= PORT_MAX_PAYLOAD &&
+		    hdr.len == (size_t)len - sizeof(hdr))
+			take(w, &hdr, frame + sizeof(hdr));
+		else
+			count(w, DROP_PUNT_BAD_FRAME, 1);
 	}
-	return 0;
+	if (len == -EBADMSG)
+		give_up(w);
+	return n;
+}
+
+bool punt_may_sleep(struct worker *w)
+{
+	if (w->punt == NULL || w->punt->has_announced)
+		return true;
+	return w->punt->has_announced = pktring_sleep(&w->punt->to_dp);
+}
+
+void punt_woken(struct worker *w)
+{
+	uint64_t rings;
+
+	if (w->punt == NULL) {
+		(void)!read(w->punt_bell, &rings, sizeof(rings)); // of one that is gone
+		return;
+	}
+	pktring_wake(&w->punt->to_dp);
+	w->punt->has_announced = false;
+}
+
+// --- on main --------------------------------------------------------------------------------------
+
+static void give(struct dp *dp, struct punt *p)
+{
+	struct mail mail = {.type = MAIL_PUNT};
+
+	for (unsigned i = 0; i < dp->n_workers; i++) {
+		mail.punt = p ? &p->end[i] : NULL;
+		mail_post(dp->worker[i], &mail);
+	}
+}
+
+static int open_rings(struct punt *p, struct dp *dp)
+{
+	unsigned n = N_PUNT_RINGS(dp->n_workers);
+	int err;
+
+	p->memfd = pktring_create(PUNT_RING_BYTES, n);
+	p->to_cp = pktring_doorbell();
+	if (p->memfd < 0 || p->to_cp < 0)
+		return p->memfd < 0 ? p->memfd : p->to_cp;
+	err = pktring_map(&p->mem, p->memfd, PUNT_RING_BYTES, n);
+	for (unsigned i = 0; err == 0 && i < dp->n_workers; i++) {
+		p->end[i].punt = p;
+		pktring_tx_init(&p->end[i].to_cp, &p->mem, PUNT_RING_TO_CP(i), p->to_cp);
+		pktring_rx_init(&p->end[i].to_dp, &p->mem, PUNT_RING_TO_DP(i), dp->worker[i]->punt_bell);
+	}
+	return err;
+}
+
+static void punt_free(struct punt *p)
+{
+	pktring_unmap(&p->mem);
+	if (p->memfd >= 0)
+		close(p->memfd);
+	if (p->to_cp >= 0)
+		close(p->to_cp);
+	free(p);
+}
+
+struct punt *punt_open(struct dp *dp)
+{
+	struct punt *p = aligned_alloc(64, RTE_ALIGN_CEIL(sizeof(*p), 64));
+	int err;
+
+	if (p == NULL)
+		return err_null(ENOMEM);
+	memset(p, 0, sizeof(*p));
+	p->memfd = p->to_cp = -1;
+	err = open_rings(p, dp);
+	if (err < 0) {
+		punt_free(p);
+		return err_null(-err);
+	}
+	give(dp, p);
+	return p;
+}
+
+void punt_close(struct dp *dp, struct punt *p)
+{
+	if (p == NULL)
+		return;
+	give(dp, NULL);
+	for (unsigned i = 0; i < dp->n_workers; i++)
+		mail_wait(dp->worker[i]);
+	punt_free(p);
 }

@@ -19,7 +19,7 @@
 #define ICE_TICK_GROUPS 4
 #define ICE_PROVING_NS (100 * NS_PER_MS) // while an address is to be proven
 
-struct session *session_find(struct worker *w, uint32_t sid)
+static struct session *look_up(struct worker *w, uint32_t sid)
 {
 	uint32_t slot = sid & 0xffffff;
 	struct session *s;
@@ -28,7 +28,21 @@ struct session *session_find(struct worker *w, uint32_t sid)
 		return NULL;
 	// acquire: the session is complete before it can be seen; pairs with the publication in model.c
 	s = atomic_load_explicit(&w->dp->session[slot], memory_order_acquire);
-	return s && s->sid == sid && s->home == w->id && !s->dead ? s : NULL;
+	return s && s->sid == sid ? s : NULL;
+}
+
+struct session *session_find(struct worker *w, uint32_t sid)
+{
+	struct session *s = look_up(w, sid);
+
+	return s && s->home == w->id && !s->dead ? s : NULL;
+}
+
+int session_home(struct worker *w, uint32_t sid)
+{
+	const struct session *s = look_up(w, sid);
+
+	return s ? s->home : -1;
 }
 
 // --- the timer ------------------------------------------------------------------------------------

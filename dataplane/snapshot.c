@@ -4,7 +4,6 @@
 #include "dataplane/flow.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/model_priv.h"
-#include "dataplane/punt.h"
 #include "dataplane/worker.h"
 
 static struct m_session *session_of_note(const struct model *m, const struct note *note)
@@ -13,6 +12,18 @@ static struct m_session *session_of_note(const struct model *m, const struct not
 	struct m_session *s = slot < m->dp->max_sessions ? m->session[slot] : NULL;
 
 	return s && s->sid == note->sid ? s : NULL;
+}
+
+static void addr_of_key(struct ipc_addr *remote, struct ipc_addr *local, const struct flow_key *key)
+{
+	uint8_t proto = key->conn ? 6 : 17;
+
+	*remote = (struct ipc_addr){
+		.family = key->family, .proto = proto, .port = key->remote_port, .conn = key->conn};
+	*local = (struct ipc_addr){
+		.family = key->family, .proto = proto, .port = key->local_port, .conn = key->conn};
+	memcpy(remote->ip, key->remote, sizeof(remote->ip));
+	memcpy(local->ip, key->local, sizeof(local->ip));
 }
 
 static size_t on_path(struct m_session *s, const struct note *note, struct ipc_path *ev)
@@ -119,7 +130,7 @@ size_t model_note(struct model *m, const struct note *note, union ipc_msg *event
 		return on_leg_state(s, note, &event->leg_state);
 	case NOTE_SESSION_STATE:
 		return on_session_state(s, note, &event->session_state);
-	case NOTE_PUNT:
+	case NOTE_PUNT_BROKEN:
 		break;
 	}
 	return 0;

@@ -151,6 +151,7 @@ static void flush(struct worker *w)
 	for (unsigned i = 0; i < w->dp->n_workers; i++)
 		flush_handoff(w, i);
 	note_flush(w);
+	punt_flush(w);
 }
 
 // --- receiving --------------------------------------------------------------------------------------
@@ -179,7 +180,8 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		struct pkt *pkt = pkt_of(pkts[i]);
 		struct session *s = session_find(w, pkt->sid);
 
-		bool is_lost = s == NULL || (pkt->kind != PKT_STUN && !check_pair(s, pkt));
+		bool has_pair = pkt->kind != PKT_STUN && pkt->kind != PKT_INJECT;
+		bool is_lost = s == NULL || (has_pair && !check_pair(s, pkt));
 
 		if (is_lost && pkt->kind == PKT_GONE)
 			rte_pktmbuf_free(pkts[i]); // nobody's any more
@@ -193,6 +195,8 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			punt_input(w, s, pkts[i]);
 		else if (pkt->kind == PKT_GONE)
 			ice_gone(w, s, pkts[i]);
+		else if (pkt->kind == PKT_INJECT)
+			punt_inject(w, s, pkts[i]);
 		else {
 			rtcp[n_rtcp] = pkts[i];
 			reporter[n_rtcp++] = s;
@@ -241,8 +245,15 @@ static unsigned poll_ports(struct worker *w)
 
 	for (unsigned i = 0; i < w->dp->n_ports; i++) {
 		struct port *p = w->dp->port[i];
-		unsigned n = p->ops->rx(p, w->id, pkts, w->dp->rx_burst);
+		unsigned n;
 
+		if (w->n_skip[i] > 0) {
+			w->n_skip[i]--;
+			continue;
+		}
+		n = p->ops->rx(p, w->id, pkts, w->dp->rx_burst);
+		w->n_skip[i] = w->may_skip && n > 0 &&
+			       n < w->dp->rx_burst; // it was emptied: then sleep tells of more
 		if (n == 0)
 			continue;
 		count(w, CTR_RX_BURSTS, 1);
@@ -335,32 +346,42 @@ static int sleep_ms(const struct worker *w)
 
 static void tell_woken(struct worker *w, int fd)
 {
+	if (fd == w->punt_bell)
+		punt_woken(w);
 	for (unsigned i = 0; i < w->dp->n_ports; i++) {
 		struct port *p = w->dp->port[i];
 
-		if (p->ops->woken && p->ops->wait_fd(p, w->id) == fd)
+		if (p->ops->wait_fd == NULL || p->ops->wait_fd(p, w->id) != fd)
+			continue;
+		w->n_skip[i] = 0;
+		if (p->ops->woken)
 			p->ops->woken(p, w->id);
 	}
 }
 
+// Ports that were not readable need no look in the round of what woke us, and in the one that finds nothing more to do.
+static void wait_for_something(struct worker *w)
+{
+	struct epoll_event ev[4 + PORT_MAX];
+	int n = epoll_wait(w->epoll_fd, ev, ARRAY_LEN(ev), sleep_ms(w));
+
+	if (w->may_skip)
+		memset(w->n_skip, 2, sizeof(w->n_skip));
+	for (int i = 0; i < n; i++)
+		tell_woken(w, ev[i].data.fd);
+	count(w, CTR_SLEEPS, 1);
+}
+
 static void sleep_idle(struct worker *w)
 {
-	struct epoll_event ev[4];
-	uint64_t rings;
-
 	publish_stats(w);
 	atomic_store_explicit(&w->asleep, 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst); // the flag before the look; pairs with worker_wake
-	if (rings_are_empty(w) && !atomic_load_explicit(&w->dp->stop, memory_order_relaxed)) {
+	if (rings_are_empty(w) && punt_may_sleep(w) &&
+	    !atomic_load_explicit(&w->dp->stop, memory_order_relaxed)) {
 		rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
-		int n = epoll_wait(w->epoll_fd, ev, 4, sleep_ms(w));
+		wait_for_something(w);
 		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
-		for (int i = 0; i < n; i++)
-			if (ev[i].data.fd == w->doorbell)
-				(void)!read(w->doorbell, &rings, sizeof(rings));
-			else
-				tell_woken(w, ev[i].data.fd);
-		count(w, CTR_SLEEPS, 1);
 	}
 	atomic_store_explicit(&w->beat, clock_now(), memory_order_relaxed);
 	atomic_store_explicit(&w->asleep, 0,
@@ -390,6 +411,7 @@ unsigned worker_round(struct worker *w, ns_t now)
 	work = poll_ports(w);
 	work += drain_handoff(w);
 	work += mail_drain(w);
+	work += punt_drain(w);
 	work += run_timers(w);
 	work += audience_serve(w); // after all that must not wait for video
 	flush(w);
@@ -451,9 +473,9 @@ static int open_rings(struct worker *w)
 	return w->mail && w->notes ? 0 : -ENOMEM;
 }
 
-static int watch(struct worker *w, int fd)
+static int watch(struct worker *w, int fd, uint32_t events)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+	struct epoll_event ev = {.events = events, .data.fd = fd};
 
 	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
@@ -462,7 +484,9 @@ static int open_sleep(struct worker *w)
 {
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	w->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->epoll_fd < 0 || w->doorbell < 0 || watch(w, w->doorbell) < 0)
+	w->punt_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->epoll_fd < 0 || w->doorbell < 0 || w->punt_bell < 0 ||
+	    watch(w, w->doorbell, EPOLLIN | EPOLLET) < 0 || watch(w, w->punt_bell, EPOLLIN) < 0)
 		return -errno;
 	for (unsigned i = 0; i < w->dp->n_ports; i++) {
 		struct port *p = w->dp->port[i];
@@ -470,9 +494,10 @@ static int open_sleep(struct worker *w)
 
 		if (fd < 0)
 			w->naps = true;
-		else if (watch(w, fd) < 0)
+		else if (watch(w, fd, EPOLLIN) < 0)
 			return -errno;
 	}
+	w->may_skip = w->sleeps && !w->naps;
 	return 0;
 }
 
@@ -487,7 +512,7 @@ struct worker *worker_new(struct dp *dp, unsigned id, bool sleeps)
 	w->id = (uint16_t)id;
 	w->sleeps = sleeps;
 	w->stale_ns = sleeps ? STALE_SLEEPING_NS : STALE_POLLING_NS;
-	w->epoll_fd = w->doorbell = -1;
+	w->epoll_fd = w->doorbell = w->punt_bell = -1;
 	w->stats = statseg_block(dp->statseg, id);
 	w->ice = (struct icelite_env){.mac = {ice_hmac, w}, .random = ice_random, .arg = w};
 	rand_bytes(w->random, sizeof(w->random));
@@ -530,5 +555,7 @@ void worker_free(struct worker *w)
 		close(w->epoll_fd);
 	if (w->doorbell >= 0)
 		close(w->doorbell);
+	if (w->punt_bell >= 0)
+		close(w->punt_bell);
 	free(w);
 }

@@ -38,6 +38,7 @@
 #define STALL_FATAL_NS (10 * NS_PER_S) // and here the process gives up, for its supervisor to restart
 
 struct audience;
+struct punt_end;
 struct session;
 struct source;
 struct worker;
@@ -88,7 +89,8 @@ struct worker {
 	bool sleeps;   // when idle; else polls
 	ns_t stale_ns; // STALE_*_NS
 	bool naps;     // asleep it looks at ports every millisecond: one has no descriptor to wait on
-	int epoll_fd, doorbell;
+	bool may_skip; // looks at ports: all of them have descriptors, and it sleeps
+	int epoll_fd, doorbell, punt_bell;     // owned; bells: of dataplane threads, of the control plane
 	struct seal_engine *seal;              // owned
 	struct statseg_block *stats;           // borrowed
 	struct rte_ring *in[PORT_MAX_WORKERS]; // owned: packets from worker i; NULL for i == id
@@ -101,9 +103,11 @@ struct worker {
 	struct wheel wheel;
 	struct outq out[PORT_MAX];
 	struct handoff hand[PORT_MAX_WORKERS];
-	bool noted; // notes were posted in this round
+	bool noted;            // notes were posted in this round
+	struct punt_end *punt; // borrowed: rings with the control plane, NULL: it is not there
 	uint32_t n_sessions, n_tracks, n_legs;
 	struct port_stats seen[PORT_MAX]; // what was already added to stats
+	uint8_t n_skip[PORT_MAX]; // looks at the port that can be left out: it has just said that it is empty
 	ns_t stats_due;
 	struct strangers strangers;
 	TAILQ_HEAD(, audience) audiences; // of video, that wait to be served

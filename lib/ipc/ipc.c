@@ -161,7 +161,7 @@ int ipc_chan_fd(const struct ipc_chan *c)
 
 static int socket_send(int fd, const void *msg, size_t len, const int *fds, unsigned n_fds)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(IPC_N_HELLO_FDS * sizeof(int))] = {0};
+	alignas(struct cmsghdr) char control[CMSG_SPACE(IPC_MAX_FDS * sizeof(int))] = {0};
 	struct iovec iov = {(void *)(uintptr_t)msg, len};
 	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
@@ -204,7 +204,7 @@ int ipc_chan_send_fds(struct ipc_chan *c, const void *msg, const int *fds, unsig
 	const struct ipc_hdr *hdr = msg;
 	int rc = -EAGAIN;
 
-	MUST(hdr->len == ipc_type_size(hdr->type) && n_fds <= IPC_N_HELLO_FDS);
+	MUST(hdr->len == ipc_type_size(hdr->type) && n_fds <= IPC_MAX_FDS);
 	if (STAILQ_EMPTY(&c->queue))
 		rc = socket_send(c->fd, msg, hdr->len, fds, n_fds);
 	if (rc == -EAGAIN && n_fds == 0)
@@ -251,7 +251,7 @@ static int take_fds(struct msghdr *mh, int *fds, unsigned *n_fds)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (fds && n < IPC_N_HELLO_FDS) {
+			if (fds && n < IPC_MAX_FDS) {
 				fds[n++] = fd;
 			} else {
 				close(fd);
@@ -280,7 +280,7 @@ static int refuse(const char **why, const char *reason, int err, const int *fds,
 
 int ipc_chan_recv(struct ipc_chan *c, union ipc_msg *msg, int *fds, unsigned *n_fds, const char **why)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(IPC_N_HELLO_FDS * sizeof(int))];
+	alignas(struct cmsghdr) char control[CMSG_SPACE(IPC_MAX_FDS * sizeof(int))];
 	struct iovec iov = {msg, sizeof(*msg)};
 	struct msghdr mh = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
@@ -304,7 +304,7 @@ int ipc_chan_recv(struct ipc_chan *c, union ipc_msg *msg, int *fds, unsigned *n_
 	rc = ipc_check(msg, (size_t)len, c->we_are == IPC_FROM_CP ? IPC_FROM_DP : IPC_FROM_CP, &reason);
 	if (rc < 0)
 		return refuse(why, reason, rc, fds, n);
-	if (n != (msg->hdr.type == EVT_HELLO ? IPC_N_HELLO_FDS : 0))
+	if (n != (msg->hdr.type == EVT_HELLO ? IPC_HELLO_FDS((unsigned)msg->hello.n_workers) : 0))
 		return refuse(why, "wrong number of descriptors", -EBADMSG, fds, n);
 	if (n_fds)
 		*n_fds = n;

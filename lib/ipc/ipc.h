@@ -71,7 +71,7 @@ int ipc_chan_fd(const struct ipc_chan *);
 
 // Send one message. 0 when sent or queued; -ENOBUFS when the queue is full (nothing is queued; the
 // connection should be dropped, or the sender should wait for ipc_chan_is_idle); -EPIPE, -errno.
-// fds (n_fds <= IPC_N_HELLO_FDS) are duplicated by the kernel and stay the caller's; a message with fds is
+// fds (n_fds <= IPC_MAX_FDS) are duplicated by the kernel and stay the caller's; a message with fds is
 // not queued: -EAGAIN.
 [[nodiscard]] int ipc_chan_send(struct ipc_chan *, const void *msg);
 [[nodiscard]] int ipc_chan_send_fds(struct ipc_chan *, const void *msg, const int *fds, unsigned n_fds);
@@ -81,7 +81,7 @@ bool ipc_chan_wants_write(const struct ipc_chan *);  // watch for POLLOUT, then 
 
 // Receive one valid message. Its length; 0 when the peer closed; -EAGAIN; -EBADMSG or -EPROTO for an
 // invalid message (its header is in *msg for an answer; *why as in ipc_check); -errno.
-// fds: room for IPC_N_HELLO_FDS descriptors, *n_fds how many came; they are the caller's. NULL: messages
+// fds: room for IPC_MAX_FDS descriptors, *n_fds how many came; they are the caller's. NULL: messages
 // with descriptors are invalid. Only EVT_HELLO may carry any.
 [[nodiscard]] int ipc_chan_recv(struct ipc_chan *, union ipc_msg *msg, int *fds, unsigned *n_fds,
 				const char **why);

@@ -7,7 +7,6 @@
 #include "lib/base/err.h"
 #include "lib/ipc/pktring.h"
 
-#define MAX_WORKERS 128
 #define MAX_SESSIONS (1u << 24) // slots of a handle, lib/base/pool.h
 #define MAX_PT 127
 #define MAX_ERRNO 4095
@@ -67,7 +66,7 @@ static const char *check_hello_dp(const union ipc_msg *m)
 		return "punt ring size";
 	if (h->max_sessions == 0 || h->max_sessions > MAX_SESSIONS)
 		return "max_sessions";
-	return h->n_workers == 0 || h->n_workers > MAX_WORKERS ? "n_workers" : NULL;
+	return h->n_workers == 0 || h->n_workers > IPC_MAX_WORKERS ? "n_workers" : NULL;
 }
 
 static const char *check_session_add(const union ipc_msg *m)

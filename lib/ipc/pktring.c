@@ -2,7 +2,7 @@
 // length and its bytes, together padded to 8, so a length never straddles the end; bytes may.
 //
 // Sleeping: consumer and producer both do a read-modify-write on `sleeping`. If the producer's comes second
-// it sees 1 and rings. If it comes first, the consumer's reads what the producer's wrote, so it also sees
+// it sees that and rings. If it comes first, the consumer's reads what the producer's wrote, so it also sees
 // the head that was stored before, finds the frame and does not sleep. No fence is needed.
 #include "lib/ipc/pktring.h"
 
@@ -18,17 +18,19 @@
 #include "lib/base/err.h"
 
 #define RING_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define MAX_RINGS 64
+#define MAX_RINGS 128
 #define LEN_BYTES sizeof(uint32_t)
 
 struct pktring_shared {
 	alignas(64) _Atomic uint32_t head;     // written by the producer
 	alignas(64) _Atomic uint32_t tail;     // written by the consumer
-	alignas(64) _Atomic uint32_t sleeping; // 1: consumer waits for the doorbell
+	alignas(64) _Atomic uint32_t sleeping; // enum sleep: what the consumer waits for
 	alignas(64) uint8_t data[];
 };
 
 static_assert(sizeof(struct pktring_shared) == 192);
+
+enum sleep { AWAKE, ASLEEP, DOZING };
 
 static bool is_size_ok(uint32_t size, unsigned n_rings)
 {
@@ -163,12 +165,19 @@ void pktring_kick(struct pktring_tx *tx)
 {
 	uint64_t one = 1;
 
-	// pairs with the exchange in pktring_sleep; see the top of this file
-	if (atomic_exchange_explicit(&tx->shared->sleeping, 0, memory_order_acq_rel) == 0)
+	// pairs with the exchange in announce; see the top of this file
+	if (atomic_exchange_explicit(&tx->shared->sleeping, AWAKE, memory_order_acq_rel) == AWAKE)
 		return;
 	if (write(tx->doorbell, &one, sizeof(one)) < 0) {
 		// EAGAIN: the counter is at its top, so the consumer has been rung already
 	}
+}
+
+void pktring_nudge(struct pktring_tx *tx)
+{
+	// changes nothing, but is a read-modify-write, as announce needs it
+	if (atomic_fetch_or_explicit(&tx->shared->sleeping, 0, memory_order_acq_rel) == ASLEEP)
+		pktring_kick(tx);
 }
 
 // Length of the frame at the tail, or -EAGAIN, -EBADMSG. Reads each shared word once.
@@ -208,14 +217,24 @@ int pktring_pop(struct pktring_rx *rx, void *out, size_t size)
 	return fits ? len : err_set(EMSGSIZE);
 }
 
-bool pktring_sleep(struct pktring_rx *rx)
+static bool announce(struct pktring_rx *rx, enum sleep how)
 {
-	// pairs with the exchange in pktring_kick; see the top of this file
-	atomic_exchange_explicit(&rx->shared->sleeping, 1, memory_order_acq_rel);
+	// pairs with those of the producer; see the top of this file
+	atomic_exchange_explicit(&rx->shared->sleeping, how, memory_order_acq_rel);
 	if (atomic_load_explicit(&rx->shared->head, memory_order_acquire) == rx->tail)
 		return true;
-	atomic_store_explicit(&rx->shared->sleeping, 0, memory_order_relaxed);
+	atomic_store_explicit(&rx->shared->sleeping, AWAKE, memory_order_relaxed);
 	return false;
+}
+
+bool pktring_sleep(struct pktring_rx *rx)
+{
+	return announce(rx, ASLEEP);
+}
+
+bool pktring_doze(struct pktring_rx *rx)
+{
+	return announce(rx, DOZING);
 }
 
 void pktring_wake(struct pktring_rx *rx)
@@ -225,7 +244,12 @@ void pktring_wake(struct pktring_rx *rx)
 	if (read(rx->doorbell, &n, sizeof(n)) < 0) {
 		// EAGAIN: woken by something else
 	}
-	atomic_store_explicit(&rx->shared->sleeping, 0, memory_order_relaxed);
+	pktring_awake(rx);
+}
+
+void pktring_awake(struct pktring_rx *rx)
+{
+	atomic_store_explicit(&rx->shared->sleeping, AWAKE, memory_order_relaxed);
 }
 
 int pktring_doorbell(void)

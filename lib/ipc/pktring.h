@@ -5,7 +5,7 @@
 // drop the connection and make new rings.
 //
 //   creator   pktring_create -> memfd; passes it and the doorbells on
-//   both      pktring_map; pktring_tx_init / pktring_rx_init on ring PUNT_RING_TO_CP or PUNT_RING_TO_DP
+//   both      pktring_map; pktring_tx_init / pktring_rx_init on ring PUNT_RING_TO_CP(i) or PUNT_RING_TO_DP(i)
 //   producer  pktring_push any number of times, then pktring_kick
 //   consumer  pktring_pop until -EAGAIN; before waiting on the doorbell pktring_sleep, pop again when it
 //             returns false; pktring_wake after the doorbell rang. Waiting without pktring_sleep misses
@@ -23,8 +23,10 @@
 #define PKTRING_MAX_SIZE (64u << 20)
 #define PKTRING_MAX_FRAME 4096u // bytes
 
-// The rings of one punt memfd.
-enum { PUNT_RING_TO_CP, PUNT_RING_TO_DP, N_PUNT_RINGS };
+// The rings of one punt memfd: a pair for each worker of the dataplane.
+#define PUNT_RING_TO_CP(worker) (2 * (worker))
+#define PUNT_RING_TO_DP(worker) (2 * (worker) + 1)
+#define N_PUNT_RINGS(n_workers) (2 * (n_workers))
 
 struct pktring_shared; // in the memfd
 
@@ -70,14 +72,20 @@ void pktring_rx_init(struct pktring_rx *, const struct pktring_mem *, unsigned r
 			       size_t body_len);
 // Ring the doorbell if the consumer announced that it sleeps. Once per batch of pushes.
 void pktring_kick(struct pktring_tx *);
+// The same for frames that need no haste: one that dozes is not woken.
+void pktring_nudge(struct pktring_tx *);
 
 // Copy the next frame out. Its length, or -EAGAIN when empty, -EMSGSIZE when size is too small (the frame
 // is skipped), -EBADMSG when the ring is broken.
 [[nodiscard]] int pktring_pop(struct pktring_rx *, void *out, size_t size);
 // Announce sleep. False when a frame is there already: pop it first.
 [[nodiscard]] bool pktring_sleep(struct pktring_rx *);
+// The same of a consumer that looks by itself from time to time: only pktring_kick wakes it.
+[[nodiscard]] bool pktring_doze(struct pktring_rx *);
 // Empty the doorbell and take back the announcement.
 void pktring_wake(struct pktring_rx *);
+// Take back the announcement alone, where several rings share one doorbell.
+void pktring_awake(struct pktring_rx *);
 
 // A non-blocking close-on-exec eventfd, or -errno.
 [[nodiscard]] int pktring_doorbell(void);

@@ -2,9 +2,9 @@
 // machine (both processes are built together; IPC_VERSION and the size checks refuse a mixed pair).
 //
 // Transport: SOCK_SEQPACKET on a Unix socket that sluice-dp owns; one message is one struct whose first
-// field is struct ipc_hdr. sluice-dp answers a new connection with EVT_HELLO, which carries four
-// descriptors: memfd of the punt rings, doorbell eventfd of ring dp->cp, doorbell eventfd of ring cp->dp,
-// memfd of the statistics segment (read only). sluice-cp then sends CMD_HELLO and CMD_SNAPSHOT, gets
+// field is struct ipc_hdr. sluice-dp answers a new connection with EVT_HELLO, which carries descriptors
+// (enum ipc_hello_fd): memfd of the punt rings, memfd of the statistics segment (read only), doorbell eventfd of all
+// rings dp->cp, and for each worker that of its ring cp->dp. sluice-cp then sends CMD_HELLO and CMD_SNAPSHOT, gets
 // EVT_SNAP_* ... EVT_SNAP_END, reconciles, and from then on sends commands. A second connection replaces
 // the first. sluice-dp forwards media with or without a peer.
 //
@@ -21,11 +21,11 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define IPC_VERSION 2
+#define IPC_VERSION 3
 #define IPC_MAX_MSG 1024  // bytes, largest struct below
 #define IPC_MAX_TRACKS 16 // per session
 #define IPC_MAX_LEGS 256  // per session
-#define IPC_N_HELLO_FDS 4
+#define IPC_MAX_WORKERS 64
 
 enum ipc_type {
 	// sluice-cp -> sluice-dp
@@ -44,7 +44,7 @@ enum ipc_type {
 	CMD_QUERY, // struct ipc_session_ref: answered by EVT_LEG_STATE ... EVT_SESSION_STATE, after the EVT_ACK
 
 	// sluice-dp -> sluice-cp
-	EVT_HELLO = 100,   // struct ipc_hello, with IPC_N_HELLO_FDS descriptors
+	EVT_HELLO = 100,   // struct ipc_hello, with IPC_HELLO_FDS(n_workers) descriptors
 	EVT_ACK,           // struct ipc_ack
 	EVT_PATH,          // struct ipc_path: selected or changed path of a session
 	EVT_LIVENESS,      // struct ipc_liveness
@@ -68,12 +68,17 @@ struct ipc_bare {
 	struct ipc_hdr hdr;
 };
 
+// Descriptors of EVT_HELLO. From the last on there is one for each worker.
+enum ipc_hello_fd { HELLO_RINGS, HELLO_STATS, HELLO_BELL_TO_CP, HELLO_BELL_TO_DP };
+#define IPC_HELLO_FDS(n_workers) (HELLO_BELL_TO_DP + (n_workers))
+#define IPC_MAX_FDS IPC_HELLO_FDS(IPC_MAX_WORKERS)
+
 struct ipc_hello {
 	struct ipc_hdr hdr;
 	uint32_t version; // IPC_VERSION
 	uint32_t pid;
 	uint64_t boot_id;      // random per start of the sender: tells "same process" from "restarted"
-	uint32_t punt_size;    // dp only: bytes of each direction's ring data area
+	uint32_t punt_size;    // dp only: bytes of each ring's data area
 	uint32_t max_sessions; // dp only
 	uint16_t n_workers;    // dp only
 	uint16_t media_port;   // dp only: UDP port that serves, host order
@@ -337,16 +342,16 @@ static_assert(sizeof(struct ipc_snap_session) <= IPC_MAX_MSG &&
 	      sizeof(struct ipc_session_ice) <= IPC_MAX_MSG);
 
 // --- punt rings --------------------------------------------------------------------------------
-// One frame in a punt ring (lib/ipc/pktring.h). dp -> cp: a DTLS datagram that came in on the session's
-// path. cp -> dp: a DTLS datagram to send to the session; to.family 0 means "its selected path".
+// One frame in a punt ring (lib/ipc/pktring.h). dp -> cp: a DTLS datagram that came in on the session's path, in the ring
+// of its home worker. cp -> dp: a DTLS datagram for the session's selected path; a worker that is not the session's home
+// passes it on.
 enum punt_kind { PUNT_DTLS = 1 };
 
 struct punt_hdr {
 	uint32_t sid;
 	uint8_t kind; // enum punt_kind
 	uint8_t rsvd;
-	uint16_t len;         // payload bytes after this header, at most PUNT_MAX_PAYLOAD
-	struct ipc_addr addr; // dp -> cp: source; cp -> dp: destination or family 0
+	uint16_t len; // payload bytes after this header, at most PUNT_MAX_PAYLOAD
 };
 #define PUNT_MAX_PAYLOAD 2048
-static_assert(sizeof(struct punt_hdr) == 32);
+static_assert(sizeof(struct punt_hdr) == 8);

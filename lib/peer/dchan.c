@@ -15,6 +15,7 @@
 #include "lib/rtc/dcep.h"
 
 #define RECV_WINDOW (128 * 1024)
+#define SHORT_BYTES 16 // of a message that nobody waits to see acknowledged
 
 enum inbox_kind { IN_DATA, IN_UP, IN_DOWN, IN_RESET };
 
@@ -314,8 +315,11 @@ void dchan_input(struct dchan *d, const uint8_t *packet, size_t len)
 // --- messages out ------------------------------------------------------------------------------
 static int send_ppid(struct dchan *d, uint16_t stream, uint32_t ppid, const void *data, size_t len)
 {
-	// Acknowledged at once (RFC 7053): some offers wait for their media map to have arrived.
-	struct sctp_sndinfo info = {.snd_sid = stream, .snd_flags = SCTP_SACK_IMMEDIATELY, .snd_ppid = htonl(ppid)};
+	// Acknowledged at once (RFC 7053), as some offers wait for their media map to have arrived; not so pings, pongs and
+	// locks, whose acknowledgement may travel with what the peer sends next.
+	struct sctp_sndinfo info = {.snd_sid = stream,
+				    .snd_flags = len > SHORT_BYTES ? SCTP_SACK_IMMEDIATELY : 0,
+				    .snd_ppid = htonl(ppid)};
 
 	if (!d->is_up || d->is_down)
 		return -ENOTCONN;

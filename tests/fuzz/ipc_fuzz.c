@@ -38,16 +38,16 @@ static void abuse_ring(const uint8_t *data, size_t size)
 	int n;
 
 	if (mem.base == NULL) { // one ring for all inputs; its end marks the edge of the mapping
-		int fd = pktring_create(PKTRING_MIN_SIZE, N_PUNT_RINGS);
+		int fd = pktring_create(PKTRING_MIN_SIZE, N_PUNT_RINGS(1));
 
-		MUST(fd >= 0 && pktring_map(&mem, fd, PKTRING_MIN_SIZE, N_PUNT_RINGS) == 0);
+		MUST(fd >= 0 && pktring_map(&mem, fd, PKTRING_MIN_SIZE, N_PUNT_RINGS(1)) == 0);
 		bell = pktring_doorbell();
 		close(fd);
 	}
 	base = mem.base;
 	memset(base, 0, mem.len);
-	pktring_rx_init(&rx, &mem, PUNT_RING_TO_DP, bell);
-	pktring_tx_init(&tx, &mem, PUNT_RING_TO_CP, bell);
+	pktring_rx_init(&rx, &mem, PUNT_RING_TO_DP(0), bell);
+	pktring_tx_init(&tx, &mem, PUNT_RING_TO_CP(0), bell);
 	while (size > 0) { // a piece: 2 bytes where, 1 byte how much, then the bytes
 		size_t at, len;
 

@@ -174,9 +174,11 @@ static const uint8_t hello[] = {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 7, 0, 3, 'c
 static int pop(uint8_t *frame, size_t size)
 {
 	for (unsigned i = 0; i < 500; i++) {
-		int len = pktring_pop(&dp.to_cp, frame, size);
-		if (len != -EAGAIN)
-			return len;
+		for (unsigned worker = 0; worker < dp.hello.n_workers; worker++) {
+			int len = pktring_pop(&dp.to_cp[worker], frame, size);
+			if (len != -EAGAIN)
+				return len;
+		}
 		poll(NULL, 0, 2); // the mock does not use the doorbell
 	}
 	return -ETIMEDOUT;

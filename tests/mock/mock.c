@@ -93,7 +93,7 @@ static void exec_daemon(const struct mock_dp *d, const char *argv0)
 
 void mock_dp_start(struct mock_dp *d, const char *argv0, const char *yaml)
 {
-	*d = (struct mock_dp){.doorbell = {-1, -1}};
+	*d = (struct mock_dp){};
 	snprintf(d->dir, sizeof(d->dir), "/tmp/sluice-mock.XXXXXX");
 	if (mkdtemp(d->dir) == NULL)
 		die(EXIT_OS, "%s: %s", d->dir, strerror(errno));
@@ -161,26 +161,25 @@ static int open_link(const char *path)
 
 void mock_connect(struct mock_dp *d)
 {
-	int fds[IPC_N_HELLO_FDS];
+	int fds[IPC_MAX_FDS];
 	unsigned n_fds = 0;
 	struct ipc_hello hello = {.version = IPC_VERSION, .pid = (uint32_t)getpid(), .boot_id = 1};
 	uint32_t seen = d->n_events[EVT_HELLO];
 
 	d->chan = ipc_chan_new(open_link(d->socket), IPC_FROM_CP, 1 << 20);
-	if (d->chan == NULL || !take(d, MOCK_WAIT_MS, fds, &n_fds) || d->n_events[EVT_HELLO] == seen ||
-	    n_fds != IPC_N_HELLO_FDS)
+	if (d->chan == NULL || !take(d, MOCK_WAIT_MS, fds, &n_fds) || d->n_events[EVT_HELLO] == seen)
 		die(EXIT_SOFTWARE, "no hello");
 	d->hello = d->last[EVT_HELLO].hello;
-	if (pktring_map(&d->punt, fds[0], d->hello.punt_size, N_PUNT_RINGS) < 0)
+	if (pktring_map(&d->punt, fds[HELLO_RINGS], d->hello.punt_size, N_PUNT_RINGS(d->hello.n_workers)) < 0)
 		die(EXIT_SOFTWARE, "punt rings");
-	d->doorbell[0] = fds[1];
-	d->doorbell[1] = fds[2];
-	pktring_rx_init(&d->to_cp, &d->punt, PUNT_RING_TO_CP, fds[1]);
-	pktring_tx_init(&d->to_dp, &d->punt, PUNT_RING_TO_DP, fds[2]);
+	memcpy(d->doorbell, fds, n_fds * sizeof(*fds));
+	for (unsigned i = 0; i < d->hello.n_workers; i++)
+		pktring_rx_init(&d->to_cp[i], &d->punt, PUNT_RING_TO_CP(i), fds[HELLO_BELL_TO_CP]);
+	pktring_tx_init(&d->to_dp, &d->punt, PUNT_RING_TO_DP(0), fds[HELLO_BELL_TO_DP]);
 	statseg_close(d->stats); // counters can be read while disconnected too
-	d->stats = statseg_open(fds[3]);
-	close(fds[0]);
-	close(fds[3]);
+	d->stats = statseg_open(fds[HELLO_STATS]);
+	close(fds[HELLO_RINGS]);
+	close(fds[HELLO_STATS]);
 	if (d->stats == NULL || mock_cmd(d, &hello, CMD_HELLO) != 0)
 		die(EXIT_SOFTWARE, "hello refused");
 }
@@ -192,8 +191,8 @@ void mock_disconnect(struct mock_dp *d)
 	ipc_chan_free(d->chan);
 	d->chan = NULL;
 	pktring_unmap(&d->punt);
-	close(d->doorbell[0]);
-	close(d->doorbell[1]);
+	for (unsigned i = HELLO_BELL_TO_CP; i < IPC_HELLO_FDS(d->hello.n_workers); i++)
+		close(d->doorbell[i]);
 }
 
 int mock_command(struct mock_dp *d, void *msg, size_t size, enum ipc_type type)

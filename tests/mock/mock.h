@@ -41,9 +41,9 @@ struct mock_dp {
 	struct ipc_chan *chan; // NULL: not connected
 	struct ipc_hello hello;
 	struct pktring_mem punt;
-	struct pktring_tx to_dp;
-	struct pktring_rx to_cp;
-	int doorbell[2];
+	struct pktring_tx to_dp; // of worker 0, whoever's home it is
+	struct pktring_rx to_cp[IPC_MAX_WORKERS];
+	int doorbell[IPC_MAX_FDS]; // from HELLO_BELL_TO_CP on
 	struct statseg *stats;
 	uint32_t seq;
 	uint32_t n_events[256];  // by type

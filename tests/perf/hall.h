@@ -632,13 +632,8 @@ static inline void hall_open(unsigned n_workers, unsigned max_people)
 
 static inline void hall_close(void)
 {
-	struct note note;
-
 	dp_stop(hall.dp);
 	for (unsigned i = 0; i < hall.n_workers; i++) {
-		while (note_take(hall.dp->worker[i], &note))
-			if (note.type == NOTE_PUNT)
-				rte_pktmbuf_free(note.punt);
 		rte_ring_free(hall.queue[i].in);
 		seal_engine_free(hall.queue[i].seal);
 	}

@@ -519,7 +519,7 @@ static void dp_on_bell(void *arg, unsigned events)
 		CHECK_OR_RETURN(len > (int)sizeof(struct punt_hdr));
 		const struct punt_hdr *h = (void *)frame;
 		struct client *c = client_by_sid(h->sid);
-		CHECK(h->kind == PUNT_DTLS && h->addr.family == 0);
+		CHECK(h->kind == PUNT_DTLS);
 		world->n_punts++;
 		if (c && c->dtls)
 			dtls_input(c->dtls, frame + sizeof(*h), h->len, loop_now(world->loop));
@@ -528,8 +528,7 @@ static void dp_on_bell(void *arg, unsigned events)
 
 static void dp_punt_to_cp(uint32_t sid, const uint8_t *data, size_t len)
 {
-	struct punt_hdr h = {
-		.sid = sid, .kind = PUNT_DTLS, .len = (uint16_t)len, .addr = {.family = 4, .proto = 17}};
+	struct punt_hdr h = {.sid = sid, .kind = PUNT_DTLS, .len = (uint16_t)len};
 
 	if (world->chan == NULL)
 		return;
@@ -548,12 +547,12 @@ static void dp_on_accept(void *arg, unsigned events)
 	}
 	dp_hang_up();
 	world->chan = ipc_chan_new(fd, IPC_FROM_DP, 4 << 20);
-	world->ring_fd = pktring_create(1 << 20, N_PUNT_RINGS);
+	world->ring_fd = pktring_create(1 << 20, N_PUNT_RINGS(1));
 	world->bells[0] = pktring_doorbell();
 	world->bells[1] = pktring_doorbell();
-	CHECK_EQ(pktring_map(&world->mem, world->ring_fd, 1 << 20, N_PUNT_RINGS), 0);
-	pktring_tx_init(&world->tx, &world->mem, PUNT_RING_TO_CP, world->bells[0]);
-	pktring_rx_init(&world->rx, &world->mem, PUNT_RING_TO_DP, world->bells[1]);
+	CHECK_EQ(pktring_map(&world->mem, world->ring_fd, 1 << 20, N_PUNT_RINGS(1)), 0);
+	pktring_tx_init(&world->tx, &world->mem, PUNT_RING_TO_CP(0), world->bells[0]);
+	pktring_rx_init(&world->rx, &world->mem, PUNT_RING_TO_DP(0), world->bells[1]);
 	stats = pktring_create(4096, 1); // any memfd stands in for the statistics
 	ipc_begin(&h, EVT_HELLO);
 	h.version = IPC_VERSION;
@@ -563,7 +562,7 @@ static void dp_on_accept(void *arg, unsigned events)
 	h.media_port = 8443;
 	h.max_sessions = 10000;
 	CHECK_EQ(ipc_chan_send_fds(world->chan, &h,
-				   (int[]){world->ring_fd, world->bells[0], world->bells[1], stats}, 4),
+				   (int[]){world->ring_fd, stats, world->bells[0], world->bells[1]}, 4),
 		 0);
 	close(stats);
 	world->chan_watch = loop_watch(world->loop, fd, LOOP_READ, dp_on_socket, NULL);

@@ -142,12 +142,10 @@ static void dtls(struct rig_peer *p, bool is_spoofed)
 
 static void answer_dtls(const struct rig_peer *p)
 {
-	struct mail mail = {.type = MAIL_INJECT, .session = rig.dp->session[p->sid & 0xffffff]};
+	uint8_t record[100] = {22, 0xfe, 0xfd};
 
-	mail.inject.m = rte_pktmbuf_alloc(rig.dp->tx_pool);
-	memset(rte_pktmbuf_append(mail.inject.m, 100), 22, 100);
-	mail.inject.to = (struct ipc_addr){.family = 4, .proto = 17, .port = p->port, .ip = {127, 0, 0, 1}};
-	mail_post(rig.dp->worker[0], &mail);
+	punt_inject(rig.dp->worker[0], rig.dp->session[p->sid & 0xffffff],
+		    worker_packet(rig.dp->worker[0], record, sizeof(record)));
 	rig_run(0);
 }
 

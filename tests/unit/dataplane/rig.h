@@ -11,6 +11,7 @@
 #include "dataplane/leg.h"
 #include "dataplane/mailbox.h"
 #include "dataplane/model.h"
+#include "dataplane/punt.h"
 #include "dataplane/session.h"
 #include "dataplane/source.h"
 #include "dataplane/worker.h"
@@ -140,14 +141,9 @@ static inline bool rig_open(unsigned n)
 
 static inline void rig_close(void)
 {
-	struct note note;
-
 	for (unsigned i = 0; i < rig.dp->n_workers; i++) {
 		rte_rcu_qsbr_thread_offline(rig.dp->qsbr, i);
 		rte_rcu_qsbr_thread_unregister(rig.dp->qsbr, i);
-		while (note_take(rig.dp->worker[i], &note))
-			if (note.type == NOTE_PUNT)
-				rte_pktmbuf_free(note.punt);
 	}
 	atomic_store(&rig.dp->stop, true);
 	model_free(rig.model);

@@ -270,24 +270,26 @@ static void test_messages_and_descriptors_cross(void)
 {
 	struct link l;
 	union ipc_msg m, got;
-	int fds[IPC_N_HELLO_FDS], out[IPC_N_HELLO_FDS];
+	int fds[IPC_MAX_FDS], out[IPC_MAX_FDS], n_all;
 	unsigned n = 9;
 	const char *why;
 
 	CHECK_OR_RETURN(link_open(&l));
-	for (int i = 0; i < IPC_N_HELLO_FDS; i++)
-		out[i] = pktring_doorbell();
 	fill(&m, EVT_HELLO);
-	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, out, IPC_N_HELLO_FDS), 0);
+	m.hello.n_workers = IPC_MAX_WORKERS;
+	n_all = IPC_HELLO_FDS(m.hello.n_workers);
+	for (int i = 0; i < n_all; i++)
+		out[i] = pktring_doorbell();
+	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, out, (unsigned)n_all), 0);
 	CHECK_EQ(ipc_chan_recv(l.cp, &got, fds, &n, &why), sizeof(struct ipc_hello));
-	CHECK_EQ(n, IPC_N_HELLO_FDS);
+	CHECK_EQ(n, n_all);
 	CHECK_MEM(&got, &m, sizeof(struct ipc_hello));
-	CHECK(fcntl(fds[3], F_GETFD) & FD_CLOEXEC);
+	CHECK(fcntl(fds[n_all - 1], F_GETFD) & FD_CLOEXEC);
 	CHECK_EQ(write(out[2], &(uint64_t){7}, 8), 8); // the same eventfd at both ends
 	uint64_t v = 0;
 	CHECK_EQ(read(fds[2], &v, 8), 8);
 	CHECK_EQ(v, 7);
-	for (int i = 0; i < IPC_N_HELLO_FDS; i++)
+	for (int i = 0; i < n_all; i++)
 		close(out[i]), close(fds[i]);
 	CHECK_EQ(ipc_chan_recv(l.cp, &got, fds, &n, &why), -EAGAIN);
 	ipc_chan_free(l.dp);
@@ -311,25 +313,28 @@ static void test_unwanted_descriptors_are_closed(void)
 {
 	struct link l;
 	union ipc_msg m, got;
-	int bell = pktring_doorbell(), four[IPC_N_HELLO_FDS] = {bell, bell, bell, bell}, fds[IPC_N_HELLO_FDS];
+	int bell = pktring_doorbell(), five[] = {bell, bell, bell, bell, bell}, fds[IPC_MAX_FDS];
 	unsigned n, before;
 	const char *why = NULL;
 
 	CHECK_OR_RETURN(link_open(&l));
 	before = n_open_fds();
 	fill(&m, EVT_SNAP_END);
-	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, four, 2), 0);
+	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, five, 2), 0);
 	CHECK_EQ(ipc_chan_recv(l.cp, &got, fds, &n, &why), -EBADMSG);
 	CHECK_STR(why, "wrong number of descriptors");
 	CHECK_EQ(n, 0);
 	fill(&m, EVT_HELLO);
-	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, four, 3), 0);
-	CHECK_EQ(ipc_chan_recv(l.cp, &got, fds, &n, &why), -EBADMSG);
-	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, four, 4), 0);
+	m.hello.n_workers = 1;
+	for (unsigned few = 3; few <= 5; few += 2) {
+		CHECK_EQ(ipc_chan_send_fds(l.dp, &m, five, few), 0);
+		CHECK_EQ(ipc_chan_recv(l.cp, &got, fds, &n, &why), -EBADMSG);
+	}
+	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, five, 4), 0);
 	CHECK_EQ(ipc_chan_recv(l.cp, &got, NULL, NULL, &why), -EBADMSG);
 	CHECK_STR(why, "unwanted descriptors");
 	m.hello.version++;
-	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, four, 4), 0);
+	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, five, 4), 0);
 	CHECK_EQ(ipc_chan_recv(l.cp, &got, fds, &n, &why), -EPROTO);
 	CHECK_EQ(n_open_fds(), before);
 	close(bell);
@@ -438,7 +443,7 @@ static bool is_ready(int fd)
 static int echo_peer(const char *path)
 {
 	struct ipc_chan *c = ipc_chan_new(ipc_connect(path), IPC_FROM_CP, QUEUE);
-	int fds[IPC_N_HELLO_FDS], n;
+	int fds[IPC_MAX_FDS], n;
 	struct pktring_mem mem;
 	struct pktring_rx rx;
 	struct pktring_tx tx;
@@ -447,23 +452,22 @@ static int echo_peer(const char *path)
 	unsigned n_fds;
 	char frame[64] = "";
 
-	if (!is_ready(ipc_chan_fd(c)) || ipc_chan_recv(c, &m, fds, &n_fds, NULL) <= 0 ||
-	    n_fds != IPC_N_HELLO_FDS)
+	if (!is_ready(ipc_chan_fd(c)) || ipc_chan_recv(c, &m, fds, &n_fds, NULL) <= 0)
 		return 1;
-	stats = statseg_open(fds[3]);
-	if (pktring_map(&mem, fds[0], m.hello.punt_size, N_PUNT_RINGS) < 0 || stats == NULL)
+	stats = statseg_open(fds[HELLO_STATS]);
+	if (pktring_map(&mem, fds[HELLO_RINGS], m.hello.punt_size, N_PUNT_RINGS(1)) < 0 || stats == NULL)
 		return 2;
 	if (statseg_sum(stats, DROP_MUTED) != 42)
 		return 3;
-	pktring_rx_init(&rx, &mem, PUNT_RING_TO_CP, fds[1]);
-	pktring_tx_init(&tx, &mem, PUNT_RING_TO_DP, fds[2]);
+	pktring_rx_init(&rx, &mem, PUNT_RING_TO_CP(0), fds[HELLO_BELL_TO_CP]);
+	pktring_tx_init(&tx, &mem, PUNT_RING_TO_DP(0), fds[HELLO_BELL_TO_DP]);
 	while (strncmp(frame, "bye", 3) != 0) {
 		n = pktring_pop(&rx, frame, sizeof(frame));
 		if (n > 0 && pktring_push(&tx, frame, (size_t)n, NULL, 0) < 0)
 			return 4;
 		pktring_kick(&tx);
 		if (n == -EAGAIN && pktring_sleep(&rx)) {
-			if (!is_ready(fds[1]))
+			if (!is_ready(fds[HELLO_BELL_TO_CP]))
 				return 5;
 			pktring_wake(&rx);
 		} else if (n < 0 && n != -EAGAIN) {
@@ -478,7 +482,7 @@ static int greet(struct ipc_chan *peer, int memfd, int to_cp, int to_dp, struct 
 	union ipc_msg m;
 
 	fill(&m, EVT_HELLO);
-	return ipc_chan_send_fds(peer, &m, (int[]){memfd, to_cp, to_dp, statseg_fd(stats)}, IPC_N_HELLO_FDS);
+	return ipc_chan_send_fds(peer, &m, (int[]){memfd, statseg_fd(stats), to_cp, to_dp}, IPC_HELLO_FDS(1));
 }
 
 // Send one frame and wait for its echo.
@@ -501,7 +505,7 @@ static bool echoes(struct pktring_tx *tx, struct pktring_rx *rx, const char *fra
 static void test_a_process_gets_rings_and_statistics(void)
 {
 	char dir[] = "/tmp/ipc-test-XXXXXX", path[64], frame[32];
-	int memfd = pktring_create(PKTRING_MIN_SIZE, N_PUNT_RINGS), to_cp = pktring_doorbell(),
+	int memfd = pktring_create(PKTRING_MIN_SIZE, N_PUNT_RINGS(1)), to_cp = pktring_doorbell(),
 	    to_dp = pktring_doorbell(), listener, status = -1;
 	struct statseg *stats = statseg_create(1, 1);
 	struct pktring_mem mem;
@@ -513,9 +517,9 @@ static void test_a_process_gets_rings_and_statistics(void)
 	CHECK_OR_RETURN(mkdtemp(dir) != NULL && stats != NULL);
 	snprintf(path, sizeof(path), "%s/dp.sock", dir);
 	listener = ipc_listen(path);
-	CHECK_EQ(pktring_map(&mem, memfd, PKTRING_MIN_SIZE, N_PUNT_RINGS), 0);
-	pktring_tx_init(&tx, &mem, PUNT_RING_TO_CP, to_cp);
-	pktring_rx_init(&rx, &mem, PUNT_RING_TO_DP, to_dp);
+	CHECK_EQ(pktring_map(&mem, memfd, PKTRING_MIN_SIZE, N_PUNT_RINGS(1)), 0);
+	pktring_tx_init(&tx, &mem, PUNT_RING_TO_CP(0), to_cp);
+	pktring_rx_init(&rx, &mem, PUNT_RING_TO_DP(0), to_dp);
 	statseg_add(statseg_block(stats, 0), DROP_MUTED, 42);
 	fflush(stdout);
 	pid = fork();

@@ -33,12 +33,12 @@ static void poke(struct pair *p, size_t at, uint32_t v)
 
 static bool pair_open(struct pair *p)
 {
-	p->fd = pktring_create(SIZE, N_PUNT_RINGS);
+	p->fd = pktring_create(SIZE, N_PUNT_RINGS(1));
 	p->doorbell = pktring_doorbell();
-	if (p->fd < 0 || p->doorbell < 0 || pktring_map(&p->mem, p->fd, SIZE, N_PUNT_RINGS) < 0)
+	if (p->fd < 0 || p->doorbell < 0 || pktring_map(&p->mem, p->fd, SIZE, N_PUNT_RINGS(1)) < 0)
 		return false;
-	pktring_tx_init(&p->tx, &p->mem, PUNT_RING_TO_CP, p->doorbell);
-	pktring_rx_init(&p->rx, &p->mem, PUNT_RING_TO_CP, p->doorbell);
+	pktring_tx_init(&p->tx, &p->mem, PUNT_RING_TO_CP(0), p->doorbell);
+	pktring_rx_init(&p->rx, &p->mem, PUNT_RING_TO_CP(0), p->doorbell);
 	return true;
 }
 
@@ -96,8 +96,8 @@ static void test_wrap_and_full_against_a_model(void)
 	CHECK_OR_RETURN(pair_open(&p));
 	poke(&p, AT_HEAD, UINT32_MAX - 2047); // indexes wrap during the test
 	poke(&p, AT_TAIL, UINT32_MAX - 2047);
-	pktring_tx_init(&p.tx, &p.mem, PUNT_RING_TO_CP, p.doorbell);
-	pktring_rx_init(&p.rx, &p.mem, PUNT_RING_TO_CP, p.doorbell);
+	pktring_tx_init(&p.tx, &p.mem, PUNT_RING_TO_CP(0), p.doorbell);
+	pktring_rx_init(&p.rx, &p.mem, PUNT_RING_TO_CP(0), p.doorbell);
 	rand_seed(5);
 	for (int step = 0; step < 20000; step++) {
 		if (rand_u32() % 2 && n_in - n_out < 64) {
@@ -157,6 +157,16 @@ static void test_doorbell_only_for_sleepers(void)
 	CHECK_EQ(pktring_pop(&p.rx, out, sizeof(out)), 1);
 	pktring_kick(&p.tx);
 	CHECK(!is_rung(p.doorbell));
+	CHECK_EQ(pktring_pop(&p.rx, out, sizeof(out)), 1);
+	CHECK(pktring_sleep(&p.rx));
+	pktring_nudge(&p.tx); // wakes who sleeps
+	CHECK(is_rung(p.doorbell));
+	pktring_wake(&p.rx);
+	CHECK(pktring_doze(&p.rx));
+	pktring_nudge(&p.tx); // but not who dozes
+	CHECK(!is_rung(p.doorbell));
+	pktring_kick(&p.tx);
+	CHECK(is_rung(p.doorbell));
 	pair_close(&p);
 }
 
