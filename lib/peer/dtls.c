@@ -1,6 +1,6 @@
 // DTLS over OpenSSL. A BIO of our own hands OpenSSL the one datagram being fed and gives each write, which
 // is one datagram of at most DTLS_MTU bytes, to ops.send. Record buffers (34 KiB a peer) exist only while
-// a call is inside OpenSSL.
+// a call is inside OpenSSL, and the handshake buffer (16 KiB) has pages only until the handshake is over.
 //
 // Callbacks may free the association: `depth` counts calls that are still on the stack, the outermost one
 // releases a doomed association.
@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 
 #include "lib/base/err.h"
+#include "lib/peer/sslmem.h"
 
 #define CIPHERS                                                                                      \
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:" \
@@ -45,6 +46,7 @@ struct dtls {
 	enum dtls_role role;
 	unsigned depth;
 	bool doomed, cert_refused, started;
+	struct sslmem handshake_buffer;
 };
 
 static const struct {
@@ -400,8 +402,11 @@ static bool judge(struct dtls *d, int rc)
 
 static void handshake(struct dtls *d)
 {
-	int rc = SSL_do_handshake(d->ssl);
+	int rc;
 
+	sslmem_watch(&d->handshake_buffer);
+	rc = SSL_do_handshake(d->ssl);
+	sslmem_watch(NULL);
 	if (rc != 1) {
 		judge(d, rc);
 		return;
@@ -411,6 +416,7 @@ static void handshake(struct dtls *d)
 		go_down(d, DTLS_END_PROFILE);
 		return;
 	}
+	sslmem_drop_pages(&d->handshake_buffer);
 	d->state = DTLS_UP;
 	d->deadline = NS_NEVER;
 	d->ops.on_up(d->arg);

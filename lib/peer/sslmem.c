@@ -1,0 +1,63 @@
+#include "lib/peer/sslmem.h"
+
+#include <openssl/crypto.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+// OpenSSL makes its buffer a third larger than the largest record; record buffers are smaller, certificates much more so.
+#define HANDSHAKE_BUFFER_MIN (20 * 1024)
+
+static struct sslmem *watched;
+
+static void *note(void *block, size_t len)
+{
+	if (watched && block && len >= HANDSHAKE_BUFFER_MIN)
+		*watched = (struct sslmem){block, len};
+	return block;
+}
+
+static void forget(const void *block)
+{
+	if (watched && watched->block == block)
+		*watched = (struct sslmem){};
+}
+
+static void *on_malloc(size_t len, const char *, int)
+{
+	return note(malloc(len), len);
+}
+
+static void *on_realloc(void *block, size_t len, const char *, int)
+{
+	forget(block);
+	return note(realloc(block, len), len);
+}
+
+static void on_free(void *block, const char *, int)
+{
+	forget(block);
+	free(block);
+}
+
+// OpenSSL takes these only before its first allocation. When it does not, nothing is noticed and nothing dropped.
+__attribute__((constructor)) static void take_over(void)
+{
+	CRYPTO_set_mem_functions(on_malloc, on_realloc, on_free);
+}
+
+void sslmem_watch(struct sslmem *m)
+{
+	watched = m;
+}
+
+void sslmem_drop_pages(struct sslmem *m)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE),
+		  first = ((uintptr_t)m->block + page - 1) & ~(page - 1);
+	uintptr_t end = ((uintptr_t)m->block + m->len) & ~(page - 1);
+
+	if (m->block && end > first)
+		(void)madvise((void *)first, end - first, MADV_DONTNEED); // not done: they stay
+}
