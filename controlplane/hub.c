@@ -7,6 +7,7 @@
 #include "controlplane/session.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/peer/selftest.h"
 
 // A plugin message that came while state was read back; replayed in order.
 struct hub_deferred {
@@ -494,6 +495,8 @@ static int open_parts(struct hub *h)
 				     .sessions_per_call = c->limits.sessions_per_call,
 				     .calls_per_client = c->limits.calls_per_client,
 				     .joins_per_s = c->limits.joins_per_s};
+	const char *why;
+	int rc;
 
 	if (registry_init(&h->reg, &limits) < 0 || dchan_start(loop_now(h->loop)) < 0)
 		return -ENOMEM;
@@ -504,6 +507,14 @@ static int open_parts(struct hub *h)
 	h->dp = dp_new(h->loop, c->dataplane.socket, &dp_ops, h);
 	if (!h->sessions || !h->dtls || !h->nat || !h->persist || !h->dp)
 		return -ENOMEM;
+	rc = peer_selftest(h->dtls, loop_now(h->loop), &why);
+	if (rc < 0) {
+		log_error("DTLS with ourselves fails: %s. A crypto policy of this machine (openssl.cnf) must "
+			  "allow "
+			  "DTLS 1.2, P-256 and AES-GCM",
+			  why);
+		return rc;
+	}
 	return init_negotiation(h);
 }
 
