@@ -207,6 +207,7 @@ static int open_rings(struct dp *p)
 
 	if (rc < 0)
 		return rc;
+	pktring_prefault(&p->mem);
 	for (unsigned i = 0; i < p->hello.n_workers; i++) {
 		pktring_rx_init(&p->rx[i], &p->mem, PUNT_RING_TO_CP(i), p->fds[HELLO_BELL_TO_CP]);
 		pktring_tx_init(&p->tx[i], &p->mem, PUNT_RING_TO_DP(i), p->fds[HELLO_BELL_TO_DP + i]);

@@ -1,6 +1,7 @@
 #include "dataplane/flow.h"
 
 #include <errno.h>
+#include <string.h>
 #include <rte_errno.h>
 #include <rte_hash.h>
 #include <rte_jhash.h>
@@ -29,6 +30,22 @@ static struct flow unpack(const void *p)
 	return (struct flow){.sid = (uint32_t)v, .home = (uint8_t)(v >> 32), .pair = (uint8_t)(v >> 40)};
 }
 
+// Enter and remove as many keys as there is room for: each page of the table is there then, and no packet waits for
+// the kernel to hand one out.
+static void touch(struct rte_hash *h, uint32_t entries, uint32_t key_len)
+{
+	uint8_t key[sizeof(struct flow_key)] = {};
+
+	for (uint32_t i = 0; i < entries; i++) {
+		int32_t at;
+
+		memcpy(key, &i, RTE_MIN(sizeof(i), (size_t)key_len));
+		at = rte_hash_add_key(h, key);
+		if (at >= 0 && rte_hash_del_key(h, key) >= 0)
+			rte_hash_free_key_with_position(h, at);
+	}
+}
+
 static struct rte_hash *open_table(struct dp *dp, const char *name, uint32_t entries, uint32_t key_len)
 {
 	struct rte_hash_parameters params = {
@@ -43,6 +60,8 @@ static struct rte_hash *open_table(struct dp *dp, const char *name, uint32_t ent
 	struct rte_hash_rcu_config rcu = {.v = dp->qsbr, .mode = RTE_HASH_QSBR_MODE_DQ};
 	struct rte_hash *h = rte_hash_create(&params);
 
+	if (h != NULL)
+		touch(h, params.entries, key_len);
 	if (h != NULL && rte_hash_rcu_qsbr_add(h, &rcu) != 0) {
 		rte_hash_free(h);
 		return NULL;

@@ -177,6 +177,8 @@ static int open_rings(struct punt *p, struct dp *dp)
 	if (p->memfd < 0 || p->to_cp < 0)
 		return p->memfd < 0 ? p->memfd : p->to_cp;
 	err = pktring_map(&p->mem, p->memfd, PUNT_RING_BYTES, n);
+	if (err == 0)
+		pktring_prefault(&p->mem);
 	for (unsigned i = 0; err == 0 && i < dp->n_workers; i++) {
 		p->end[i].punt = p;
 		pktring_tx_init(&p->end[i].to_cp, &p->mem, PUNT_RING_TO_CP(i), p->to_cp);

@@ -91,6 +91,14 @@ void pktring_unmap(struct pktring_mem *mem)
 	*mem = (struct pktring_mem){0};
 }
 
+void pktring_prefault(struct pktring_mem *mem)
+{
+	const volatile uint8_t *p = mem->base;
+
+	for (size_t i = 0; i < mem->len; i += PKTRING_MIN_SIZE)
+		(void)p[i];
+}
+
 static struct pktring_shared *ring_at(const struct pktring_mem *mem, unsigned ring)
 {
 	MUST(ring < mem->n_rings);

@@ -60,6 +60,9 @@ struct pktring_rx {
 // -EBADMSG (seals or size wrong), -errno.
 [[nodiscard]] int pktring_map(struct pktring_mem *, int fd, uint32_t size, unsigned n_rings);
 void pktring_unmap(struct pktring_mem *); // mapped or zeroed
+// Have each page of the mapping now: rings are used from end to end within minutes anyway, and the producer shall not wait
+// for the kernel.
+void pktring_prefault(struct pktring_mem *);
 
 // Take one end of ring i. A producer goes on where the shared head is, a consumer at the shared tail; use
 // new rings for a new peer, then both are 0.
