@@ -23,6 +23,8 @@ const char *join_result_text(enum join_result r)
 		return "calls_per_client";
 	case JOIN_TOO_FAST:
 		return "joins_per_second";
+	case JOIN_OVERLOADED:
+		return "overload";
 	case JOIN_NO_MEMORY:
 		return "memory";
 	}

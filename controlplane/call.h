@@ -65,6 +65,7 @@ enum join_result {
 	JOIN_TOO_MANY_CALLS,
 	JOIN_TOO_FAST, // D58
 	JOIN_NO_MEMORY,
+	JOIN_OVERLOADED,
 };
 const char *join_result_text(enum join_result); // short word, fit for a metric label
 

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
 #include "lib/ipc/pktring.h"
+#include "lib/ipc/statseg.h"
 
 #define RETRY_MIN (50 * NS_PER_MS)
 #define RETRY_MAX NS_PER_S
@@ -31,6 +32,7 @@ struct dp {
 	struct loop_fd *watch, *bell; // owned
 	int fds[IPC_MAX_FDS];         // owned, by enum ipc_hello_fd; -1 when absent
 	struct ipc_hello hello;
+	struct statseg *stats_seg; // owned: counters of the dataplane
 	struct pktring_mem mem;
 	struct pktring_tx tx[IPC_MAX_WORKERS]; // by worker
 	struct pktring_rx rx[IPC_MAX_WORKERS];
@@ -65,6 +67,8 @@ static void disconnect(struct dp *p)
 	ipc_chan_free(p->chan);
 	p->chan = NULL;
 	pktring_unmap(&p->mem);
+	statseg_close(p->stats_seg);
+	p->stats_seg = NULL;
 	close_fds(p);
 	p->link = LINK_DOWN;
 }
@@ -263,6 +267,9 @@ static int on_hello(struct dp *p, const union ipc_msg *m, const int *fds, unsign
 
 	memcpy(p->fds, fds, n_fds * sizeof(*fds)); // as many as there must be: ipc_chan_recv
 	p->hello = m->hello;
+	p->stats_seg = statseg_open(p->fds[HELLO_STATS]);
+	if (p->stats_seg == NULL)
+		log_warn("dataplane: its counters cannot be read (%s)", strerror(errno));
 	rc = open_rings(p);
 	if (rc < 0)
 		return rc;
@@ -459,7 +466,12 @@ uint16_t dp_tcp_port(const struct dp *p)
 	return p->hello.tcp_port;
 }
 
-int dp_stats_fd(const struct dp *p)
+const struct statseg *dp_counters(const struct dp *p)
 {
-	return p->link == LINK_UP ? p->fds[HELLO_STATS] : -1;
+	return p->link == LINK_UP ? p->stats_seg : NULL;
+}
+
+bool dp_is_full(const struct dp *p)
+{
+	return dp_counters(p) && statseg_sum(p->stats_seg, GAUGE_FULL) >= p->hello.n_workers;
 }

@@ -16,6 +16,7 @@
 #include "lib/ipc/ipc.h"
 
 struct dp;
+struct statseg;
 
 // No callback is made from inside a dp_* call but dp_look.
 struct dp_ops {
@@ -58,5 +59,7 @@ struct dp_stats {
 void dp_stats(const struct dp *, struct dp_stats *);
 // The TCP port the dataplane serves as it said last, 0: none, or not known yet.
 uint16_t dp_tcp_port(const struct dp *);
-// The statistics segment's descriptor, -1 while down; borrowed until on_down.
-int dp_stats_fd(const struct dp *);
+// What the dataplane counts, NULL while down; borrowed until on_down.
+const struct statseg *dp_counters(const struct dp *);
+// All its workers are so loaded that they give up video: no more sessions.
+bool dp_is_full(const struct dp *);

@@ -54,15 +54,11 @@ static void segment_families(struct metrics_out *out, const struct statseg *seg)
 static void collect(void *arg, struct metrics_out *out)
 {
 	struct dp *dp = arg;
-	struct statseg *seg;
-	int fd = dp_stats_fd(dp);
+	const struct statseg *seg = dp_counters(dp);
 
 	link_families(out, dp);
-	seg = fd >= 0 ? statseg_open(fd) : NULL;
-	if (seg == NULL)
-		return;
-	segment_families(out, seg);
-	statseg_close(seg);
+	if (seg)
+		segment_families(out, seg);
 }
 
 int dpstat_init(struct metrics *m, struct dp *dp)

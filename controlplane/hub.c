@@ -193,7 +193,11 @@ void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_
 		metric_add(h->metrics, M_JOINS_REFUSED, METRIC_LABELS(STR("duplicate")), 1);
 		return; // no close: it would end the living one (D53)
 	}
-	s = refuses_while_draining(h, client, j) ? NULL : session_new(h, conn, client, j, &result);
+	if (dp_is_full(h->dp))
+		result = JOIN_OVERLOADED;
+	s = result != JOIN_OK || refuses_while_draining(h, client, j)
+		    ? NULL
+		    : session_new(h, conn, client, j, &result);
 	if (s == NULL) {
 		const char *why = result == JOIN_OK ? "draining" : join_result_text(result);
 		log_warn("session %.*s: join refused (%s)", STR_ARG(j->session_id), why);

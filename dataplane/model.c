@@ -103,12 +103,18 @@ void model_post(struct m_session *s, struct mail mail)
 
 // --- sessions ---------------------------------------------------------------------------------------
 
+// Sessions at home there; one that is full comes after all that are not.
+static uint64_t load_of(const struct worker *w)
+{
+	return statseg_get(w->stats, GAUGE_FULL) << 32 | w->n_placed;
+}
+
 static struct worker *least_loaded(const struct dp *dp)
 {
 	struct worker *best = dp->worker[0];
 
 	for (unsigned i = 1; i < dp->n_workers; i++)
-		if (dp->worker[i]->n_placed < best->n_placed)
+		if (load_of(dp->worker[i]) < load_of(best))
 			best = dp->worker[i];
 	return best;
 }

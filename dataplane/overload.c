@@ -9,14 +9,14 @@ void overload_init(struct overload *o, ns_t stale_ns)
 
 static uint8_t stage_by_age(const struct overload *o)
 {
-	return o->max_age >= o->stale_ns       ? OVERLOAD_VIDEO
-	       : o->max_age >= o->stale_ns / 2 ? OVERLOAD_SCREENS
-					       : 0;
+	if (o->max_age >= o->stale_ns)
+		return o->stage >= OVERLOAD_VIDEO ? OVERLOAD_VOICES : OVERLOAD_VIDEO;
+	return o->max_age >= o->stale_ns / 2 ? OVERLOAD_SCREENS : 0;
 }
 
 static uint8_t stage_of(const struct overload *o, unsigned busy)
 {
-	uint8_t by_age = stage_by_age(o), by_busy = 0;
+	uint8_t by_age = stage_by_age(o), by_busy = o->refused ? OVERLOAD_PROBES : 0;
 
 	while (by_busy < OVERLOAD_VIDEO && busy >= busy_from[by_busy + 1])
 		by_busy++;
@@ -69,5 +69,6 @@ bool overload_measure(struct overload *o, uint64_t n_busy, uint64_t n_idle, ns_t
 		o->below = now;
 	}
 	o->max_age = 0;
+	o->refused = false;
 	return o->stage != before;
 }

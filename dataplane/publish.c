@@ -14,6 +14,7 @@
 #include "dataplane/worker.h"
 
 #define FRAME_MS 20
+#define SILENT_LEVEL 127 // of RFC 6464
 #define OPEN_EVERY \
 	16 // of the packets of a silenced voice one is opened: index, path and statistics stay true
 
@@ -124,16 +125,28 @@ static void close_up(struct stream *st, uint64_t index)
 	st->has_unopened = false;
 }
 
-bool publish_may_stay_closed(const struct stream *st, uint64_t index)
+// By its own word, which is not authentic: who lies is not heard.
+static bool is_silent(const struct session *s, struct rte_mbuf *m, const struct rtp_view *v)
+{
+	struct rtp_exts exts = {};
+
+	return rtp_ext_read(rte_pktmbuf_mtod(m, const uint8_t *), v, s->ext, &exts) == 0 && exts.has_level &&
+	       exts.level == SILENT_LEVEL;
+}
+
+bool publish_may_stay_closed(struct worker *w, const struct session *s, const struct stream *st,
+			     uint64_t index, struct rte_mbuf *m, const struct rtp_view *v)
 {
 	const struct source *src = st->source;
 	const struct fanout *f;
+	bool is_left_out;
 
-	if (src == NULL || !src->decl.is_ranked || !src->enabled || !seat_is_silenced(&src->seat) ||
-	    !st->rank.started)
+	if (src == NULL || src->video || !src->enabled || !st->rank.started || index % OPEN_EVERY == 0)
 		return false;
-	f = fanout_of(src);
-	return (f == NULL || f->every == 0) && index % OPEN_EVERY != 0 && index > st->idx.top &&
+	is_left_out = (src->decl.is_ranked && seat_is_silenced(&src->seat)) ||
+		      (w->overload.stage >= OVERLOAD_VOICES && is_silent(s, m, v));
+	f = is_left_out ? fanout_of(src) : NULL;
+	return is_left_out && (f == NULL || f->every == 0) && index > st->idx.top &&
 	       index - st->idx.top < 2 * OPEN_EVERY;
 }
 

@@ -18,9 +18,10 @@ struct worker;
 void publish_packet(struct worker *, struct session *, struct stream *, struct rte_mbuf *m,
 		    const struct rtp_view *, uint16_t payload_len);
 
-// A voice that is not heard (room.h) need not be opened, but for a packet now and then: its level is read from the clear
-// header. index: as estimated, not authentic. thread: home worker
-bool publish_may_stay_closed(const struct stream *, uint64_t index);
+// A voice that is not heard (room.h), or is silent while the worker gives up voices (overload.h), need not be opened, but for a
+// packet now and then: its level is read from the clear header. index: as estimated, not authentic. thread: home worker
+bool publish_may_stay_closed(struct worker *, const struct session *, const struct stream *, uint64_t index,
+			     struct rte_mbuf *m_peek, const struct rtp_view *);
 // m: as it came; consumed.
 void publish_unopened(struct worker *, struct session *, struct stream *, struct rte_mbuf *m,
 		      const struct rtp_view *);

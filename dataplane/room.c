@@ -7,7 +7,9 @@
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
 
-#define MEMBERS_MAX 8192 // of one room looked at; limits.sessions_per_call is below
+#define MEMBERS_MAX 8192      // of one room looked at; limits.sessions_per_call is below
+#define CALM_TICK_NS NS_PER_S // while nobody is chosen: the worker may have become overloaded
+#define FROM_OVERLOADED 2     // open microphones above which a worker that gives up voices chooses
 
 struct room *room_new(uint32_t call, uint8_t k, uint16_t from)
 {
@@ -17,7 +19,7 @@ struct room *room_new(uint32_t call, uint8_t k, uint16_t from)
 		return err_null(ENOMEM);
 	r->call = call;
 	r->from = from;
-	r->speakers.k = k;
+	r->k = k;
 	return r;
 }
 
@@ -76,6 +78,7 @@ static void choose(struct worker *w, struct room *r, const struct room_list *l)
 		listen_to(&l->member[i].source->seat);
 		member[i] = &l->member[i].source->seat.speaker;
 	}
+	r->speakers.k = w->overload.stage >= OVERLOAD_VOICES ? 1 : r->k;
 	speakers_tick(&r->speakers, member, n, w->now);
 	for (uint32_t i = 0; i < n; i++)
 		silence(l->member[i].source, !member[i]->is_selected);
@@ -89,8 +92,10 @@ static void everybody(const struct room_list *l)
 }
 
 // Some room between beginning and ending, so that one microphone does not toggle it.
-static bool is_crowded(const struct room *r, uint32_t n)
+static bool is_crowded(const struct worker *w, const struct room *r, uint32_t n)
 {
+	if (w->overload.stage >= OVERLOAD_VOICES)
+		return n > FROM_OVERLOADED;
 	return n > r->from || (r->is_choosing && n > r->from * 3u / 4);
 }
 
@@ -99,10 +104,12 @@ static void tick(struct worker *w, struct room *r)
 	const struct room_list *l =
 		atomic_load_explicit(&r->list, memory_order_acquire); // pairs with model_room.c
 
-	r->is_choosing = l && l->n > 0 && is_crowded(r, l->n);
+	r->is_choosing = l && l->n > 0 && is_crowded(w, r, l->n);
 	if (!r->is_choosing) {
 		everybody(l);
 		r->seen = NULL; // a list may come to lie where this one was
+		if (l && l->n > FROM_OVERLOADED)
+			wheel_arm(&w->wheel, &r->timer, w->now + CALM_TICK_NS);
 		return;
 	}
 	if (l != r->seen)
@@ -128,7 +135,7 @@ void room_start(struct worker *w, struct room *r)
 void room_changed(struct worker *w, struct room *r)
 {
 	r->seen = NULL; // another list may have come to lie where the last one was
-	if (!timer_armed(&r->timer))
+	if (!r->is_choosing)
 		tick(w, r);
 }
 

@@ -29,6 +29,7 @@ struct room {
 	const struct room_list *_Atomic list; // rcu; NULL: nobody
 	uint32_t call;
 	uint16_t from; // open microphones above which a choice is made
+	uint8_t k;     // voices that are chosen
 
 	// the room's worker
 	struct timer timer;

@@ -182,7 +182,7 @@ static bool prepare(struct worker *w, struct rte_mbuf *m, struct job *job, struc
 	why = err == -EALREADY ? DROP_REPLAY_DUP : DROP_REPLAY;
 	if (err < 0)
 		goto refuse;
-	if (job->st && publish_may_stay_closed(job->st, pkt->index)) {
+	if (job->st && publish_may_stay_closed(w, s, job->st, pkt->index, m, &job->v)) {
 		publish_unopened(w, s, job->st, m, &job->v);
 		return false;
 	}

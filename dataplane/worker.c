@@ -298,11 +298,11 @@ static void measure_load(struct worker *w)
 			     statseg_get(w->stats, CTR_CYCLES_IDLE), w->now))
 		count(w, CTR_OVERLOADS, w->overload.stage > before);
 	statseg_set(w->stats, GAUGE_OVERLOAD, w->overload.stage);
+	statseg_set(w->stats, GAUGE_FULL, w->overload.stage >= OVERLOAD_CAMERAS);
 }
 
 static void publish_stats(struct worker *w)
 {
-	measure_load(w);
 	for (unsigned i = 0; i < w->dp->n_ports; i++) {
 		struct port_stats now = w->dp->port[i]->stats[w->id], *seen = &w->seen[i];
 
@@ -314,8 +314,11 @@ static void publish_stats(struct worker *w)
 		count(w, DROP_BAD_IP, now.rx_bad - seen->rx_bad);
 		count(w, DROP_NO_MBUF, now.rx_nombuf - seen->rx_nombuf);
 		count(w, DROP_TX_ERROR, now.tx_dropped - seen->tx_dropped);
+		if (now.tx_dropped != seen->tx_dropped)
+			overload_refused(&w->overload);
 		*seen = now;
 	}
+	measure_load(w);
 	statseg_set(w->stats, GAUGE_SESSIONS, w->n_sessions);
 	statseg_set(w->stats, GAUGE_TRACKS, w->n_tracks);
 	statseg_set(w->stats, GAUGE_LEGS, w->n_legs);

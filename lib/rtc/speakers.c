@@ -188,8 +188,22 @@ static struct speaker *candidate_of(struct speaker *const *member, unsigned n)
 	return best;
 }
 
+// Fewer places than there were.
+static void shrink(struct speakers *sp, struct speaker *const *member, unsigned n, ns_t now)
+{
+	for (;;) {
+		unsigned n_places;
+		struct speaker *weakest = weakest_of(sp, member, n, now, &n_places);
+
+		if (n_places <= sp->k || weakest == NULL)
+			return;
+		leave(sp, weakest);
+	}
+}
+
 static void set_tick(struct speakers *sp, struct speaker *const *member, unsigned n, ns_t now)
 {
+	shrink(sp, member, n, now);
 	for (;;) {
 		unsigned n_places;
 		struct speaker *weakest = weakest_of(sp, member, n, now, &n_places);

@@ -50,7 +50,7 @@ struct speaker {
 
 // One per call. Zeroed is valid but for k.
 struct speakers {
-	uint8_t k;                        // 1..SPEAKERS_MAX
+	uint8_t k;                        // 1..SPEAKERS_MAX; may change between ticks
 	struct speaker *dominant, *rival; // borrowed, NULL: none; dropped when they are no members any more
 	ns_t rival_since;
 	float changes; // that may be made now

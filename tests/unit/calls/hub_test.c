@@ -120,6 +120,28 @@ static void refused_join(void)
 	world_fini();
 }
 
+// One worker that gives up video takes nobody new; who is in stays.
+static void overloaded_dataplane(void)
+{
+	struct client *a, *b;
+
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	a = client_new("a");
+	client_join(a, "call1", true);
+	CHECK_EQ(world_sessions(), 1);
+	statseg_set(statseg_block(world->stats, 0), GAUGE_FULL, 1);
+	b = client_new("b");
+	client_join(b, "call1", true);
+	CHECK_EQ(b->n_closes, 1);
+	CHECK_EQ(a->n_closes, 0);
+	CHECK_EQ(world_sessions(), 1);
+	statseg_set(statseg_block(world->stats, 0), GAUGE_FULL, 0);
+	client_join(client_new("c"), "call1", true);
+	CHECK_EQ(world_sessions(), 2);
+	world_fini();
+}
+
 static void no_offer(void)
 {
 	struct client *c;
@@ -699,6 +721,7 @@ CU_TestInfo hub_tests[] = {
 	{"two people and a late joiner hear each other, data-channel signaling", hears_by_dc},
 	{"D23, D27: the same by WebSocket, the map arriving before its offer", hears_by_ws},
 	{"D14: duplicate joins are ignored and cost nothing", duplicate_join},
+	{"an overloaded dataplane takes nobody new", overloaded_dataplane},
 	{"D53, D58: a refused join is answered by close", refused_join},
 	{"no or an unusable first offer ends the session", no_offer},
 	{"D60: a data channel that does not open in time ends the session", no_channel},

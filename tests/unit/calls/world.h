@@ -20,6 +20,7 @@
 #include "lib/base/rand.h"
 #include "lib/ipc/ipc.h"
 #include "lib/ipc/pktring.h"
+#include "lib/ipc/statseg.h"
 #include "lib/peer/dchan.h"
 #include "lib/peer/dtls.h"
 #include "lib/rtc/msgpack.h"
@@ -76,6 +77,7 @@ struct world {
 	struct loop_fd *listen_watch, *chan_watch, *bell_watch;
 	struct ipc_chan *chan;
 	int ring_fd, bells[2];
+	struct statseg *stats; // of the dataplane that is played
 	struct pktring_mem mem;
 	struct pktring_tx tx;
 	struct pktring_rx rx;
@@ -476,6 +478,8 @@ static void dp_hang_up(void)
 			close(world->bells[i]);
 	if (world->ring_fd >= 0)
 		close(world->ring_fd);
+	statseg_close(world->stats);
+	world->stats = NULL;
 	world->ring_fd = world->bells[0] = world->bells[1] = -1;
 }
 
@@ -553,7 +557,8 @@ static void dp_on_accept(void *arg, unsigned events)
 	CHECK_EQ(pktring_map(&world->mem, world->ring_fd, 1 << 20, N_PUNT_RINGS(1)), 0);
 	pktring_tx_init(&world->tx, &world->mem, PUNT_RING_TO_CP(0), world->bells[0]);
 	pktring_rx_init(&world->rx, &world->mem, PUNT_RING_TO_DP(0), world->bells[1]);
-	stats = pktring_create(4096, 1); // any memfd stands in for the statistics
+	world->stats = statseg_create(2, 1);
+	stats = statseg_fd(world->stats);
 	ipc_begin(&h, EVT_HELLO);
 	h.version = IPC_VERSION;
 	h.boot_id = world->boot_id;
@@ -564,7 +569,6 @@ static void dp_on_accept(void *arg, unsigned events)
 	CHECK_EQ(ipc_chan_send_fds(world->chan, &h,
 				   (int[]){world->ring_fd, stats, world->bells[0], world->bells[1]}, 4),
 		 0);
-	close(stats);
 	world->chan_watch = loop_watch(world->loop, fd, LOOP_READ, dp_on_socket, NULL);
 	world->bell_watch = loop_watch(world->loop, world->bells[1], LOOP_READ, dp_on_bell, NULL);
 	dp_on_bell(NULL, LOOP_READ);

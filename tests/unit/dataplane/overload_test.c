@@ -72,11 +72,41 @@ static void waiting_packets(void)
 	begin();
 	run(10, 60 * NS_PER_MS, 10 * NS_PER_S);
 	CHECK_EQ(o.stage, OVERLOAD_SCREENS);
-	run(10, 150 * NS_PER_MS, 3 * NS_PER_S);
+	run(10, 150 * NS_PER_MS, 1500 * NS_PER_MS);
 	CHECK_EQ(o.stage, OVERLOAD_VIDEO);
 	run(10, 0, 4 * NS_PER_S);
 	CHECK_EQ(o.stage, OVERLOAD_VIDEO);
+	run(10, 150 * NS_PER_MS, 3 * NS_PER_S); // without video they wait all the same
+	CHECK_EQ(o.stage, OVERLOAD_VOICES);
+	run(10, 150 * NS_PER_MS, 60 * NS_PER_S);
+	CHECK_EQ(o.stage, OVERLOAD_VOICES);
+	run(10, 0, 4 * NS_PER_S);
+	CHECK_EQ(o.stage, OVERLOAD_VOICES);
+	run(10, 0, 2 * NS_PER_S);
+	CHECK_EQ(o.stage, OVERLOAD_VIDEO);
 	run(10, 0, 30 * NS_PER_S);
+	CHECK_EQ(o.stage, OVERLOAD_NONE);
+}
+
+static void full_ports(void)
+{
+	begin();
+	for (unsigned i = 0; i < 8; i++) {
+		overload_refused(&o);
+		run(10, 0, STEP);
+	}
+	CHECK_EQ(o.stage, OVERLOAD_PROBES);
+	for (unsigned i = 0; i < 100; i++) { // however long
+		overload_refused(&o);
+		run(10, 0, STEP);
+	}
+	CHECK_EQ(o.stage, OVERLOAD_PROBES);
+	run(10, 0, 4 * NS_PER_S);
+	CHECK_EQ(o.stage, OVERLOAD_PROBES);
+	run(10, 0, 2 * NS_PER_S);
+	CHECK_EQ(o.stage, OVERLOAD_NONE);
+	overload_refused(&o); // once
+	run(10, 0, 5 * NS_PER_S);
 	CHECK_EQ(o.stage, OVERLOAD_NONE);
 }
 
@@ -98,6 +128,7 @@ CU_TestInfo overload_tests[] = {
 	{"W7: stages come in order, each after a second, and go with hysteresis", stages_in_order},
 	{"short peaks of load are no overload", short_peaks},
 	{"packets that wait are overload, whatever the load", waiting_packets},
+	{"a port that does not take all ends probes, and nothing else", full_ports},
 	{"counters that jump move the stage by one at most", odd_counts},
 	CU_TEST_INFO_NULL,
 };

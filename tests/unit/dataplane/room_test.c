@@ -22,11 +22,11 @@ static void leave_all(void)
 	rig_close();
 }
 
-static bool open_call(unsigned workers)
+static bool open_call_of(unsigned workers, unsigned k)
 {
 	if (!rig_open(workers))
 		return false;
-	rig.conf.audio.speakers = K;
+	rig.conf.audio.speakers = k;
 	rig.conf.audio.speakers_from = FROM;
 	for (unsigned i = 0; i < VOICES; i++)
 		rig_join(&voice[i], i, SEAL_AEAD_AES_128_GCM);
@@ -36,6 +36,20 @@ static bool open_call(unsigned workers)
 	for (unsigned i = 0; i < VOICES; i++)
 		CHECK_EQ(rig_leg(&listener, LEG(i), &voice[i], SSRC(i)), 0);
 	return true;
+}
+
+static bool open_call(unsigned workers)
+{
+	return open_call_of(workers, K);
+}
+
+static void mute_from(unsigned first)
+{
+	for (unsigned i = first; i < VOICES; i++) {
+		struct ipc_track_gate gate = {.sid = voice[i].sid, .enabled = 0};
+		CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+	}
+	rig_run(TICK);
 }
 
 static void bot_listens(void)
@@ -82,11 +96,7 @@ static void chosen(void)
 static void few_microphones(void)
 {
 	CHECK_OR_RETURN(open_call(1));
-	for (unsigned i = FEW; i < VOICES; i++) {
-		struct ipc_track_gate gate = {.sid = voice[i].sid, .enabled = 0};
-		CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
-	}
-	rig_run(TICK);
+	mute_from(FEW);
 	speak(FEW, 1, 50);
 	for (unsigned i = 0; i < FEW; i++) // also those who only make noise
 		CHECK_EQ(rig_n_heard(&listener, SSRC(i)), 50);
@@ -97,12 +107,7 @@ static void mute_ends_the_choice(void)
 {
 	CHECK_OR_RETURN(open_call(1));
 	speak(VOICES, 1, 30);
-	rig.n_sent = 0;
-	for (unsigned i = FEW; i < VOICES; i++) {
-		struct ipc_track_gate gate = {.sid = voice[i].sid, .enabled = 0};
-		CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
-	}
-	rig_run(TICK);
+	mute_from(FEW);
 	speak(FEW, 1, 10);
 	for (unsigned i = 0; i < FEW; i++)
 		CHECK_EQ(rig_n_heard(&listener, SSRC(i)), 10);
@@ -206,6 +211,74 @@ static void forged_packets(void)
 	leave_all();
 }
 
+static void overload(unsigned stage)
+{
+	for (unsigned i = 0; i < rig.dp->n_workers; i++)
+		rig.dp->worker[i]->overload.stage = (uint8_t)stage;
+}
+
+static unsigned n_heard_of(unsigned n)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		count += rig_n_heard(&listener, SSRC(i)) > 0;
+	return count;
+}
+
+static void overload_leaves_two(void)
+{
+	CHECK_OR_RETURN(open_call(1));
+	speak(VOICES, 0, 20);
+	speak(VOICES, 7, 100);
+	speak(VOICES, 7, 10);
+	CHECK_EQ(n_heard_of(VOICES), K + 1); // and the dominant one
+	overload(OVERLOAD_VOICES);
+	speak(VOICES, 7, 10);
+	speak(VOICES, 7, 10);
+	CHECK_EQ(n_heard_of(VOICES), 2);
+	leave_all();
+}
+
+// With an overloaded worker a choice begins in calls that are too small for it otherwise.
+static void overload_chooses_in_small_calls(void)
+{
+	CHECK_OR_RETURN(open_call(1));
+	mute_from(FEW);
+	speak(FEW, 1, 50);
+	CHECK_EQ(n_heard_of(FEW), FEW);
+	overload(OVERLOAD_VOICES);
+	speak(FEW, 1, 60);
+	speak(FEW, 1, 10);
+	CHECK_EQ(n_heard_of(FEW), 1);
+	CHECK_EQ(rig_n_heard(&listener, SSRC(0)), 10);
+	leave_all();
+}
+
+static void silent_ones_stay_closed(void)
+{
+	uint64_t opened, heard;
+	struct rtp_view v;
+
+	CHECK_OR_RETURN(open_call_of(1, 0)); // nobody is chosen in this one
+	for (unsigned k = 0; k < 2; k++) {
+		overload(k ? OVERLOAD_VOICES : OVERLOAD_VIDEO);
+		opened = rig_counter(CTR_RTP_RX_PACKETS);
+		rig.n_sent = 0;
+		for (unsigned i = 0; i < 64; i++) {
+			rig_say_as(&voice[0], (struct rig_voice){.pt = RIG_PT, .level = 127, .payload = 60});
+			rig_run(TICK);
+		}
+		heard = rig_n_heard(&listener, SSRC(0));
+		CHECK_EQ(rig_counter(CTR_RTP_RX_PACKETS) - opened, k ? 4 : 64);
+		CHECK_EQ(heard, k ? 4 : 64);
+	}
+	CHECK_OR_RETURN(rig_heard(&listener, SSRC(0), &v) != NULL);
+	speak(1, 1, 5); // speech is let through, without a gap in the numbers
+	CHECK_EQ(rig_n_heard(&listener, SSRC(0)), 5);
+	leave_all();
+}
+
 static void people_come_and_go(void)
 {
 	CHECK_OR_RETURN(open_call(2));
@@ -232,6 +305,9 @@ CU_TestInfo room_tests[] = {
 	{"a recorder hears every voice, without a gap", bots_hear_everybody},
 	{"packets of those who are not heard are not opened, but one of sixteen", most_stay_closed},
 	{"forged packets of a voice that is not opened do not keep it from being heard", forged_packets},
+	{"an overloaded worker leaves one chosen voice and the dominant one", overload_leaves_two},
+	{"and chooses in smaller calls", overload_chooses_in_small_calls},
+	{"voices that say they are silent are opened once in sixteen packets then", silent_ones_stay_closed},
 	{"tracks come and go while speakers are chosen", people_come_and_go},
 	CU_TEST_INFO_NULL,
 };

@@ -80,6 +80,21 @@ static void test_talk_over_is_bounded(void)
 	CHECK_EQ(n_selected(100), 4);
 }
 
+static void test_fewer_places(void)
+{
+	begin(5);
+	run(20, 0, 20 * NS_PER_S);
+	run(20, 0x3f, 5 * NS_PER_S);
+	CHECK_EQ(n_selected(20), 6); // and the dominant one
+	room.k = 1;
+	run(20, 0x3f, SPEAKERS_TICK_NS);
+	CHECK_EQ(n_selected(20), 2);
+	CHECK(room.dominant && room.dominant->is_selected);
+	room.k = 5;
+	run(20, 0x3f, 2 * NS_PER_S);
+	CHECK_EQ(n_selected(20), 6);
+}
+
 static void test_entry_takes_40_ms(void)
 {
 	unsigned n = 0;
@@ -197,6 +212,7 @@ CU_TestInfo speakers_tests[] = {
 	{"A1: three talkers among a thousand noisy microphones are chosen, and only they",
 	 test_three_of_a_thousand},
 	{"talk-over never takes more than K voices and the dominant one", test_talk_over_is_bounded},
+	{"with fewer places the weakest lose theirs at once", test_fewer_places},
 	{"A2: a talker enters within 60 ms, also into a full set", test_entry_takes_40_ms},
 	{"pauses between words keep the place, silence loses it", test_word_pause_keeps_the_place},
 	{"the dominant speaker stays while others make short noises", test_dominant_stays_while_others_burst},
