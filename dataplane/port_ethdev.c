@@ -9,6 +9,8 @@
 //           With "kernel=off" in the spec, or where no tap can be made, neigh.c answers ARP, ND and ping itself
 //           and the rest is dropped.
 //
+// "offloads=off" in the spec: checksums are made and verified here whatever the device says it can do.
+//
 // Replies go to the layer-2 address their flow came in by (frame.h), so no routes or neighbours are kept.
 // A worker polls the receive queues that are its number modulo the number of workers (AF_XDP must serve every
 // queue the interface has) and sends on one queue; where the device has too few to go round they are locked.
@@ -52,7 +54,8 @@ struct ethdev {
 	uint16_t n_rxq, n_txq;
 	uint64_t tx_flags; // checksums the device finishes: RTE_MBUF_F_TX_*
 	bool is_shared, is_af_xdp;
-	bool has_kernel; // kernel_dev is there
+	bool has_offloads; // that the device claims may be used
+	bool has_kernel;   // kernel_dev is there
 	bool link_up;
 	_Atomic uint64_t n_lost; // packets the device had no room or buffer for: main writes, worker 0 reads
 	uint16_t kernel_dev;     // DPDK port id of the tap
@@ -256,13 +259,25 @@ static void spec_get(const char *spec, const char *key, char *out, size_t size)
 	}
 }
 
-// Copy spec without our own "kernel=" option.
+static bool is_our_option(const char *part)
+{
+	return strncmp(part, "kernel=", 7) == 0 || strncmp(part, "offloads=", 9) == 0;
+}
+
+// Copy spec without our own options.
 static void spec_copy(const char *spec, char *out, size_t size)
 {
-	const char *ours = strstr(spec, ",kernel=");
-	size_t head = ours ? (size_t)(ours - spec) : strlen(spec);
+	size_t len = 0;
 
-	snprintf(out, size, "%.*s%s", (int)head, spec, ours ? ours + 1 + strcspn(ours + 1, ",") : "");
+	out[0] = '\0';
+	for (const char *part = spec; *part; part += strcspn(part, ","), part += *part == ',') {
+		if (part > spec && is_our_option(part))
+			continue;
+		len += (size_t)snprintf(out + len, size - len, "%s%.*s", len ? "," : "",
+					(int)strcspn(part, ","), part);
+		if (len >= size)
+			return; // too long for DPDK as well: it does not find the device
+	}
 }
 
 static bool starts_with(const char *text, const char *prefix)
@@ -291,21 +306,18 @@ static int read_addresses(struct ethdev *d, const struct port_env *env)
 	return 0;
 }
 
-// A copy of each packet would come by the kernel's sockets as well.
-static bool would_come_twice(const struct ethdev *d, const struct conf *conf)
-{
-	for (unsigned i = 0; i < conf->dataplane.ports.n; i++)
-		if (strcmp(conf->dataplane.ports.item[i], "sockets") == 0)
-			return conf->rtc.address_udp.n == 0 && !d->is_af_xdp;
-	return false;
-}
-
 static bool has_sockets(const struct conf *conf)
 {
 	for (unsigned i = 0; i < conf->dataplane.ports.n; i++)
 		if (strcmp(conf->dataplane.ports.item[i], "sockets") == 0)
 			return true;
 	return false;
+}
+
+// A copy of each packet would come by the kernel's sockets as well.
+static bool would_come_twice(const struct ethdev *d, const struct conf *conf)
+{
+	return has_sockets(conf) && conf->rtc.address_udp.n == 0 && !d->is_af_xdp;
 }
 
 static int prepare_shared(struct ethdev *d, const struct port_env *env, const char *spec)
@@ -435,8 +447,8 @@ static int configure(struct ethdev *d, const struct port_env *env)
 		return fail(env, err, d->name, "");
 	choose_queues(d, &info);
 	choose_rss(d, &info, &conf, rss_key);
-	conf.rxmode.offloads = info.rx_offload_capa & WANTED_RX;
-	conf.txmode.offloads = info.tx_offload_capa & WANTED_TX;
+	conf.rxmode.offloads = d->has_offloads ? info.rx_offload_capa & WANTED_RX : 0;
+	conf.txmode.offloads = d->has_offloads ? info.tx_offload_capa & WANTED_TX : 0;
 	err = rte_eth_dev_configure(d->dev, d->n_rxq, d->n_txq, &conf);
 	if (err == 0)
 		err = set_up_queues(d, env, &conf, &info);
@@ -506,14 +518,32 @@ static void open_kernel_path(struct ethdev *d, const struct port_env *env)
 			 env->index, d->name, iface, strerror(-err));
 }
 
+// Value of an option of ours that is on or off, and on when it is absent.
+static int spec_switch(const struct port_env *env, const char *spec, const char *key, bool *is_on)
+{
+	char value[8];
+
+	spec_get(spec, key, value, sizeof(value));
+	*is_on = strcmp(value, "off") != 0;
+	if (*is_on && *value && strcmp(value, "on") != 0) {
+		snprintf(env->error, env->error_size, "port %u: %s: \"%s=\" is on or off", env->index, spec,
+			 key);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int open_device(struct ethdev *d, const struct port_env *env, const char *spec)
 {
-	char args[SPEC_SIZE], kernel[8];
-	int object = -1, err = 0;
+	char args[SPEC_SIZE];
+	bool wants_kernel;
+	int object = -1, err;
 
 	spec_copy(spec, args, sizeof(args));
-	spec_get(spec, "kernel", kernel, sizeof(kernel));
-	if (d->is_shared) {
+	err = spec_switch(env, spec, "kernel", &wants_kernel);
+	if (err == 0)
+		err = spec_switch(env, spec, "offloads", &d->has_offloads);
+	if (err == 0 && d->is_shared) {
 		err = prepare_shared(d, env, args);
 		if (err == 0)
 			err = complete_args(d, env, args, &object);
@@ -533,7 +563,7 @@ static int open_device(struct ethdev *d, const struct port_env *env, const char 
 	}
 	if (object >= 0)
 		close(object);
-	if (err == 0 && !d->is_shared && strcmp(kernel, "off") != 0)
+	if (err == 0 && !d->is_shared && wants_kernel)
 		open_kernel_path(d, env);
 	if (err == 0 && !d->is_shared && !d->has_kernel)
 		announce(d, env->rx_pool);

@@ -5,6 +5,7 @@
 //   af_xdp     net_af_xdp with our XDP filter on one end of a veth; the daemon is killed first, so that a filter is
 //              left behind
 //   tap        a device taken over whole (the DPDK side of a tap), the rest goes to the kernel by sluice0
+//   tap-plain  the same with offloads=off
 //   alone      the same with kernel=off: ARP, neighbour solicitations and ping are answered by sluice-dp
 //
 // argv[2]: workers, 1 or 2.
@@ -405,9 +406,9 @@ static void story_veth(struct call *c, const char *argv0, const char *port, cons
 }
 
 // The daemon makes the tap in its namespace; the other end of the wire is where clients are.
-static void story_tap(struct call *c, const char *argv0, bool has_kernel)
+static void story_tap(struct call *c, const char *argv0, const char *spec, bool has_kernel)
 {
-	start(c, argv0, has_kernel ? "net_tap0,iface=wire0" : "net_tap0,iface=wire0,kernel=off");
+	start(c, argv0, spec);
 	enter(ns_server);
 	move_to_client("wire0");
 	client_link("wire0");
@@ -428,7 +429,7 @@ int main(int argc, char **argv)
 {
 	static struct call c;
 	const char *kind = argc > 1 ? argv[1] : "";
-	bool is_tap = strcmp(kind, "tap") == 0 || strcmp(kind, "alone") == 0;
+	bool is_tap = strncmp(kind, "tap", 3) == 0 || strcmp(kind, "alone") == 0;
 
 	if (is_tap && access("/dev/net/tun", R_OK | W_OK) < 0) {
 		printf("1..0 # SKIP /dev/net/tun: %s\n", strerror(errno));
@@ -443,9 +444,11 @@ int main(int argc, char **argv)
 	else if (strcmp(kind, "af_xdp") == 0)
 		story_veth(&c, argv[0], "net_af_xdp0,iface=va", "numrxqueues 1 numtxqueues 1", true);
 	else if (strcmp(kind, "tap") == 0)
-		story_tap(&c, argv[0], true);
+		story_tap(&c, argv[0], "net_tap0,iface=wire0", true);
+	else if (strcmp(kind, "tap-plain") == 0)
+		story_tap(&c, argv[0], "net_tap0,iface=wire0,offloads=off", true);
 	else if (strcmp(kind, "alone") == 0)
-		story_tap(&c, argv[0], false);
+		story_tap(&c, argv[0], "net_tap0,iface=wire0,kernel=off", false);
 	else
 		return EXIT_USAGE;
 	return mock_done();

@@ -191,7 +191,7 @@ void mock_disconnect(struct mock_dp *d)
 	ipc_chan_free(d->chan);
 	d->chan = NULL;
 	pktring_unmap(&d->punt);
-	for (unsigned i = HELLO_BELL_TO_CP; i < IPC_HELLO_FDS(d->hello.n_workers); i++)
+	for (int i = HELLO_BELL_TO_CP; i < IPC_HELLO_FDS(d->hello.n_workers); i++)
 		close(d->doorbell[i]);
 }
 
