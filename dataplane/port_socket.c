@@ -21,6 +21,7 @@
 
 #include "dataplane/sockaddr.h"
 #include "lib/base/err.h"
+#include "lib/base/log.h"
 
 #define MAX_SOCKETS (CONF_MAX_LIST + 2)
 #define SOCKET_BUFFER (4 << 20) // bytes: 40 ms of a 1 Gb/s burst
@@ -435,7 +436,7 @@ static int choose_addresses(struct port_socket *p, const struct port_env *env)
 	return 0;
 }
 
-static int open_socket(const union sockaddr_any *addr, bool reuse)
+static int open_socket(const union sockaddr_any *addr, bool reuse, int busy_poll_us)
 {
 	const int on = 1, size = SOCKET_BUFFER;
 	bool v6 = addr->sa.sa_family == AF_INET6;
@@ -454,6 +455,10 @@ static int open_socket(const union sockaddr_any *addr, bool reuse)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (busy_poll_us > 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &busy_poll_us, sizeof(busy_poll_us)) < 0)
+		log_warn("dataplane.busy_poll_us: sockets do not poll (%s); CAP_NET_ADMIN allows it",
+			 strerror(errno));
 	if (reuse)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (bind(fd, &addr->sa, sockaddr_len(addr)) < 0) {
@@ -490,7 +495,7 @@ static int open_queue(struct port_socket *p, unsigned queue, const struct port_e
 		struct epoll_event ev = {.events = EPOLLIN, .data.u32 = i};
 
 		sockaddr_set_port(&p->addr[i], p->udp_port);
-		q->fd[i] = open_socket(&p->addr[i], queue > 0);
+		q->fd[i] = open_socket(&p->addr[i], queue > 0, (int)env->conf->dataplane.busy_poll_us);
 		if (q->fd[i] < 0) {
 			sockaddr_explain(env, "udp", &p->addr[i], p->udp_port, q->fd[i]);
 			return q->fd[i];

@@ -440,7 +440,9 @@ int worker_run(void *arg)
 		then = tsc;
 		tsc = rte_rdtsc();
 		count(w, work ? CTR_CYCLES_BUSY : CTR_CYCLES_IDLE, tsc - then);
-		if (work == 0 && w->sleeps) {
+		if (work > 0)
+			w->worked_at = w->now;
+		if (work == 0 && w->sleeps && w->now - w->worked_at >= w->linger_ns) {
 			sleep_idle(w);
 			then = tsc;
 			tsc = rte_rdtsc();
@@ -514,6 +516,7 @@ struct worker *worker_new(struct dp *dp, unsigned id, bool sleeps)
 	w->dp = dp;
 	w->id = (uint16_t)id;
 	w->sleeps = sleeps;
+	w->linger_ns = (ns_t)dp->conf->dataplane.busy_poll_us * 1000;
 	w->stale_ns = sleeps ? STALE_SLEEPING_NS : STALE_POLLING_NS;
 	w->epoll_fd = w->doorbell = w->punt_bell = -1;
 	w->stats = statseg_block(dp->statseg, id);

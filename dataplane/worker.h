@@ -84,12 +84,13 @@ struct handoff {
 
 struct worker {
 	// set before launch
-	struct dp *dp; // borrowed
-	uint16_t id;   // also lcore order, queue of every port, reader of the QSBR variable
-	bool sleeps;   // when idle; else polls
-	ns_t stale_ns; // STALE_*_NS
-	bool naps;     // asleep it looks at ports every millisecond: one has no descriptor to wait on
-	bool may_skip; // looks at ports: all of them have descriptors, and it sleeps
+	struct dp *dp;  // borrowed
+	uint16_t id;    // also lcore order, queue of every port, reader of the QSBR variable
+	bool sleeps;    // when idle; else polls
+	ns_t stale_ns;  // STALE_*_NS
+	bool naps;      // asleep it looks at ports every millisecond: one has no descriptor to wait on
+	ns_t linger_ns; // it goes on looking for so long before it sleeps
+	bool may_skip;  // looks at ports: all of them have descriptors, and it sleeps
 	int epoll_fd, doorbell, punt_bell;     // owned; bells: of dataplane threads, of the control plane
 	struct seal_engine *seal;              // owned
 	struct statseg_block *stats;           // borrowed
@@ -99,7 +100,8 @@ struct worker {
 	uint64_t random[4]; // state of worker_random
 
 	// owner only
-	ns_t now; // time of this round
+	ns_t now;       // time of this round
+	ns_t worked_at; // last round that had something to do
 	struct wheel wheel;
 	struct outq out[PORT_MAX];
 	struct handoff hand[PORT_MAX_WORKERS];

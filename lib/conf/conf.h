@@ -66,6 +66,7 @@ struct conf {
 		char *worker_cores;         // "" = one unpinned worker; "2-5,7": pinned
 		int32_t main_core;          // -1: not pinned
 		char *idle;                 // "auto", "poll" or "sleep"
+		uint32_t busy_poll_us;
 		uint32_t rx_burst, tx_burst;
 		uint32_t memory_mib;
 		uint32_t video_memory_mib; // part of memory_mib

@@ -160,6 +160,10 @@ const struct conf_key conf_schema[] = {
 	 .help = "What a worker without packets does. poll: look again at once, for cores of its own; sleep: "
 		 "wait in the "
 		 "kernel; auto: poll where dataplane.worker_cores pins it, else sleep."},
+	{"dataplane.busy_poll_us", CONF_U32, AT(dataplane.busy_poll_us), "us", 0, 10000, "0",
+	 .help = "How long a worker that sleeps when idle goes on looking before it does. A packet that comes meanwhile costs "
+		 "no wake-up and waits less; the core is busy instead. Kernel sockets also poll their NIC's queue for so long "
+		 "(SO_BUSY_POLL)."},
 	{"dataplane.rx_burst", CONF_U32, AT(dataplane.rx_burst), "packets", 1, 64, "32",
 	 .help = "Packets taken from a port at a time."},
 	{"dataplane.tx_burst", CONF_U32, AT(dataplane.tx_burst), "packets", 1, 64, "64",

@@ -197,6 +197,26 @@ static void busy(void)
 	rig_close();
 }
 
+static void busy_poll(void)
+{
+	int us = -1, asked = 50, probe = socket(AF_INET, SOCK_DGRAM, 0);
+	socklen_t len = sizeof(us);
+	bool may = setsockopt(probe, SOL_SOCKET, SO_BUSY_POLL, &asked, sizeof(asked)) == 0;
+	struct port *p;
+
+	close(probe);
+	CHECK_OR_RETURN(rig_open(1));
+	for (unsigned on = 0; on < 2; on++) {
+		rig.conf.dataplane.busy_poll_us = on ? 50 : 0;
+		p = open_port(1, 0);
+		CHECK_OR_RETURN(p != NULL); // also where the kernel does not allow it
+		CHECK_EQ(getsockopt(p->ops->wait_fd(p, 0), SOL_SOCKET, SO_BUSY_POLL, &us, &len), 0);
+		CHECK_EQ(us, on && may ? 50 : 0);
+		p->ops->close(p);
+	}
+	rig_close();
+}
+
 // Buffers are exhausted: nothing is read, nothing crashes, and it goes on when there are some again.
 static void no_buffers(void)
 {
@@ -231,6 +251,7 @@ CU_TestInfo port_socket_tests[] = {
 	{"runs of packets to one receiver arrive as the datagrams they were, in order", runs},
 	{"C2, R17: empty, truncated and too long datagrams are counted", sizes},
 	{"a busy port and a foreign address are refused with the fix", busy},
+	{"busy polling is off unless asked for", busy_poll},
 	{"W8: without buffers nothing is read, later it goes on", no_buffers},
 	CU_TEST_INFO_NULL,
 };
