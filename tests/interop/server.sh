@@ -1,6 +1,6 @@
 # Sourced by stories: both daemons on free ports of 127.0.0.1 through run-both.
 # server_start sets and exports SLUICE_API, MEDIA_PORT, DP_PID, CP_PID, SERVER_LOG; server_stop ends them and says when they
-# did not end well. EXTRA_CONFIG names a file that is appended to the generated configuration.
+# did not end well. EXTRA_CONFIG names a file that is appended to the generated configuration, SERVER_IN what to run them by.
 # shellcheck shell=bash
 
 free_port() { # TYPE (tcp or udp): a port that is free now
@@ -19,7 +19,7 @@ server_start() {
 	API_PORT=$(free_port tcp) MEDIA_PORT=$(free_port udp)
 	export API_PORT MEDIA_PORT
 	SERVER_LOG=$(mktemp "${TMPDIR:-/tmp}/sluice-server.XXXXXX")
-	tools/devtools/run-both "build/${MODE:-release}" >"$SERVER_LOG" 2>&1 &
+	${SERVER_IN:-} tools/devtools/run-both "build/${MODE:-release}" >"$SERVER_LOG" 2>&1 &
 	SERVER_PID=$!
 	for _ in $(seq 300); do
 		line=$(grep -m1 '^ready: ' "$SERVER_LOG") && break
