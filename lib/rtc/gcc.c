@@ -245,21 +245,32 @@ void gcc_init(struct gcc *g, const struct gcc_conf *conf, ns_t now)
 	gcc_delay_init(&g->delay);
 }
 
+// What was sent before the last decrease shows the rate that was given up: a queue that was full then goes on to lose
+// packets, and must not be answered twice.
+static bool is_before_decrease(const struct gcc *g, int64_t sent_us)
+{
+	ns_t decreased = g->decreased > g->loss_decreased ? g->decreased : g->loss_decreased;
+
+	return decreased != 0 && sent_us < decreased / NS_PER_US;
+}
+
 void gcc_ack(struct gcc *g, const struct sendhist_ack *a)
 {
+	bool is_counted = !is_before_decrease(g, a->sent_us);
+
 	switch (a->event) {
 	case SENDHIST_ACKED:
-		g->n_seen++;
+		g->n_seen += is_counted;
 		g->packet_bits += 0.05 * (a->n_bytes * 8 - g->packet_bits);
 		acked_add(&g->acked, a->arrival_us, a->n_bytes);
 		gcc_delay_packet(&g->delay, a->sent_us, a->arrival_us);
 		break;
 	case SENDHIST_LOST:
-		g->n_seen++;
-		g->n_lost++;
+		g->n_seen += is_counted;
+		g->n_lost += is_counted;
 		break;
 	case SENDHIST_LATE:
-		if (g->n_lost > 0)
+		if (g->n_lost > 0 && is_counted)
 			g->n_lost--;
 		break;
 	}

@@ -153,6 +153,31 @@ static void step(void)
 	sim_free(s);
 }
 
+// A forwarded high layer fills the queue of a link that became narrow, and goes on losing packets there long after the low
+// one is sent: that must not be answered again and again, or nothing is sent at all.
+static void step_of_layers(void)
+{
+	struct sim *s = sim_new(3e6, 2);
+	unsigned ms;
+
+	s->app_bps = 1.5e6;
+	sim_run(s, 20000);
+	CHECK(gcc_target(&s->gcc) > 1.6e6);
+	s->link_bps = 400e3;
+	s->queue_max = 50000; // a second
+	for (ms = 0; gcc_target(&s->gcc) > 1.5e6 && ms < 10000; ms++)
+		sim_step(s);
+	CHECK(ms < 2000);
+	sim_run(s, 500); // the key frame of the low layer
+	s->app_bps = 250e3;
+	sim_run(s, 2000);
+	sim_mark(s);
+	sim_run(s, 12000);
+	CHECK(s->min_target > 260e3); // what it takes
+	CHECK(sim_mean_target(s) < 1.2 * 400e3);
+	sim_free(s);
+}
+
 static void feedback_stops(void)
 {
 	struct sim *s = sim_new(2e6, 9);
@@ -300,6 +325,7 @@ CU_TestInfo gcc_tests[] = {
 	{"a wide link: up by probes, and not without evidence", wide_link},
 	{"a link that drops instead of queueing", policer},
 	{"T18: 3 M, 400 k, 3 M: down within 2 s, up by probes", step},
+	{"a high layer that filled a queue does not end the low one", step_of_layers},
 	{"T19: without feedback the estimate falls by a fifth per second after 3 s", feedback_stops},
 	{"what was congested is calm after nothing was sent for some seconds", rest},
 	{"REMB caps the target within its bounds", remb},
