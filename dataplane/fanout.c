@@ -11,7 +11,8 @@
 #include "dataplane/worker.h"
 #include "lib/base/err.h"
 
-// By worker, those of every voice first, then by payload type, so that the inner loop of egress.c sees long runs of one header.
+// By worker, those of every voice first, then by payload type, so that the inner loop of egress.c sees long runs of one header;
+// then as they lie in memory, which people who come and go would shuffle (video: 38 cycles a packet).
 static int by_class(const void *a, const void *b)
 {
 	const struct leg *x = *(struct leg *const *)a, *y = *(struct leg *const *)b;
@@ -20,7 +21,9 @@ static int by_class(const void *a, const void *b)
 		return x->session->home - y->session->home;
 	if (x->session->every_voice != y->session->every_voice)
 		return y->session->every_voice - x->session->every_voice;
-	return x->pt - y->pt;
+	if (x->pt != y->pt)
+		return x->pt - y->pt;
+	return (x->session > y->session) - (x->session < y->session);
 }
 
 struct fanout *fanout_new(struct leg *const *legs, uint32_t n)
