@@ -65,11 +65,11 @@ static bool reaches(unsigned i, unsigned layer)
 }
 
 // Numbers that a viewer misses though nothing says why: a publisher's packet that the kernel lost on a loaded machine
-// is given up, since this one resends nothing that he was not told to, and a full port drops by name.
+// is given up, since this one resends nothing that he was not told to, and what a full port refuses has a name.
 static int64_t missing(unsigned i)
 {
 	const struct mock_stream *s = mock_stream(&viewer[i], leg[i]);
-	int64_t excused = (int64_t)(mock_counter(&dp, CTR_VIDEO_GIVEN_UP) + mock_counter(&dp, DROP_TX_FULL));
+	int64_t excused = (int64_t)(mock_counter(&dp, CTR_VIDEO_GIVEN_UP) + mock_counter(&dp, DROP_TX_ERROR));
 	int64_t n = s ? (int64_t)(s->n_gaps - s->n_late) : 0;
 
 	return n > excused ? n - excused : 0;
