@@ -1,6 +1,6 @@
 // Datagrams into a DTLS server that has not met its client yet: each input is a sequence of datagrams with
 // 16-bit lengths. Whatever they are, the server stays bounded and alive, and answers no more than it must.
-// sources: lib/peer/dtls.c lib/peer/keys.c
+// sources: lib/peer/dtls.c lib/peer/sslmem.c lib/peer/keys.c
 // libs: -lssl -lcrypto
 #include <stddef.h>
 #include <stdint.h>
