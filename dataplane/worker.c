@@ -333,13 +333,16 @@ static bool rings_are_empty(const struct worker *w)
 	return ring_is_empty(w->mail);
 }
 
-// Milliseconds until the next timer, -1 for none; rounded up, so that it has come when we wake.
+// Milliseconds until the next timer, -1 for none; rounded up, so that it has come when we wake. An overloaded worker looks
+// whether it still is, also when everybody has left: it may be why nobody comes.
 static int sleep_ms(const struct worker *w)
 {
 	ns_t next = wheel_next(&w->wheel);
 
 	if (w->naps)
 		return NAP_MS;
+	if (w->overload.stage != OVERLOAD_NONE)
+		next = RTE_MIN(next, w->stats_due);
 	if (next == NS_NEVER)
 		return -1;
 	if (next <= w->now)

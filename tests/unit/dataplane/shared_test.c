@@ -1,6 +1,7 @@
 // What several threads touch at once; meant for ThreadSanitizer (make tsan T=shared).
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "dataplane/fanout.h"
 #include "dataplane/reclaim.h"
@@ -172,19 +173,55 @@ static bool drained(void)
 	return false;
 }
 
+static pthread_t thread[2];
+
+static void start_workers(void)
+{
+	for (unsigned i = 0; i < rig.dp->n_workers; i++) {
+		rte_rcu_qsbr_thread_offline(rig.dp->qsbr, i);
+		rte_rcu_qsbr_thread_unregister(rig.dp->qsbr, i);
+		pthread_create(&thread[i], NULL, run_worker, rig.dp->worker[i]);
+	}
+}
+
+static void stop_workers(void)
+{
+	atomic_store(&rig.dp->stop, true);
+	for (unsigned i = 0; i < rig.dp->n_workers; i++) {
+		worker_wake(rig.dp->worker[i]);
+		pthread_join(thread[i], NULL);
+		rte_rcu_qsbr_thread_register(rig.dp->qsbr, i);
+	}
+}
+
+// Nothing comes and no timer is armed: were it to sleep until something does, joins would be refused for ever.
+static void overload_ends_without_anybody(void)
+{
+	struct worker *w;
+
+	CHECK_OR_RETURN(rig_open(1));
+	w = rig.dp->worker[0];
+	w->overload.stage = OVERLOAD_CAMERAS;
+	w->overload.below = clock_now() - OVERLOAD_LEAVE_NS + 100 * NS_PER_MS; // not yet when it falls asleep
+	start_workers();
+	for (unsigned i = 0; i < 200 && rig_counter(GAUGE_FULL) == 0; i++)
+		usleep(10000);
+	CHECK_EQ(rig_counter(GAUGE_FULL), 1);
+	for (unsigned i = 0; i < 200 && rig_counter(GAUGE_FULL) == 1; i++)
+		usleep(10000);
+	CHECK_EQ(rig_counter(GAUGE_FULL), 0);
+	stop_workers();
+	rig_close();
+}
+
 // Sessions, tracks and legs come and go under two running workers.
 static void churn(void)
 {
-	pthread_t t[2];
 	struct rig_peer a, b;
 	struct ipc_session_ref ref = {};
 
 	CHECK_OR_RETURN(rig_open(2));
-	for (unsigned i = 0; i < 2; i++) {
-		rte_rcu_qsbr_thread_offline(rig.dp->qsbr, i);
-		rte_rcu_qsbr_thread_unregister(rig.dp->qsbr, i);
-		pthread_create(&t[i], NULL, run_worker, rig.dp->worker[i]);
-	}
+	start_workers();
 	for (unsigned i = 0; i < 300; i++) {
 		rig_add(&a, 0, SEAL_AEAD_AES_128_GCM);
 		rig_add(&b, 1, SEAL_AES128_CM_SHA1_80);
@@ -201,12 +238,7 @@ static void churn(void)
 			CHECK_OR_RETURN(drained());
 	}
 	CHECK(drained());
-	atomic_store(&rig.dp->stop, true);
-	for (unsigned i = 0; i < 2; i++) {
-		worker_wake(rig.dp->worker[i]);
-		pthread_join(t[i], NULL);
-		rte_rcu_qsbr_thread_register(rig.dp->qsbr, i);
-	}
+	stop_workers();
 	CHECK_EQ(rig.dp->worker[0]->n_sessions + rig.dp->worker[1]->n_sessions, 0);
 	CHECK_EQ(rig.dp->worker[0]->n_legs + rig.dp->worker[1]->n_legs, 0);
 	rig_close();
@@ -217,6 +249,7 @@ CU_TestInfo shared_tests[] = {
 	{"W2: fan-out lists replaced 5000 times under a reader are freed after it",
 	 lists_are_freed_after_readers},
 	{"an object is freed after its worker's mails and a grace period", mail_then_grace},
+	{"a worker that everybody has left does not stay overloaded", overload_ends_without_anybody},
 	{"W2: sessions, tracks and legs come and go under two running workers", churn},
 	CU_TEST_INFO_NULL,
 };
