@@ -146,19 +146,22 @@ static void end_close(struct end *e)
 int peer_selftest(struct dtls_ctx *ctx, ns_t now, const char **why)
 {
 	struct test *t = calloc(1, sizeof(*t));
-	bool is_done;
+	int rc;
 
 	*why = "out of memory";
 	if (t == NULL)
 		return -ENOMEM;
-	t->step = "the DTLS handshake does not end";
-	if (end_open(&t->client, t, &t->server, ctx, DTLS_CLIENT) == 0 &&
-	    end_open(&t->server, t, &t->client, ctx, DTLS_SERVER) == 0)
+	rc = end_open(&t->client, t, &t->server, ctx, DTLS_CLIENT);
+	if (rc == 0)
+		rc = end_open(&t->server, t, &t->client, ctx, DTLS_SERVER);
+	if (rc == 0) {
+		t->step = "the DTLS handshake does not end";
 		run(t, now);
-	*why = t->step;
-	is_done = t->is_done;
+		*why = t->step;
+		rc = t->is_done ? 0 : -EPROTO;
+	}
 	end_close(&t->client);
 	end_close(&t->server);
 	free(t);
-	return is_done ? 0 : -EPROTO;
+	return rc;
 }

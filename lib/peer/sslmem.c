@@ -9,7 +9,7 @@
 // OpenSSL makes its buffer a third larger than the largest record; record buffers are smaller, certificates much more so.
 #define HANDSHAKE_BUFFER_MIN (20 * 1024)
 
-static struct sslmem *watched;
+static _Thread_local struct sslmem *watched;
 
 static void *note(void *block, size_t len)
 {

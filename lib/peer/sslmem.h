@@ -2,7 +2,7 @@
 // 16 KiB, for as long as the association lives: it only copies flights there that it sends again, so what is in it between two calls
 // does not matter. There is no call to release it; so its allocation is noticed, and its pages are dropped while it stays allocated.
 //
-// thread: the one of the associations
+// thread: any, each for itself
 #pragma once
 
 #include <stddef.h>

@@ -1,0 +1,66 @@
+#include "lib/peer/sslmem.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+
+#include "tests/unit/check.h"
+
+#define LARGE (22 * 1024)
+#define PAGE 4096
+
+static void large_blocks_are_noticed(void)
+{
+	struct sslmem m = {};
+	void *small, *large, *unseen = OPENSSL_malloc(LARGE);
+
+	sslmem_watch(&m);
+	small = OPENSSL_malloc(17 * 1024); // a record buffer
+	CHECK(m.block == NULL);
+	large = OPENSSL_malloc(LARGE);
+	CHECK(m.block == large && m.len == LARGE);
+	OPENSSL_free(large);
+	CHECK(m.block == NULL);
+	large = OPENSSL_realloc(NULL, LARGE); // as BUF_MEM_grow does it
+	CHECK(m.block == large);
+	sslmem_watch(NULL);
+	OPENSSL_free(small);
+	OPENSSL_free(unseen);
+	CHECK(m.block == large);
+	OPENSSL_free(large);
+}
+
+static unsigned count(const uint8_t *p, size_t n, uint8_t value)
+{
+	unsigned found = 0;
+
+	for (size_t i = 0; i < n; i++)
+		found += p[i] == value;
+	return found;
+}
+
+// Dropped pages come back zeroed; what shares a page with something else stays.
+static void pages_are_dropped(void)
+{
+	struct sslmem m = {};
+	uint8_t *p;
+
+	sslmem_watch(&m);
+	p = OPENSSL_malloc(LARGE);
+	sslmem_watch(NULL);
+	memset(p, 0xa5, LARGE);
+	sslmem_drop_pages(&m);
+	CHECK_EQ(count(p, LARGE, 0) + count(p, LARGE, 0xa5), LARGE);
+	CHECK(count(p, LARGE, 0) >= LARGE - 2 * PAGE);
+	CHECK_EQ(count(p, LARGE, 0) % PAGE, 0);
+	memset(p, 0x5a, LARGE); // and it may be used again
+	CHECK_EQ(count(p, LARGE, 0x5a), LARGE);
+	OPENSSL_free(p);
+	sslmem_drop_pages(&(struct sslmem){}); // nothing was noticed
+}
+
+CU_TestInfo sslmem_tests[] = {
+	{"the handshake buffer is noticed by its size, and forgotten when it is freed",
+	 large_blocks_are_noticed},
+	{"its pages are dropped, and nothing beside them", pages_are_dropped},
+	CU_TEST_INFO_NULL,
+};
