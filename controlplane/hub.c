@@ -170,7 +170,7 @@ static bool refuses_while_draining(struct hub *h, struct str client, const struc
 void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_msg *j)
 {
 	enum join_result result = JOIN_OK;
-	struct session *s;
+	struct session *s = NULL;
 
 	if (h->restoring) {
 		struct hub_deferred d = {.kind = LATE_JOIN,
@@ -195,9 +195,8 @@ void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_
 	}
 	if (dp_is_full(h->dp))
 		result = JOIN_OVERLOADED;
-	s = result != JOIN_OK || refuses_while_draining(h, client, j)
-		    ? NULL
-		    : session_new(h, conn, client, j, &result);
+	else if (!refuses_while_draining(h, client, j))
+		s = session_new(h, conn, client, j, &result);
 	if (s == NULL) {
 		const char *why = result == JOIN_OK ? "draining" : join_result_text(result);
 		log_warn("session %.*s: join refused (%s)", STR_ARG(j->session_id), why);
@@ -459,7 +458,6 @@ static const struct dp_ops dp_ops = {on_snap, on_synced, on_dp_down, on_event, o
 static void on_sctp_clock(struct timer *t, ns_t now)
 {
 	struct hub *h = container_of(t, struct hub, sctp_clock);
-
 	bool goes_on = h->reg.n_sessions > 0;
 
 	dp_doze(h->dp, goes_on);
@@ -491,6 +489,19 @@ static int init_negotiation(struct hub *h)
 	return 0;
 }
 
+static int prove_dtls(struct hub *h)
+{
+	const char *why;
+	int rc = peer_selftest(h->dtls, loop_now(h->loop), &why);
+
+	if (rc < 0)
+		log_error("DTLS with ourselves fails: %s. A crypto policy of this machine (openssl.cnf) must "
+			  "allow "
+			  "DTLS 1.2, P-256 and AES-GCM",
+			  why);
+	return rc;
+}
+
 static int open_parts(struct hub *h)
 {
 	const struct conf *c = h->conf;
@@ -499,7 +510,6 @@ static int open_parts(struct hub *h)
 				     .sessions_per_call = c->limits.sessions_per_call,
 				     .calls_per_client = c->limits.calls_per_client,
 				     .joins_per_s = c->limits.joins_per_s};
-	const char *why;
 	int rc;
 
 	if (registry_init(&h->reg, &limits) < 0 || dchan_start(loop_now(h->loop)) < 0)
@@ -511,14 +521,9 @@ static int open_parts(struct hub *h)
 	h->dp = dp_new(h->loop, c->dataplane.socket, &dp_ops, h);
 	if (!h->sessions || !h->dtls || !h->nat || !h->persist || !h->dp)
 		return -ENOMEM;
-	rc = peer_selftest(h->dtls, loop_now(h->loop), &why);
-	if (rc < 0) {
-		log_error("DTLS with ourselves fails: %s. A crypto policy of this machine (openssl.cnf) must "
-			  "allow "
-			  "DTLS 1.2, P-256 and AES-GCM",
-			  why);
+	rc = prove_dtls(h);
+	if (rc < 0)
 		return rc;
-	}
 	return init_negotiation(h);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+
 #include <rte_errno.h>
 #include <rte_hash.h>
 #include <rte_jhash.h>

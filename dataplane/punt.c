@@ -94,11 +94,10 @@ void punt_inject(struct worker *w, struct session *s, struct rte_mbuf *m)
 // A frame in a buffer of its own, to the session's worker.
 static void take(struct worker *w, const struct punt_hdr *hdr, const uint8_t *data)
 {
-	struct session *s = session_find(w, hdr->sid);
-	int home = session_home(w, hdr->sid);
+	struct session *s = session_anywhere(w, hdr->sid);
 	struct rte_mbuf *m;
 
-	if (home < 0 || (home == w->id && s == NULL)) {
+	if (s == NULL || (s->home == w->id && s->dead)) {
 		count(w, DROP_PUNT_BAD_FRAME, 1);
 		return;
 	}
@@ -107,10 +106,10 @@ static void take(struct worker *w, const struct punt_hdr *hdr, const uint8_t *da
 		return;
 	pkt_of(m)->sid = hdr->sid;
 	pkt_of(m)->kind = PKT_INJECT;
-	if (s)
+	if (s->home == w->id)
 		punt_inject(w, s, m);
 	else
-		worker_hand_over(w, (unsigned)home, m);
+		worker_hand_over(w, s->home, m);
 }
 
 unsigned punt_drain(struct worker *w)

@@ -19,7 +19,7 @@
 #define ICE_TICK_GROUPS 4
 #define ICE_PROVING_NS (100 * NS_PER_MS) // while an address is to be proven
 
-static struct session *look_up(struct worker *w, uint32_t sid)
+struct session *session_anywhere(struct worker *w, uint32_t sid)
 {
 	uint32_t slot = sid & 0xffffff;
 	struct session *s;
@@ -33,16 +33,9 @@ static struct session *look_up(struct worker *w, uint32_t sid)
 
 struct session *session_find(struct worker *w, uint32_t sid)
 {
-	struct session *s = look_up(w, sid);
+	struct session *s = session_anywhere(w, sid);
 
 	return s && s->home == w->id && !s->dead ? s : NULL;
-}
-
-int session_home(struct worker *w, uint32_t sid)
-{
-	const struct session *s = look_up(w, sid);
-
-	return s ? s->home : -1;
 }
 
 // --- the timer ------------------------------------------------------------------------------------

@@ -114,8 +114,8 @@ static_assert(offsetof(struct session, path) == 64 && offsetof(struct session, s
 
 // The live session at home on this worker, NULL when it is gone or lives elsewhere. thread: home worker
 struct session *session_find(struct worker *, uint32_t sid);
-// Its home worker, wherever that is, -1: there is no such session.
-int session_home(struct worker *, uint32_t sid);
+// The session wherever it is at home, NULL: there is none. Elsewhere only its sid and home may be looked at.
+struct session *session_anywhere(struct worker *, uint32_t sid);
 
 // What the mails of mailbox.h do. thread: home worker
 void session_start(struct worker *, struct session *);
