@@ -194,6 +194,24 @@ static void stop_workers(void)
 	}
 }
 
+static void lingers(void)
+{
+	for (unsigned on = 0; on < 2; on++) {
+		CHECK_OR_RETURN(rig_open(1));
+		rig.dp->worker[0]->linger_ns = on ? 3600 * NS_PER_S : 0;
+		rig.dp->worker[0]->worked_at = clock_now();
+		start_workers();
+		for (unsigned i = 0; i < 200 && rig_counter(CTR_LOOPS) < (on ? 1000 : 1); i++)
+			usleep(10000);
+		usleep(50000);
+		stop_workers();
+		if (on)
+			CHECK(rig_counter(CTR_LOOPS) >= 1000);
+		CHECK_EQ(rig_counter(CTR_SLEEPS) > 0, !on);
+		rig_close();
+	}
+}
+
 // Nothing comes and no timer is armed: were it to sleep until something does, joins would be refused for ever.
 static void overload_ends_without_anybody(void)
 {
@@ -249,6 +267,7 @@ CU_TestInfo shared_tests[] = {
 	{"W2: fan-out lists replaced 5000 times under a reader are freed after it",
 	 lists_are_freed_after_readers},
 	{"an object is freed after its worker's mails and a grace period", mail_then_grace},
+	{"dataplane.busy_poll_us: a worker without work goes on looking", lingers},
 	{"a worker that everybody has left does not stay overloaded", overload_ends_without_anybody},
 	{"W2: sessions, tracks and legs come and go under two running workers", churn},
 	CU_TEST_INFO_NULL,
