@@ -35,7 +35,7 @@ struct queue {
 	int epoll_fd;
 	uint64_t readable;  // bit per socket: may have more
 	unsigned n_refused; // messages of several packets that the kernel did not take
-	unsigned n_rx;      // buffers ready in rx[]
+	unsigned first;     // of rx[] that is a buffer, described by the same place of msg[]; those before it were taken
 	struct rte_mbuf *rx[PORT_MAX_BURST];
 	struct mmsghdr msg[PORT_MAX_BURST];
 	struct iovec iov[PORT_MAX_BURST];
@@ -59,21 +59,9 @@ static struct port_socket *of(struct port *port)
 
 // --- receive -----------------------------------------------------------------------------------
 
-// Top up the queue's buffers; false when there is none at all.
-static bool refill(struct port_socket *p, struct queue *q, struct port_stats *stats)
+static void prepare_rx(struct queue *q, unsigned first, unsigned end)
 {
-	unsigned want = PORT_MAX_BURST - q->n_rx;
-
-	if (want > 0 && rte_pktmbuf_alloc_bulk(p->pool, q->rx + q->n_rx, want) == 0)
-		q->n_rx = PORT_MAX_BURST;
-	if (q->n_rx == 0)
-		stats->rx_nombuf++;
-	return q->n_rx > 0;
-}
-
-static void prepare_rx(struct queue *q, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = first; i < end; i++) {
 		q->iov[i] = (struct iovec){rte_pktmbuf_mtod(q->rx[i], void *), READ_BYTES};
 		q->msg[i].msg_hdr = (struct msghdr){
 			.msg_name = &q->name[i],
@@ -84,6 +72,18 @@ static void prepare_rx(struct queue *q, unsigned n)
 			.msg_controllen = CONTROL_SIZE,
 		};
 	}
+}
+
+// Buffers in place of those that were taken; false when there is none at all.
+static bool refill(struct port_socket *p, struct queue *q, struct port_stats *stats)
+{
+	if (q->first > 0 && rte_pktmbuf_alloc_bulk(p->pool, q->rx, q->first) == 0) {
+		prepare_rx(q, 0, q->first);
+		q->first = 0;
+	}
+	if (q->first == PORT_MAX_BURST)
+		stats->rx_nombuf++;
+	return q->first < PORT_MAX_BURST;
 }
 
 // Our address the datagram was sent to; false when the kernel did not say or it is not unicast.
@@ -129,43 +129,41 @@ static bool describe(struct port_socket *p, const struct msghdr *h, struct pkt *
 	return local_of(h, pkt) && pkt->key.remote_port != 0;
 }
 
-// Read one socket; the accepted packets go to out, in order.
+// Read one socket; the accepted packets go to out, in order. Their buffers are the first of the queue's, so only these are made
+// ready anew: a datagram that comes alone, as most do, must not cost the upkeep of a burst.
 static unsigned read_socket(struct port_socket *p, struct queue *q, unsigned sock, struct port_stats *stats,
 			    struct rte_mbuf **out, unsigned n)
 {
-	unsigned n_ok = 0, n_back = 0;
+	unsigned n_ok = 0, end;
 	int got;
 
 	if (!refill(p, q, stats))
 		return 0;
-	n = RTE_MIN(n, q->n_rx);
-	prepare_rx(q, n);
-	got = recvmmsg(q->fd[sock], q->msg, n, MSG_DONTWAIT, NULL);
+	n = RTE_MIN(n, PORT_MAX_BURST - q->first);
+	got = recvmmsg(q->fd[sock], q->msg + q->first, n, MSG_DONTWAIT, NULL);
 	if (got < (int)n)
 		q->readable &= ~(UINT64_C(1) << sock);
 	if (got <= 0)
 		return 0;
-	for (int i = 0; i < got; i++) {
+	end = q->first + (unsigned)got;
+	for (unsigned i = q->first; i < end; i++) {
 		struct rte_mbuf *m = q->rx[i];
 		unsigned len = q->msg[i].msg_len;
+		bool is_long = (q->msg[i].msg_hdr.msg_flags & MSG_TRUNC) || len > PORT_MAX_PAYLOAD;
+		bool is_bad = !is_long && (len == 0 || !describe(p, &q->msg[i].msg_hdr, pkt_of(m)));
 
 		stats->rx_packets++;
 		stats->rx_bytes += len;
-		if ((q->msg[i].msg_hdr.msg_flags & MSG_TRUNC) || len > PORT_MAX_PAYLOAD) {
-			stats->rx_long++;
-			q->rx[n_back++] = m;
-		} else if (len == 0 || !describe(p, &q->msg[i].msg_hdr, pkt_of(m))) {
-			stats->rx_bad++;
-			q->rx[n_back++] = m;
-		} else {
-			m->data_len = (uint16_t)len;
-			m->pkt_len = len;
-			out[n_ok++] = m;
-		}
+		stats->rx_long += is_long;
+		stats->rx_bad += is_bad;
+		if (is_long || is_bad)
+			continue;
+		m->data_len = (uint16_t)len;
+		m->pkt_len = len;
+		out[n_ok++] = m;
+		q->rx[i] = q->rx[q->first++]; // one that stays, or itself
 	}
-	q->n_rx -= (unsigned)got;
-	memmove(q->rx + n_back, q->rx + got, q->n_rx * sizeof(*q->rx));
-	q->n_rx += n_back;
+	prepare_rx(q, q->first, end);
 	return n_ok;
 }
 
@@ -396,7 +394,7 @@ static void socket_close(struct port *port)
 				close(q->fd[k]);
 		if (q->epoll_fd >= 0)
 			close(q->epoll_fd);
-		rte_pktmbuf_free_bulk(q->rx, q->n_rx);
+		rte_pktmbuf_free_bulk(q->rx + q->first, PORT_MAX_BURST - q->first);
 	}
 	free(p);
 }
@@ -520,6 +518,7 @@ struct port *port_socket_open(const struct port_env *env)
 	p->udp_port = env->media_port;
 	for (unsigned i = 0; i < env->n_queues; i++) {
 		p->queue[i].epoll_fd = -1;
+		p->queue[i].first = PORT_MAX_BURST;
 		memset(p->queue[i].fd, -1, sizeof(p->queue[i].fd));
 	}
 	err = choose_addresses(p, env);

@@ -144,13 +144,9 @@ bool punt_may_sleep(struct worker *w)
 
 void punt_woken(struct worker *w)
 {
-	uint64_t rings;
-
-	if (w->punt == NULL) {
-		(void)!read(w->punt_bell, &rings, sizeof(rings)); // of one that is gone
+	if (w->punt == NULL) // the bell of one that is gone
 		return;
-	}
-	pktring_wake(&w->punt->to_dp);
+	pktring_awake(&w->punt->to_dp);
 	w->punt->has_announced = false;
 }
 

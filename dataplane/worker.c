@@ -288,6 +288,9 @@ static unsigned drain_handoff(struct worker *w)
 	return total;
 }
 
+// What a worker sleeps on: the ports by their number, and
+enum { WOKEN_BY_WORKER = PORT_MAX, WOKEN_BY_PUNT };
+
 // --- idle -------------------------------------------------------------------------------------------
 
 static void measure_load(struct worker *w)
@@ -350,43 +353,44 @@ static int sleep_ms(const struct worker *w)
 	return (int)RTE_MIN((next - w->now + NS_PER_MS - 1) / NS_PER_MS, INT64_C(60000));
 }
 
-static void tell_woken(struct worker *w, int fd)
+static void tell_woken(struct worker *w, uint32_t what)
 {
-	if (fd == w->punt_bell)
+	if (what == WOKEN_BY_PUNT)
 		punt_woken(w);
-	for (unsigned i = 0; i < w->dp->n_ports; i++) {
-		struct port *p = w->dp->port[i];
-
-		if (p->ops->wait_fd == NULL || p->ops->wait_fd(p, w->id) != fd)
-			continue;
-		w->n_skip[i] = 0;
-		if (p->ops->woken)
-			p->ops->woken(p, w->id);
-	}
+	if (what >= PORT_MAX)
+		return;
+	w->n_skip[what] = 0;
+	if (w->dp->port[what]->ops->woken)
+		w->dp->port[what]->ops->woken(w->dp->port[what], w->id);
 }
 
 // Ports that were not readable need no look in the round of what woke us, and in the one that finds nothing more to do.
-static void wait_for_something(struct worker *w)
+static void wait_for_something(struct worker *w, int ms)
 {
 	struct epoll_event ev[4 + PORT_MAX];
-	int n = epoll_wait(w->epoll_fd, ev, ARRAY_LEN(ev), sleep_ms(w));
+	int n = epoll_wait(w->epoll_fd, ev, ARRAY_LEN(ev), ms);
 
 	if (w->may_skip)
 		memset(w->n_skip, 2, sizeof(w->n_skip));
 	for (int i = 0; i < n; i++)
-		tell_woken(w, ev[i].data.fd);
+		tell_woken(w, ev[i].data.u32);
 	count(w, CTR_SLEEPS, 1);
 }
 
+// Counters of a worker that wakes often are as fresh as those of one that does not sleep: publishing them at each sleep would
+// touch a line of every port.
 static void sleep_idle(struct worker *w)
 {
-	publish_stats(w);
+	int ms = sleep_ms(w);
+
+	if (ms < 0 || ms > STATS_NS / NS_PER_MS)
+		publish_stats(w);
 	atomic_store_explicit(&w->asleep, 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst); // the flag before the look; pairs with worker_wake
 	if (rings_are_empty(w) && punt_may_sleep(w) &&
 	    !atomic_load_explicit(&w->dp->stop, memory_order_relaxed)) {
 		rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
-		wait_for_something(w);
+		wait_for_something(w, ms);
 		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
 	}
 	atomic_store_explicit(&w->beat, clock_now(), memory_order_relaxed);
@@ -481,9 +485,9 @@ static int open_rings(struct worker *w)
 	return w->mail && w->notes ? 0 : -ENOMEM;
 }
 
-static int watch(struct worker *w, int fd, uint32_t events)
+static int watch(struct worker *w, int fd, uint32_t what, uint32_t events)
 {
-	struct epoll_event ev = {.events = events, .data.fd = fd};
+	struct epoll_event ev = {.events = events, .data.u32 = what};
 
 	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
@@ -494,7 +498,7 @@ static int open_sleep(struct worker *w)
 	w->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->punt_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->epoll_fd < 0 || w->doorbell < 0 || w->punt_bell < 0 ||
-	    watch(w, w->doorbell, EPOLLIN | EPOLLET) < 0 || watch(w, w->punt_bell, EPOLLIN) < 0)
+	    watch(w, w->doorbell, WOKEN_BY_WORKER, EPOLLIN | EPOLLET) < 0 || watch(w, w->punt_bell, WOKEN_BY_PUNT, EPOLLIN | EPOLLET) < 0)
 		return -errno;
 	for (unsigned i = 0; i < w->dp->n_ports; i++) {
 		struct port *p = w->dp->port[i];
@@ -502,7 +506,7 @@ static int open_sleep(struct worker *w)
 
 		if (fd < 0)
 			w->naps = true;
-		else if (watch(w, fd, EPOLLIN) < 0)
+		else if (watch(w, fd, i, EPOLLIN) < 0)
 			return -errno;
 	}
 	w->may_skip = w->sleeps && !w->naps;

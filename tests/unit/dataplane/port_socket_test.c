@@ -217,6 +217,53 @@ static void busy_poll(void)
 	rig_close();
 }
 
+// Buffers that a refused datagram came in stay where they are, so a burst of both kinds must not mix them up.
+static void good_and_bad_in_a_burst(void)
+{
+	static uint8_t data[2000];
+	struct sockaddr_storage addr;
+	struct rte_mbuf *m[PORT_MAX_BURST];
+	socklen_t len;
+	struct port *p;
+	unsigned n_bad = 0;
+	int fd;
+
+	CHECK_OR_RETURN(rig_open(1));
+	p = open_port(1, 0);
+	CHECK_OR_RETURN(p != NULL);
+	fd = client("127.0.0.1", port_socket_port(p), &addr, &len);
+	srand(5);
+	for (unsigned round = 0; round < 100; round++) {
+		unsigned n_good = 0, burst = 1 + (unsigned)rand() % PORT_MAX_BURST, expected = 0;
+		uint16_t size[PORT_MAX_BURST];
+
+		for (unsigned i = 0; i < burst; i++) {
+			bool is_bad = rand() % 3 == 0;
+			uint16_t bytes = is_bad ? (rand() % 2 ? 0 : (uint16_t)sizeof(data)) : 1 + (uint16_t)rand() % 1000;
+
+			data[0] = (uint8_t)i;
+			n_bad += is_bad;
+			if (!is_bad)
+				size[n_good++] = bytes;
+			CHECK_EQ(sendto(fd, data, bytes, 0, (struct sockaddr *)&addr, len), bytes);
+		}
+		while (expected < n_good) {
+			unsigned n = p->ops->rx(p, 0, m, 1 + (unsigned)rand() % PORT_MAX_BURST);
+			for (unsigned i = 0; i < n; i++)
+				CHECK_EQ(m[i]->data_len, size[RTE_MIN(expected + i, n_good - 1)]);
+			rte_pktmbuf_free_bulk(m, n);
+			expected += n;
+		}
+		CHECK_EQ(expected, n_good);
+		CHECK_EQ(p->ops->rx(p, 0, m, PORT_MAX_BURST), 0); // bad ones at the end
+	}
+	CHECK_EQ(p->stats[0].rx_bad + p->stats[0].rx_long, n_bad);
+	close(fd);
+	p->ops->close(p);
+	CHECK_EQ(rte_mempool_in_use_count(rig.dp->rx_pool), 0);
+	rig_close();
+}
+
 // Buffers are exhausted: nothing is read, nothing crashes, and it goes on when there are some again.
 static void no_buffers(void)
 {
@@ -247,6 +294,7 @@ static void no_buffers(void)
 }
 
 CU_TestInfo port_socket_tests[] = {
+	{"good and refused datagrams in one burst keep their buffers and order", good_and_bad_in_a_burst},
 	{"a reply leaves from the address that was asked, IPv4 and IPv6", echo},
 	{"runs of packets to one receiver arrive as the datagrams they were, in order", runs},
 	{"C2, R17: empty, truncated and too long datagrams are counted", sizes},
