@@ -151,10 +151,15 @@ static unsigned drain(struct dp *p, unsigned worker, unsigned budget)
 	return budget;
 }
 
+bool dp_awaits(const struct dp *p)
+{
+	return loop_now(p->loop) < p->awaits_until;
+}
+
 // Announce sleep on all rings. False: one of them has something already.
 static bool announce_sleep(struct dp *p)
 {
-	bool may_sleep = true, dozes = p->dozes && loop_now(p->loop) >= p->awaits_until;
+	bool may_sleep = true, dozes = p->dozes && !dp_awaits(p);
 
 	for (unsigned i = 0; i < p->hello.n_workers; i++)
 		may_sleep &= dozes ? pktring_doze(&p->rx[i]) : pktring_sleep(&p->rx[i]);
@@ -230,7 +235,7 @@ static void on_kick(struct deferred *d)
 
 	for (; p->link != LINK_DOWN && p->pushed; p->pushed &= p->pushed - 1)
 		pktring_kick(&p->tx[__builtin_ctzll(p->pushed)]);
-	if (p->link == LINK_UP && p->awaits_until > loop_now(p->loop) && !announce_sleep(p))
+	if (p->link == LINK_UP && dp_awaits(p) && !announce_sleep(p))
 		ring_self(p);
 }
 

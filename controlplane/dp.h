@@ -46,12 +46,13 @@ int dp_send(struct dp *, void *msg);
 // returns: 0, -ENOTCONN, -ENOBUFS (dropped), -EMSGSIZE
 int dp_punt(struct dp *, unsigned worker, uint32_t sid, const uint8_t *data, size_t len);
 
-// on: the caller calls dp_look at least each 50 ms, so datagrams that need no haste (acknowledgements on data channels)
+// on: the caller calls dp_look several times a second, so datagrams that need no haste (acknowledgements on data channels)
 // need not wake this process. In force from the next look on.
 void dp_doze(struct dp *, bool on);
 void dp_look(struct dp *); // take what has come
 // For the next half second every datagram wakes: acknowledgements are what the caller waits for.
 void dp_await(struct dp *);
+bool dp_awaits(const struct dp *); // that half second is not over
 
 struct dp_stats {
 	uint64_t n_connects, n_commands, n_acks_failed, n_bad_messages, punt_in, punt_out, punt_dropped;

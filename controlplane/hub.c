@@ -464,7 +464,8 @@ static void on_sctp_clock(struct timer *t, ns_t now)
 	dp_look(h->dp);
 	dchan_clock(now);
 	if (goes_on)
-		loop_arm_in(h->loop, t, HUB_SCTP_CLOCK_MS * NS_PER_MS);
+		loop_arm_in(h->loop, t,
+			    (dp_awaits(h->dp) ? HUB_SCTP_CLOCK_MS : HUB_SCTP_IDLE_MS) * NS_PER_MS);
 }
 
 // --- start and end -------------------------------------------------------------------------------------------

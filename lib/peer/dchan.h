@@ -1,6 +1,6 @@
 // WebRTC data channels over SCTP (usrsctp), sans-I/O: SCTP packets in and out through calls.
 //
-// 1. dchan_start once per process, dchan_clock every 10 to 50 ms: usrsctp keeps one clock for all
+// 1. dchan_start once per process, dchan_clock every 10 to 150 ms: usrsctp keeps one clock for all
 // 2. dchan_new when DTLS is up: both sides start the association, collisions resolve themselves
 // 3. dchan_input for each packet from DTLS; ops.send gives packets for DTLS
 // 4. on_open for each channel the peer opens (DCEP, acknowledged by us), then on_message, dchan_send

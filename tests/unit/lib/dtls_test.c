@@ -347,6 +347,36 @@ static void carries_data_and_closes(void)
 	pair_fini(&p);
 }
 
+// RFC 6347 section 4.1.1: a datagram may hold several records; here four, a damaged one among them, and the last closes.
+static void reads_each_record_of_a_datagram(void)
+{
+	struct pair p;
+	struct end *client = &p.end[1];
+	uint8_t all[DTLS_MTU];
+	size_t len = 0;
+
+	pair_init(&p);
+	pair_start(&p, NULL);
+	pair_run(&p);
+	end_clear(client);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_EQ(dtls_send(client->d, (const uint8_t *)"one", i + 1), 0);
+	dtls_close(client->d);
+	CHECK_OR_RETURN(client->n_out == 4);
+	client->out[1].data[client->out[1].len - 1] ^= 1;
+	for (size_t i = 0; i < 4; i++) {
+		CHECK_OR_RETURN(len + client->out[i].len <= sizeof(all));
+		memcpy(all + len, client->out[i].data, client->out[i].len);
+		len += client->out[i].len;
+	}
+	dtls_input(p.end[0].d, all, len, clock_now());
+	CHECK_EQ(p.end[0].n_data, 2);
+	CHECK_STR(p.end[0].data, "one");
+	CHECK_EQ(p.end[0].n_down, 1);
+	CHECK_EQ(p.end[0].why, DTLS_END_CLOSED);
+	pair_fini(&p);
+}
+
 static void keeps_session_on_garbage(void)
 {
 	struct pair p;
@@ -465,6 +495,7 @@ CU_TestInfo dtls_tests[] = {
 	{"loss, reordering and duplicates delay the handshake only", survives_bad_link},
 	{"a ClientHello in reordered and repeated pieces is assembled", assembles_client_hello},
 	{"data flows both ways until close_notify", carries_data_and_closes},
+	{"each record of a datagram is read", reads_each_record_of_a_datagram},
 	{"garbage and a second hello leave a live session alone", keeps_session_on_garbage},
 	{"a handshake that nobody answers ends after 30 s", gives_up},
 	{"an association may be freed inside its callbacks", may_be_freed_in_callbacks},
