@@ -16,8 +16,8 @@
 enum hub_limits {
 	HUB_DEFERRED = 20000,          // plugin messages kept while state is read back,
 	HUB_DEFERRED_BYTES = 64 << 20, // and their texts
-	HUB_SCTP_CLOCK_MS = 50,        // pace of the SCTP timers while a description is under way on a data channel
-	HUB_SCTP_IDLE_MS = 150,        // and while there are data channels otherwise: pings are all that is sent
+	HUB_SCTP_CLOCK_MS = 50,        // pace of the SCTP timers while a description is under way
+	HUB_SCTP_IDLE_MS = 150,        // and while pings are all that data channels carry
 	HUB_DP_GONE_S = 3,             // sessions end when the dataplane stays away this long
 	HUB_SNAP_BUCKETS = 1024,
 	HUB_READ_AGAIN_MS = 250, // pause between attempts to read the store

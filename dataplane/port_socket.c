@@ -35,7 +35,7 @@ struct queue {
 	int epoll_fd;
 	uint64_t readable;  // bit per socket: may have more
 	unsigned n_refused; // messages of several packets that the kernel did not take
-	unsigned first;     // of rx[] that is a buffer, described by the same place of msg[]; those before it were taken
+	unsigned first;     // of rx[] that is a buffer, as msg[] says; those before it were taken
 	struct rte_mbuf *rx[PORT_MAX_BURST];
 	struct mmsghdr msg[PORT_MAX_BURST];
 	struct iovec iov[PORT_MAX_BURST];

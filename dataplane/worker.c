@@ -498,7 +498,8 @@ static int open_sleep(struct worker *w)
 	w->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->punt_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->epoll_fd < 0 || w->doorbell < 0 || w->punt_bell < 0 ||
-	    watch(w, w->doorbell, WOKEN_BY_WORKER, EPOLLIN | EPOLLET) < 0 || watch(w, w->punt_bell, WOKEN_BY_PUNT, EPOLLIN | EPOLLET) < 0)
+	    watch(w, w->doorbell, WOKEN_BY_WORKER, EPOLLIN | EPOLLET) < 0 ||
+	    watch(w, w->punt_bell, WOKEN_BY_PUNT, EPOLLIN | EPOLLET) < 0)
 		return -errno;
 	for (unsigned i = 0; i < w->dp->n_ports; i++) {
 		struct port *p = w->dp->port[i];

@@ -169,7 +169,8 @@ int dchan_start(ns_t now)
 	usrsctp_sysctl_set_sctp_pktdrop_enable(0);
 	usrsctp_sysctl_set_sctp_blackhole(2); // no answer to packets of unknown associations
 	usrsctp_sysctl_set_sctp_max_chunks_on_queue(256);
-	usrsctp_sysctl_set_sctp_delayed_sack_time_default(100); // and the pace of the clock: below the 400 ms of Chromium's timer
+	// With the pace of the clock it stays below the 400 ms after which Chromium sends again.
+	usrsctp_sysctl_set_sctp_delayed_sack_time_default(100);
 	usrsctp_tunable_set_sctp_pcbtblsize(1); // of each endpoint, which has one association
 	usrsctp_sysctl_set_sctp_nr_outgoing_streams_default(DCHAN_MAX_STREAMS);
 	return 0;

@@ -24,8 +24,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
 
-#define DCHAN_MAX_MSG (256 * 1024) // bytes, announced as a=max-message-size
-#define DCHAN_MAX_STREAMS 16 // clients open one channel; each stream is 100 bytes of usrsctp
+#define DCHAN_MAX_MSG (256 * 1024)   // bytes, announced as a=max-message-size
+#define DCHAN_MAX_STREAMS 16         // clients open one channel; each stream is 100 bytes of usrsctp
 #define DCHAN_MAX_QUEUE (512 * 1024) // bytes accepted by dchan_send and not yet acknowledged
 #define DCHAN_MAX_PACKET 1150        // bytes of an SCTP packet, fits one DTLS datagram
 #define DCHAN_PORT 5000              // a=sctp-port

@@ -239,7 +239,8 @@ static void good_and_bad_in_a_burst(void)
 
 		for (unsigned i = 0; i < burst; i++) {
 			bool is_bad = rand() % 3 == 0;
-			uint16_t bytes = is_bad ? (rand() % 2 ? 0 : (uint16_t)sizeof(data)) : 1 + (uint16_t)rand() % 1000;
+			uint16_t bytes = is_bad ? (rand() % 2 ? 0 : (uint16_t)sizeof(data))
+						: 1 + (uint16_t)rand() % 1000;
 
 			data[0] = (uint8_t)i;
 			n_bad += is_bad;
