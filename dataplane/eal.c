@@ -1,6 +1,8 @@
 #include "dataplane/eal.h"
 
 #include <errno.h>
+#include <glob.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -140,6 +142,51 @@ static int check_cores(const struct conf *conf, char *error, size_t error_size)
 	return 0;
 }
 
+// KiB of free hugepages of all sizes.
+static uint64_t free_hugepages(void)
+{
+	glob_t found;
+	uint64_t total = 0;
+
+	if (glob("/sys/kernel/mm/hugepages/hugepages-*kB/free_hugepages", 0, NULL, &found) != 0)
+		return 0;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		FILE *f = fopen(found.gl_pathv[i], "r");
+		uint64_t kib = 0, n = 0;
+
+		if (f &&
+		    sscanf(found.gl_pathv[i], "/sys/kernel/mm/hugepages/hugepages-%" SCNu64, &kib) == 1 &&
+		    fscanf(f, "%" SCNu64, &n) == 1)
+			total += n * kib;
+		if (f)
+			fclose(f);
+	}
+	globfree(&found);
+	return total;
+}
+
+// Memory that is not there: EAL would say so in words of its own, or be killed when it is touched.
+static int check_memory(const struct conf *conf, char *error, size_t error_size)
+{
+	uint64_t wanted = conf->dataplane.memory_mib;
+	uint64_t has = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+
+	if (conf->dataplane.hugepages) {
+		has = free_hugepages() >> 10;
+		snprintf(error, error_size,
+			 "dataplane.memory_mib: %" PRIu64 " MiB of hugepages are free, %" PRIu64
+			 " are asked for: reserve more (sysctl vm.nr_hugepages=%" PRIu64
+			 " for pages of 2 MiB), ask for less, or set dataplane.hugepages: false",
+			 has, wanted, wanted / 2);
+	} else {
+		snprintf(error, error_size,
+			 "dataplane.memory_mib: this machine has %" PRIu64 " MiB, %" PRIu64
+			 " are asked for: ask for less",
+			 has, wanted);
+	}
+	return wanted > has ? -ENOMEM : 0;
+}
+
 // An ordinary user without a runtime folder: EAL would take /tmp/dpdk, which may be another user's. The
 // folder of our socket is ours.
 static void choose_runtime_folder(const struct conf *conf)
@@ -163,6 +210,8 @@ int eal_start(const struct conf *conf, const struct eal_plan *plan, char *error,
 
 	if (check_cores(conf, error, error_size) < 0)
 		return -ENODEV;
+	if (check_memory(conf, error, error_size) < 0)
+		return -ENOMEM;
 	choose_runtime_folder(conf);
 	a.text = wbuf_of(a.bytes, sizeof(a.bytes));
 	add(&a, "sluice-dp");
@@ -186,9 +235,10 @@ int eal_start(const struct conf *conf, const struct eal_plan *plan, char *error,
 	add_lcores(&a, conf, plan);
 	add_extra(&a, conf->dataplane.eal);
 	if (rte_eal_init(a.n, a.v) < 0) {
+		fflush(stdout); // its usage, so that our own line is the last
 		snprintf(error, error_size, "DPDK did not start: %s%s", rte_strerror(rte_errno),
 			 conf->dataplane.hugepages
-				 ? "; are hugepages reserved? (dpdk-hugepages.py --setup 1G), or set "
+				 ? "; is hugetlbfs mounted for this user? (dpdk-hugepages.py --show), or set "
 				   "dataplane.hugepages: false"
 				 : "; see the EAL messages above and dataplane.eal, memory_mib, "
 				   "worker_cores");

@@ -59,6 +59,13 @@ refuses 69 'worker_cores' "a core that is not there is refused, status 69"
 config '  memory_mib: 64
   max_sessions: 1000000'
 refuses 71 'memory_mib' "too little memory is refused"
+config '  memory_mib: 1000000'
+refuses 69 'memory_mib: this machine has' "more memory than the machine has is refused"
+config '  memory_mib: 900000
+  hugepages: true'
+refuses 69 'hugepages are free' "more hugepages than are free are refused"
+config '  eal: "--no-such-option"'
+refuses 69 'dataplane.eal' "a wrong argument for EAL is refused"
 config '  ports: ["net_af_packet0,iface=nosuchif"]
   addresses: ["192.0.2.1/24"]'
 refuses 69 'nosuchif' "a device that is not there is refused, status 69"
