@@ -246,18 +246,17 @@ static void queues_and_keys(void)
 	rig_close();
 }
 
-static void made_up_frames(void)
+// Through the whole path: frames of 64 zeros come from every queue, and a burst leaves.
+static void feed_on_nothing(unsigned n_queues)
 {
 	struct rte_mbuf *m[BURST], *out[BURST];
 	const struct path *paths[BURST];
-	struct path path = {.hdr_len = 42};
+	struct path path = {.hdr_len = 42, .key = {.family = 4}};
 
-	CHECK_OR_RETURN(rig_open(2));
-	CHECK_OR_RETURN(open_port("net_null0,kernel=off")); // as it is: it has RSS, and no checksums
-	CHECK_EQ(of(port)->n_rxq, 2);
-	CHECK_EQ(asked.rxmode.mq_mode, RTE_ETH_MQ_RX_RSS);
+	CHECK_EQ(of(port)->n_rxq, n_queues);
+	CHECK_EQ(asked.rxmode.mq_mode, n_queues > 1 ? RTE_ETH_MQ_RX_RSS : RTE_ETH_MQ_RX_NONE);
 	for (unsigned i = 0; i < 1000; i++)
-		CHECK_EQ(port->ops->rx(port, i % 2, m, BURST), 0); // 64 zeros each
+		CHECK_EQ(port->ops->rx(port, i % 2, m, BURST), 0);
 	CHECK_EQ(port->stats[0].rx_packets + port->stats[1].rx_packets, 0);
 	for (unsigned i = 0; i < BURST; i++) {
 		out[i] = rte_pktmbuf_alloc(rig.dp->tx_pool);
@@ -267,6 +266,20 @@ static void made_up_frames(void)
 	port->ops->tx(port, 0, out, paths, BURST);
 	CHECK_EQ(port->stats[0].tx_packets, BURST);
 	close_port();
+}
+
+static void made_up_frames(void)
+{
+	CHECK_OR_RETURN(rig_open(2));
+	CHECK_OR_RETURN(open_port("net_null0,kernel=off")); // as it is: it has RSS, and no checksums
+	feed_on_nothing(2);
+	for (unsigned can = 0; can < 2; can++) {
+		force(can);
+		CHECK_OR_RETURN(open_port("net_null0,kernel=off"));
+		CHECK_EQ(asked.txmode.offloads, can ? ALL_TX : 0);
+		CHECK_EQ(asked.rxmode.offloads, can ? ALL_RX : 0);
+		feed_on_nothing(1 + can);
+	}
 	rig_close();
 }
 
@@ -275,6 +288,7 @@ CU_TestInfo port_ethdev_tests[] = {
 	{"offloads=off: ours, whatever the device says", offloads_off},
 	{"a damaged datagram is dropped, by the device's word or ours", damaged_ones},
 	{"flows are spread by a key that is drawn anew, or not at all", queues_and_keys},
-	{"net_null: frames of zeros are nobody's, what is sent is counted", made_up_frames},
+	{"net_null, as it is and forced both ways: zeros are nobody's, what is sent is counted",
+	 made_up_frames},
 	CU_TEST_INFO_NULL,
 };
