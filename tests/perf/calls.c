@@ -80,10 +80,15 @@ static uint64_t drops(void)
 	return n;
 }
 
+static uint64_t before_path(void)
+{
+	return statseg_sum(hall.dp->statseg, DROP_NO_PATH);
+}
+
 // Counters since measuring began.
 static struct {
 	bool is_begun;
-	uint64_t busy, idle, dropped;
+	uint64_t busy, idle, dropped, before_path;
 } since_begin;
 
 static void count_from(void)
@@ -92,6 +97,7 @@ static void count_from(void)
 	since_begin.busy = statseg_sum(hall.dp->statseg, CTR_CYCLES_BUSY);
 	since_begin.idle = statseg_sum(hall.dp->statseg, CTR_CYCLES_IDLE);
 	since_begin.dropped = drops();
+	since_begin.before_path = before_path();
 }
 
 static unsigned joins_at(ns_t since)
@@ -197,9 +203,12 @@ static void print_packets(void)
 			in[kind] += hall.queue[i].n_in[kind];
 			out[kind] += hall.queue[i].n_out[kind];
 		}
+	// Who has keys and no path yet misses what is sent meanwhile: nothing that was due to anybody is lost by it.
 	printf(", \"sent\": %lu, \"dropped\": %lu", out[HALL_VOICE] + out[HALL_SCREEN],
-	       drops() - since_begin.dropped);
-	if (shape->joins_per_s == 0)
+	       drops() - since_begin.dropped - (before_path() - since_begin.before_path));
+	if (shape->joins_per_s > 0)
+		printf(", \"before_their_path\": %lu", before_path() - since_begin.before_path);
+	else
 		printf(", \"missing_voice\": %ld, \"missing_screen\": %ld",
 		       (long)(in[HALL_VOICE] * (shape->people - 1) - out[HALL_VOICE]),
 		       (long)(in[HALL_SCREEN] * (shape->people - 1) - out[HALL_SCREEN]));
