@@ -1,6 +1,7 @@
 // The kernel's own floor for `make bench`, beside which the cost of an SFU over kernel sockets of the same run is read. JSON rows.
 //
-//   perf-kernel                                 CPU of one sendmmsg(2) to 50 loopback sockets that are drained, per packet
+//   perf-kernel                                 CPU of one sendmmsg(2) to 50 loopback sockets that are drained, per packet;
+//                                               and of asking another process by eventfd and waiting for its answer
 //   perf-kernel CALLS PEOPLE VOICES SECONDS     CPU of a server that does nothing but move the datagrams of such a call: one
 //                                               thread, one socket, epoll, recvmmsg and sendmmsg; no cipher, no state
 //
@@ -15,8 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,6 +120,47 @@ static void measure_sendmmsg(void)
 	qsort(us, REPEATS, sizeof(us[0]), by_value);
 	printf("{\"name\": \"kernel_sendmmsg_50\", \"us_per_packet\": %.3f, \"min\": %.3f, \"max\": %.3f}\n",
 	       us[REPEATS / 2], us[0], us[REPEATS - 1]);
+}
+
+// --- from one process to another and back ---------------------------------------------------------------
+
+static double cpu_us(int who)
+{
+	struct rusage r;
+
+	getrusage(who, &r);
+	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1e6 +
+	       (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+}
+
+// Both sleep between the rounds, as processes do that a ping wakes each few milliseconds; their timer is taken off.
+static void measure_crossing(void)
+{
+	enum { PINGS = 1000, PAUSE_US = 2000 };
+	int there = eventfd(0, 0), back = eventfd(0, 0);
+	uint64_t n = 1, ignored;
+	double begin, timer;
+	pid_t pid = fork();
+
+	must(there >= 0 && back >= 0 && pid >= 0, "eventfd, fork");
+	if (pid == 0) {
+		for (int i = 0; i < PINGS; i++)
+			if (read(there, &ignored, sizeof(ignored)) < 0 || write(back, &n, sizeof(n)) < 0)
+				_exit(1);
+		_exit(0);
+	}
+	begin = cpu_us(RUSAGE_SELF);
+	for (int i = 0; i < PINGS; i++)
+		usleep(PAUSE_US);
+	timer = cpu_us(RUSAGE_SELF) - begin;
+	begin = cpu_us(RUSAGE_SELF);
+	for (int i = 0; i < PINGS; i++) {
+		usleep(PAUSE_US);
+		must(write(there, &n, sizeof(n)) > 0 && read(back, &ignored, sizeof(ignored)) > 0, "eventfd");
+	}
+	waitpid(pid, NULL, 0);
+	printf("{\"name\": \"kernel_crossing\", \"us_per_round_trip\": %.1f}\n",
+	       (cpu_us(RUSAGE_SELF) - begin - timer + cpu_us(RUSAGE_CHILDREN)) / PINGS);
 }
 
 // --- participants ---------------------------------------------------------------------------------------
@@ -268,6 +313,7 @@ int main(int argc, char **argv)
 
 	if (argc == 1) {
 		measure_sendmmsg();
+		measure_crossing();
 		return 0;
 	}
 	s = (struct call_shape){argc > 1 ? (unsigned)atoi(argv[1]) : 0,

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "lib/base/err.h"
 #include "lib/base/rand.h"
 #include "lib/rtc/gcc.h"
 #include "lib/rtc/probe.h"
@@ -69,10 +70,12 @@ static inline void sim_mark(struct sim *s)
 	s->n_sent = s->n_lost = s->n_probe_bytes = s->n_bytes = 0;
 }
 
+// seed: not 0, which would be chance.
 static inline struct sim *sim_new(double link_bps, uint64_t seed)
 {
 	struct sim *s = calloc(1, sizeof(*s));
 
+	MUST(seed != 0);
 	rand_seed(seed);
 	s->link_bps = link_bps;
 	s->delay = 25 * NS_PER_MS;

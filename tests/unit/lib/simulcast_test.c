@@ -402,7 +402,7 @@ static void fitting(void)
 	static const double link[] = {2.9e6, 3e6, 3.1e6, 3.5e6, 4e6};
 
 	for (unsigned i = 0; i < 2 * ARRAY_LEN(link); i++) {
-		struct loop c = loop_of(link[i / 2], i % 2 ? 0.01 : 0, i);
+		struct loop c = loop_of(link[i / 2], i % 2 ? 0.01 : 0, i + 1);
 
 		c.sim->queue_max = 120000;
 		c.sim->jitter_ms = 2;
@@ -425,7 +425,7 @@ static void fitting_low(void)
 	static const double link[] = {600e3, 650e3, 800e3};
 
 	for (unsigned i = 0; i < 2 * ARRAY_LEN(link); i++) {
-		struct loop c = loop_of(link[i / 2], i % 2 ? 0.01 : 0, i);
+		struct loop c = loop_of(link[i / 2], i % 2 ? 0.01 : 0, i + 1);
 		double mean;
 
 		c.sim->queue_max = 120000;
