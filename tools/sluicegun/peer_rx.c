@@ -286,12 +286,13 @@ void peer_receive(struct peer *p)
 // --- at the end ------------------------------------------------------------------------------------------
 
 // Packets of a stream that this participant should have had: those up to the last that was sent, when its sender
-// still is in the same stay.
+// still is in the same stay. Of video that is dropped here only those up to the newest that came: nobody asks for a last one
+// that nothing follows.
 static uint64_t lost(struct peer *p, const struct heard *h)
 {
 	uint64_t sent = atomic_load_explicit(&p->w->shared->sent[h->stream], memory_order_relaxed);
 	bool is_end = p->w->is_over && h->track.generation == (uint8_t)(sent >> 32) &&
-		      !(p->w->conf->simulcast && h->kind == SDP_VIDEO);
+		      !((p->w->conf->simulcast || p->w->conf->loss > 0) && h->kind == SDP_VIDEO);
 
 	return is_end ? track_lost_until(&h->track, sent & UINT32_MAX) : track_lost(&h->track);
 }
