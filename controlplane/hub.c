@@ -497,8 +497,7 @@ static int prove_dtls(struct hub *h)
 
 	if (rc < 0)
 		log_error("DTLS with ourselves fails: %s. A crypto policy of this machine (openssl.cnf) must "
-			  "allow "
-			  "DTLS 1.2, P-256 and AES-GCM",
+			  "allow DTLS 1.2, P-256 and AES-GCM",
 			  why);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -142,49 +143,63 @@ static int check_cores(const struct conf *conf, char *error, size_t error_size)
 	return 0;
 }
 
-// KiB of free hugepages of all sizes.
+static uint64_t read_number(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+	uint64_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%" SCNu64, &n) != 1)
+		n = 0;
+	fclose(f);
+	return n;
+}
+
+// MiB of hugepages of all sizes that EAL can have: free ones, and those that the kernel would make on demand.
 static uint64_t free_hugepages(void)
 {
 	glob_t found;
-	uint64_t total = 0;
+	uint64_t total = 0, kib;
 
-	if (glob("/sys/kernel/mm/hugepages/hugepages-*kB/free_hugepages", 0, NULL, &found) != 0)
+	if (glob("/sys/kernel/mm/hugepages/hugepages-*kB", 0, NULL, &found) != 0)
 		return 0;
 	for (size_t i = 0; i < found.gl_pathc; i++) {
-		FILE *f = fopen(found.gl_pathv[i], "r");
-		uint64_t kib = 0, n = 0;
+		const char *folder = found.gl_pathv[i];
 
-		if (f &&
-		    sscanf(found.gl_pathv[i], "/sys/kernel/mm/hugepages/hugepages-%" SCNu64, &kib) == 1 &&
-		    fscanf(f, "%" SCNu64, &n) == 1)
-			total += n * kib;
-		if (f)
-			fclose(f);
+		if (sscanf(folder, "/sys/kernel/mm/hugepages/hugepages-%" SCNu64, &kib) == 1)
+			total += kib * (read_number(folder, "free_hugepages") +
+					read_number(folder, "nr_overcommit_hugepages"));
 	}
 	globfree(&found);
-	return total;
+	return total >> 10;
 }
 
 // Memory that is not there: EAL would say so in words of its own, or be killed when it is touched.
 static int check_memory(const struct conf *conf, char *error, size_t error_size)
 {
-	uint64_t wanted = conf->dataplane.memory_mib;
-	uint64_t has = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+	uint32_t wanted = conf->dataplane.memory_mib;
+	bool is_huge = conf->dataplane.hugepages;
+	uint64_t has = is_huge ? free_hugepages()
+			       : (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
 
-	if (conf->dataplane.hugepages) {
-		has = free_hugepages() >> 10;
+	if (wanted <= has)
+		return 0;
+	if (is_huge)
 		snprintf(error, error_size,
-			 "dataplane.memory_mib: %" PRIu64 " MiB of hugepages are free, %" PRIu64
-			 " are asked for: reserve more (sysctl vm.nr_hugepages=%" PRIu64
-			 " for pages of 2 MiB), ask for less, or set dataplane.hugepages: false",
-			 has, wanted, wanted / 2);
-	} else {
+			 "dataplane.memory_mib: %" PRIu64 " MiB of hugepages are free, %u are asked for: "
+			 "reserve more (sysctl vm.nr_hugepages=%u for pages of 2 MiB), ask for less, or set "
+			 "dataplane.hugepages: false",
+			 has, wanted, (wanted + 1) / 2);
+	else
 		snprintf(error, error_size,
-			 "dataplane.memory_mib: this machine has %" PRIu64 " MiB, %" PRIu64
-			 " are asked for: ask for less",
+			 "dataplane.memory_mib: this machine has %" PRIu64
+			 " MiB, %u are asked for: ask for less",
 			 has, wanted);
-	}
-	return wanted > has ? -ENOMEM : 0;
+	return -ENOMEM;
 }
 
 // An ordinary user without a runtime folder: EAL would take /tmp/dpdk, which may be another user's. The

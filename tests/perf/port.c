@@ -68,12 +68,19 @@ static void burst_init(struct burst *b, const struct sockaddr_in *to)
 
 // --- the peer -------------------------------------------------------------------------------------------
 
+static void report(int fd, const struct sockaddr_in *to, uint64_t n)
+{
+	uint8_t msg[9] = {COUNT};
+
+	memcpy(msg + 1, &n, sizeof(n));
+	sendto(fd, msg, sizeof(msg), 0, (const struct sockaddr *)to, sizeof(*to));
+}
+
 static void flood(int fd, const struct sockaddr_in *to)
 {
 	static struct burst b;
 	ns_t until = clock_now() + ROUND_MS * NS_PER_MS;
 	uint64_t sent = 0;
-	uint8_t report[9] = {COUNT};
 
 	burst_init(&b, to);
 	while (clock_now() < until) {
@@ -81,8 +88,7 @@ static void flood(int fd, const struct sockaddr_in *to)
 		sent += n > 0 ? (unsigned)n : 0;
 	}
 	usleep(SETTLE_MS * 1000);
-	memcpy(report + 1, &sent, sizeof(sent));
-	sendto(fd, report, sizeof(report), 0, (const struct sockaddr *)to, sizeof(*to));
+	report(fd, to, sent);
 }
 
 static void play_peer(const char *address)
@@ -100,15 +106,12 @@ static void play_peer(const char *address)
 		if (n <= 0)
 			sendto(fd, (uint8_t[]){HELLO}, 1, 0, (struct sockaddr *)&server, sizeof(server));
 		for (int i = 0; i < n; i++) {
-			uint8_t report[9] = {COUNT};
 			n_voice += b.data[i][0] == VOICE;
 			if (b.data[i][0] == FLOOD)
 				flood(fd, &b.name[i]);
 			if (b.data[i][0] != COUNT)
 				continue;
-			memcpy(report + 1, &n_voice, sizeof(n_voice));
-			sendto(fd, report, sizeof(report), 0, (struct sockaddr *)&b.name[i],
-			       sizeof(b.name[i]));
+			report(fd, &b.name[i], n_voice);
 			n_voice = 0;
 		}
 	}
@@ -256,11 +259,11 @@ static double sent_kpps(const struct way *how)
 	return (double)ask(how, COUNT, NULL) / ROUND_MS;
 }
 
-static double received_kpps(const struct way *how, double *lost_percent)
+static double received_kpps(const struct way *how)
 {
-	uint64_t came, sent = ask(how, FLOOD, &came);
+	uint64_t came;
 
-	*lost_percent = 100.0 * (1 - (double)came / (double)sent);
+	ask(how, FLOOD, &came);
 	return (double)came / ROUND_MS;
 }
 
@@ -324,7 +327,6 @@ static void open_here(void)
 static void measure(const char *name)
 {
 	struct samples sent[2] = {}, received[2] = {};
-	double lost;
 
 	open_here();
 	meet();
@@ -332,7 +334,7 @@ static void measure(const char *name)
 	for (unsigned i = 0; i < ROUNDS; i++)
 		for (unsigned k = 0; k < 2; k++) {
 			samples_add(&sent[k], sent_kpps(k ? &bare : &ours));
-			samples_add(&received[k], received_kpps(k ? &bare : &ours, &lost));
+			samples_add(&received[k], received_kpps(k ? &bare : &ours));
 		}
 	for (unsigned k = 0; k < 2; k++) {
 		printf("{\"name\": \"rate %s: %s\", ", name, k ? "bare" : "ours");
