@@ -169,10 +169,11 @@ static uint64_t free_hugepages(void)
 		return 0;
 	for (size_t i = 0; i < found.gl_pathc; i++) {
 		const char *folder = found.gl_pathv[i];
+		uint64_t most = read_number(folder, "nr_overcommit_hugepages"),
+			 made = read_number(folder, "surplus_hugepages");
 
 		if (sscanf(folder, "/sys/kernel/mm/hugepages/hugepages-%" SCNu64, &kib) == 1)
-			total += kib * (read_number(folder, "free_hugepages") +
-					read_number(folder, "nr_overcommit_hugepages"));
+			total += kib * (read_number(folder, "free_hugepages") + most - RTE_MIN(made, most));
 	}
 	globfree(&found);
 	return total >> 10;

@@ -4,7 +4,9 @@ cd "$(dirname "$0")/../.." || exit 1
 dp=$PWD/build/release/sluice-dp
 dir=$(mktemp -d)
 pid=
-trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
+overcommit=/proc/sys/vm/nr_overcommit_hugepages
+pages=
+trap '[ -n "$pid" ] && kill "$pid" 2>/dev/null; [ -n "$pages" ] && echo "$pages" >$overcommit; rm -rf "$dir"' EXIT
 n=0 status=0
 ok() { # 0/1 TEXT
 	n=$((n + 1))
@@ -95,6 +97,20 @@ if [ "$(id -u)" -eq 0 ]; then
 else
 	n=$((n + 1))
 	echo "ok $n - as an ordinary user # SKIP all of this ran as one"
+fi
+if [ "$(id -u)" -eq 0 ] && [ -w $overcommit ]; then
+	pages=$(cat $overcommit)
+	config '  memory_mib: 256
+  hugepages: true'
+	mkdir "$dir/huge"
+	echo 200 >$overcommit
+	# shellcheck disable=SC2016
+	starts unshare --mount sh -c 'mount -t hugetlbfs none "$0" && exec "$@"' "$dir/huge" "$dp" --config "$dir/c.yaml" && ends TERM
+	ok $? "hugepages that the kernel makes on demand (vm.nr_overcommit_hugepages) are enough"
+	echo "$pages" >$overcommit
+else
+	n=$((n + 1))
+	echo "ok $n - hugepages on demand # SKIP only root can allow them"
 fi
 echo "1..$n"
 exit $status
