@@ -24,8 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/perf/perf.h"
+
 enum { RECEIVERS = 50, VOICE_BYTES = 198, ROUNDS = 2000, REPEATS = 7 };
-enum { MAX_PEOPLE = 4000, BURST = 64, TICK_MS = 5 };
+enum { MAX_PEOPLE = 4000, AT_ONCE = 64, TICK_MS = 5 };
 enum what { PING, ACK, REPORT, CHECK, N_CONTROL, VOICE = N_CONTROL, N_KINDS };
 
 static const struct {
@@ -79,13 +81,6 @@ static double seconds(clockid_t clock)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 // --- sendmmsg alone -------------------------------------------------------------------------------------
 
 static void measure_sendmmsg(void)
@@ -95,15 +90,12 @@ static void measure_sendmmsg(void)
 	static uint8_t payload[RECEIVERS][VOICE_BYTES], drain[2048];
 	struct mmsghdr msgs[RECEIVERS] = {};
 	struct iovec iov[RECEIVERS];
-	double us[REPEATS];
+	struct samples us = {};
 
 	for (int i = 0; i < RECEIVERS; i++) {
 		sink[i] = bind_loopback(&to[i]);
 		iov[i] = (struct iovec){payload[i], VOICE_BYTES};
-		msgs[i].msg_hdr = (struct msghdr){.msg_name = &to[i],
-						  .msg_namelen = sizeof(to[i]),
-						  .msg_iov = &iov[i],
-						  .msg_iovlen = 1};
+		msgs[i].msg_hdr = perf_datagram(&to[i], &iov[i]);
 	}
 	for (int k = 0; k < REPEATS; k++) {
 		double spent = 0;
@@ -115,11 +107,10 @@ static void measure_sendmmsg(void)
 			for (int i = 0; i < RECEIVERS; i++)
 				delivered += recv(sink[i], drain, sizeof(drain), 0) == VOICE_BYTES;
 		}
-		us[k] = spent * 1e6 / (double)delivered;
+		samples_add(&us, spent * 1e6 / (double)delivered);
 	}
-	qsort(us, REPEATS, sizeof(us[0]), by_value);
 	printf("{\"name\": \"kernel_sendmmsg_50\", \"us_per_packet\": %.3f, \"min\": %.3f, \"max\": %.3f}\n",
-	       us[REPEATS / 2], us[0], us[REPEATS - 1]);
+	       samples_at(&us, 0.5), samples_at(&us, 0), samples_at(&us, 1));
 }
 
 // --- from one process to another and back ---------------------------------------------------------------
@@ -185,7 +176,7 @@ static void play_people(const struct call_shape *s, const struct sockaddr_in *se
 					    : start + kinds[k].period_s * rand() / RAND_MAX;
 	}
 	for (;;) {
-		struct epoll_event ev[BURST];
+		struct epoll_event ev[AT_ONCE];
 		double now = seconds(CLOCK_MONOTONIC);
 		int n_ready, wait = TICK_MS - (int)((now - start) * 1000) % TICK_MS;
 
@@ -198,7 +189,7 @@ static void play_people(const struct call_shape *s, const struct sockaddr_in *se
 				       sizeof(*server));
 				due[i][k] += kinds[k].period_s;
 			}
-		n_ready = epoll_wait(epoll_fd, ev, BURST, wait);
+		n_ready = epoll_wait(epoll_fd, ev, AT_ONCE, wait);
 		for (int i = 0; i < n_ready; i++)
 			while (recv(ev[i].data.fd, data, sizeof(data), 0) > 0)
 				;
@@ -208,8 +199,8 @@ static void play_people(const struct call_shape *s, const struct sockaddr_in *se
 // --- the server -----------------------------------------------------------------------------------------
 
 static struct sockaddr_in address[MAX_PEOPLE]; // port 0: has not sent yet
-static struct mmsghdr out[BURST];
-static struct iovec out_data[BURST];
+static struct mmsghdr out[AT_ONCE];
+static struct iovec out_data[AT_ONCE];
 
 static unsigned long flush(int fd, unsigned *n)
 {
@@ -222,32 +213,26 @@ static unsigned long flush(int fd, unsigned *n)
 static unsigned long send_to(int fd, unsigned *n, unsigned to, void *data, size_t len)
 {
 	out_data[*n] = (struct iovec){data, len};
-	out[*n].msg_hdr = (struct msghdr){.msg_name = &address[to],
-					  .msg_namelen = sizeof(address[to]),
-					  .msg_iov = &out_data[*n],
-					  .msg_iovlen = 1};
-	return ++*n == BURST ? flush(fd, n) : 0;
+	out[*n].msg_hdr = perf_datagram(&address[to], &out_data[*n]);
+	return ++*n == AT_ONCE ? flush(fd, n) : 0;
 }
 
 // One burst. How many packets of voice went out; answers are not counted, as sluicegun does not.
 static unsigned long serve(const struct call_shape *s, int fd)
 {
-	static uint8_t data[BURST][2048];
-	static struct sockaddr_in from[BURST];
-	struct mmsghdr in[BURST];
-	struct iovec iov[BURST];
+	static uint8_t data[AT_ONCE][2048];
+	static struct sockaddr_in from[AT_ONCE];
+	struct mmsghdr in[AT_ONCE];
+	struct iovec iov[AT_ONCE];
 	unsigned long sent = 0, n_answers = 0;
 	unsigned n = 0;
 	int got;
 
-	for (unsigned i = 0; i < BURST; i++) {
+	for (unsigned i = 0; i < AT_ONCE; i++) {
 		iov[i] = (struct iovec){data[i], sizeof(data[i])};
-		in[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
-						.msg_namelen = sizeof(from[i]),
-						.msg_iov = &iov[i],
-						.msg_iovlen = 1};
+		in[i].msg_hdr = perf_datagram(&from[i], &iov[i]);
 	}
-	got = recvmmsg(fd, in, BURST, MSG_DONTWAIT, NULL);
+	got = recvmmsg(fd, in, AT_ONCE, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < got; i++) {
 		struct head h;
 		memcpy(&h, data[i], sizeof(h));

@@ -1,11 +1,13 @@
-// What the measuring programs share: samples and their median, JSON rows, a core of one's own, and a port that
+// What the measuring programs share: samples and their median, JSON rows, a core of one's own, datagrams, and a port that
 // behaves like a network card's.
 #pragma once
 
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "dataplane/frame.h"
 #include "dataplane/port.h"
@@ -75,6 +77,15 @@ static inline int perf_core(void)
 		if (CPU_ISSET(i, &set))
 			core = i;
 	return core;
+}
+
+// --- datagrams ------------------------------------------------------------------------------------------
+
+// One of those that sendmmsg or recvmmsg takes at once. What it points to stays the caller's.
+static inline struct msghdr perf_datagram(struct sockaddr_in *name, struct iovec *data)
+{
+	return (struct msghdr){
+		.msg_name = name, .msg_namelen = sizeof(*name), .msg_iov = data, .msg_iovlen = 1};
 }
 
 // --- a card ---------------------------------------------------------------------------------------------

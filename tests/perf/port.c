@@ -59,10 +59,7 @@ static void burst_init(struct burst *b, const struct sockaddr_in *to)
 		b->iov[i] = (struct iovec){b->data[i], to ? BYTES : sizeof(b->data[i])};
 		if (to)
 			b->name[i] = *to;
-		b->msg[i].msg_hdr = (struct msghdr){.msg_name = &b->name[i],
-						    .msg_namelen = sizeof(b->name[i]),
-						    .msg_iov = &b->iov[i],
-						    .msg_iovlen = 1};
+		b->msg[i].msg_hdr = perf_datagram(&b->name[i], &b->iov[i]);
 	}
 }
 
