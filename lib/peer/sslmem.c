@@ -1,5 +1,6 @@
 #include "lib/peer/sslmem.h"
 
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@ static _Thread_local struct sslmem *watched;
 static void *note(void *block, size_t len)
 {
 	if (watched && block && len >= HANDSHAKE_BUFFER_MIN)
-		*watched = (struct sslmem){block, len};
+		*watched = (struct sslmem){block, malloc_usable_size(block)};
 	return block;
 }
 
@@ -24,13 +25,26 @@ static void forget(const void *block)
 		*watched = (struct sslmem){};
 }
 
+// On pages of its own, so that all of it can be dropped: 4 KiB more a session.
+static void *allocate(size_t len)
+{
+	size_t page;
+
+	if (watched == NULL || len < HANDSHAKE_BUFFER_MIN)
+		return malloc(len);
+	page = (size_t)sysconf(_SC_PAGESIZE);
+	return aligned_alloc(page, (len + page - 1) / page * page);
+}
+
 static void *on_malloc(size_t len, const char *, int)
 {
-	return note(malloc(len), len);
+	return note(allocate(len), len);
 }
 
 static void *on_realloc(void *block, size_t len, const char *, int)
 {
+	if (block == NULL)
+		return note(allocate(len), len);
 	forget(block);
 	return note(realloc(block, len), len);
 }

@@ -10,7 +10,7 @@
 // Zeroed is valid. One per association.
 struct sslmem {
 	void *block; // borrowed: OpenSSL's handshake buffer, NULL: not seen
-	size_t len;  // bytes
+	size_t len;  // bytes that are its own
 };
 
 // Notice what OpenSSL allocates until the next call, NULL: nothing.
