@@ -90,6 +90,7 @@ struct session {
 	ns_t heard_at;      // of the client's last DTLS datagram
 	ns_t repaired_at;   // last ICE restart of ours, 0: never
 	unsigned n_repairs; // since the path was good
+	bool was_asked;     // to repair, by `reconnect`, since the path was good
 	ns_t lock_asked_at; // the client was refused the lock then and has not got it since, 0: not
 	ns_t lock_at;       // the client got the lock then, 0: it has not
 	char screen_id[SESSION_MAX_STREAM_ID], video_id[SESSION_MAX_STREAM_ID];

@@ -87,6 +87,7 @@ static void on_repair_timer(struct timer *t, ns_t now)
 static void path_is_good(struct session *s)
 {
 	s->is_suspect = false;
+	s->was_asked = false;
 	s->n_repairs = 0;
 	loop_cancel(s->hub->loop, &s->repair_timer);
 }
@@ -97,18 +98,21 @@ void session_path_init(struct session *s)
 	s->heard_at = loop_now(s->hub->loop);
 }
 
-// The user's WebSocket came back, maybe from another network, and what was offered on the old one may be lost. A path
-// that has just been heard of is looked at once more when its silence would be long enough.
+// The user's WebSocket came back, maybe from another network, and what was offered on the old one, even a moment ago, may be
+// lost or have been tried in vain: so the first time does not wait, those after it do. A path that has just been heard of is
+// looked at once more when its silence would be long enough.
 void session_on_reconnect(struct session *s, conn_id conn)
 {
 	s->conn = conn;
 	s->n_repairs = 0;
 	if (!s->has_path)
 		return;
-	if (is_silent(s))
-		repair(s, SESSION_SILENT_MS * NS_PER_MS);
-	else
+	if (is_silent(s)) {
+		repair(s, s->was_asked ? SESSION_SILENT_MS * NS_PER_MS : 0);
+		s->was_asked = true;
+	} else {
 		loop_arm(s->hub->loop, &s->repair_timer, s->heard_at + SESSION_SILENT_MS * NS_PER_MS);
+	}
 }
 
 // --- the dataplane's view --------------------------------------------------------------------------

@@ -710,6 +710,29 @@ static void reconnect_looks(void)
 	world_fini();
 }
 
+// The dataplane finds the path silent just before the client is in another network: what was offered then does not help.
+static void reconnect_after_a_repair(void)
+{
+	struct client *c;
+	char first[64];
+
+	begin();
+	c = connect_with("alice", false, NULL, 0);
+	dp_liveness(c, LIVE_SUSPECT);
+	CHECK(world_until(c->n_offers == 1, 1));
+	strcpy(first, ufrag_of(c->offer));
+	client_answer(c);
+	world_for(0.1);
+	for (unsigned i = 0; i < 5; i++) {
+		hub_reconnect(world->hub, 7, STR("clientA"), STR("alice"));
+		world_for(0.2);
+		CHECK_EQ(c->n_offers, 2); // at once, and only once
+	}
+	CHECK(strcmp(first, ufrag_of(c->offer)) != 0);
+	CHECK(world_until(c->n_offers == 3, 2));
+	world_fini();
+}
+
 static void keeps_trying(void)
 {
 	struct client *c;
@@ -862,6 +885,7 @@ CU_TestInfo video_tests[] = {
 	{"a silent path is repaired by an ICE restart, answered late by data channel", path_is_repaired},
 	{"a path that came back is left alone", path_that_came_back},
 	{"reconnect restarts ICE when no ping came, and only then", reconnect_looks},
+	{"reconnect does not wait for an offer of a moment before", reconnect_after_a_repair},
 	{"three ICE restarts are offered, then consent runs out", keeps_trying},
 	{"what a session receives is asked of the dataplane", what_is_received},
 	{"questions are bounded, time out, and late answers hit nobody", questions_are_bounded},
