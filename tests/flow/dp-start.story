@@ -98,7 +98,7 @@ else
 	n=$((n + 1))
 	echo "ok $n - as an ordinary user # SKIP all of this ran as one"
 fi
-if [ "$(id -u)" -eq 0 ] && [ -w $overcommit ]; then
+if [ "$(id -u)" -eq 0 ] && [ -w $overcommit ] && unshare --mount true 2>/dev/null; then
 	pages=$(cat $overcommit)
 	config '  memory_mib: 256
   hugepages: true'
@@ -110,7 +110,7 @@ if [ "$(id -u)" -eq 0 ] && [ -w $overcommit ]; then
 	echo "$pages" >$overcommit
 else
 	n=$((n + 1))
-	echo "ok $n - hugepages on demand # SKIP only root can allow them"
+	echo "ok $n - hugepages on demand # SKIP only root can allow and mount them"
 fi
 echo "1..$n"
 exit $status
