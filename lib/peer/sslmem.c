@@ -1,6 +1,5 @@
 #include "lib/peer/sslmem.h"
 
-#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,7 +14,7 @@ static _Thread_local struct sslmem *watched;
 static void *note(void *block, size_t len)
 {
 	if (watched && block && len >= HANDSHAKE_BUFFER_MIN)
-		*watched = (struct sslmem){block, malloc_usable_size(block)};
+		*watched = (struct sslmem){block, len};
 	return block;
 }
 
@@ -33,18 +32,19 @@ static void *allocate(size_t len)
 	if (watched == NULL || len < HANDSHAKE_BUFFER_MIN)
 		return malloc(len);
 	page = (size_t)sysconf(_SC_PAGESIZE);
-	return aligned_alloc(page, (len + page - 1) / page * page);
+	len = (len + page - 1) / page * page;
+	return note(aligned_alloc(page, len), len);
 }
 
 static void *on_malloc(size_t len, const char *, int)
 {
-	return note(allocate(len), len);
+	return allocate(len);
 }
 
 static void *on_realloc(void *block, size_t len, const char *, int)
 {
 	if (block == NULL)
-		return note(allocate(len), len);
+		return allocate(len);
 	forget(block);
 	return note(realloc(block, len), len);
 }
