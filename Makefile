@@ -34,14 +34,16 @@ PEER_LIBS = $(call pc,--libs openssl) -lusrsctp
 XDP_LIBS = -lbpf -lxdp
 CP_LIBS = -luv -lhiredis -llmdb -ljansson -lcrypt -lz -lseccomp $(PEER_LIBS)
 
-# Extra flags by folder.
-flags_dataplane = $(DPDK_CFLAGS) -DBPF_OBJECT='"$(B)/dataplane/xdp/media_filter.bpf.o"'
+# Extra flags of a folder and of all below it.
+flags_dataplane = $(DPDK_CFLAGS) -DBPF_OBJECT='"$(B)/dataplane/port/xdp/media_filter.bpf.o"'
 flags_controlplane =
 flags_tests/unit/dataplane = $(DPDK_CFLAGS)
 flags_tests/perf = $(DPDK_CFLAGS)
 flags_tests/fuzz = $(DPDK_CFLAGS)
+FLAGGED := $(patsubst flags_%,%,$(filter flags_%,$(.VARIABLES)))
+flags_of = $(foreach d,$(FLAGGED),$(if $(filter $(d)/%,$(1)),$(flags_$(d))))
 
-src = $(wildcard $(addsuffix /*.c,$(1)))
+src = $(sort $(filter-out %.bpf.c,$(shell find $(1) -name '*.c')))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_SRC := $(call src,lib/base lib/rtc lib/ipc lib/conf)
 SEAL_SRC := $(call src,lib/seal)
@@ -49,7 +51,7 @@ PEER_SRC := $(call src,lib/peer)
 DP_SRC := $(call src,dataplane)
 CP_SRC := $(call src,controlplane)
 GUN_SRC := $(call src,tools/sluicegun)
-BPF_OBJ := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard dataplane/xdp/*.bpf.c))
+BPF_OBJ := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard dataplane/port/xdp/*.bpf.c))
 UNIT_PARTS := lib dataplane controlplane calls tools
 PERF := $(patsubst tests/perf/%.c,%,$(wildcard tests/perf/*.c))
 # tests/mock: NAME_story.c are programs that play the control plane and clients around sluice-dp, the rest is theirs.
@@ -65,7 +67,7 @@ all: $(B)/sluice-dp $(B)/sluice-cp $(B)/sluicegun ## build both daemons and the 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(CFLAGS) $(foreach d,$(patsubst %/,%,$(dir $<)),$(flags_$(d))) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(call flags_of,$<) -c -o $@ $<
 $(B)/libsluice.a: $(call obj,$(LIB_SRC))
 $(B)/libseal.a: $(call obj,$(SEAL_SRC))
 $(B)/libpeer.a: $(call obj,$(PEER_SRC))
@@ -80,7 +82,7 @@ $(B)/%.bpf.o: %.bpf.c
 	$(call say,BPF)
 	$(Q)$(CLANG) -O2 -g -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
 
-$(B)/dataplane/xdp_filter.o: $(BPF_OBJ)
+$(B)/dataplane/port/xdp_filter.o: $(BPF_OBJ)
 $(B)/sluice-dp: $(call obj,dataplane/main.c) $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
@@ -94,7 +96,7 @@ $(B)/sluicegun: $(call obj,tools/sluicegun/main.c) $(B)/libgun.a $(B)/libpeer.a 
 
 # --- tests -------------------------------------------------------------------------------------
 # A unit test file tests/unit/PART/NAME_test.c exports `CU_TestInfo NAME_tests[]`; the list is generated.
-unit_src = $(wildcard tests/unit/$(1)/*_test.c)
+unit_src = $(sort $(shell find tests/unit/$(1) -name '*_test.c'))
 define unit_part
 $(B)/tests/unit/$(1)/suites.h: $(call unit_src,$(1)) Makefile
 	@mkdir -p $$(@D)
@@ -142,7 +144,7 @@ FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(foreach d,$(patsubst %/,%,$(dir $<)),$(flags_$(d))) -fsanitize=fuzzer-no-link $(FUZZ_SAN) \
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(call flags_of,$<) -fsanitize=fuzzer-no-link $(FUZZ_SAN) \
 		-MMD -MP -DSLUICE_VERSION='"fuzz"' -c -o $@ $<
 define fuzz_target
 build/fuzz/$(1): build/fuzz/obj/tests/fuzz/$(1)_fuzz.o $(patsubst %.c,build/fuzz/obj/%.o,$(LIB_SRC) $(shell sed -n 's|^// sources: ||p' tests/fuzz/$(1)_fuzz.c))

@@ -12,7 +12,7 @@
 #include "lib/base/err.h"
 #include "lib/base/list.h"
 #include "lib/base/pool.h"
-#include "lib/rtc/dcep.h"
+#include "lib/rtc/wire/dcep.h"
 
 #define RECV_WINDOW (128 * 1024)
 #define SHORT_BYTES 16 // of a message that nobody waits to see acknowledged

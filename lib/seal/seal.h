@@ -1,5 +1,5 @@
 // SRTP and SRTCP transforms in bursts, out of place, on explicit packet indices. No replay window, no
-// index estimate, no SSRC table here: that is lib/rtc/srtpidx.h and its callers.
+// index estimate, no SSRC table here: that is lib/rtc/recv/srtpidx.h and its callers.
 //
 // Two backends behind one ops table: "ipsec-mb" (default) and "libsrtp2" (reference, test oracle,
 // fallback). Contexts of one backend must not be handed to the other.

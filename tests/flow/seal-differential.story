@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# More than a million packets per SRTP profile through ipsec-mb and libsrtp2: tests/unit/lib/seal_diff_test.c
+# More than a million packets per SRTP profile through ipsec-mb and libsrtp2: tests/unit/lib/seal/seal_diff_test.c
 # at full length.
 set -eu
 cd "$(dirname "$0")/../.."

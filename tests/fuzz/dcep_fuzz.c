@@ -1,6 +1,6 @@
 // What is read as an OPEN is written back as the same bytes.
 #include "lib/base/err.h"
-#include "lib/rtc/dcep.h"
+#include "lib/rtc/wire/dcep.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

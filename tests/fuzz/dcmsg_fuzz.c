@@ -1,10 +1,10 @@
 // Data-channel messages: parse, inflate, and what was parsed must be within its limits.
-// sources: controlplane/dcmsg.c
+// sources: controlplane/session/dcmsg.c
 // libs: -lz
 #include <stddef.h>
 #include <stdint.h>
 
-#include "controlplane/dcmsg.h"
+#include "controlplane/session/dcmsg.h"
 #include "lib/base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

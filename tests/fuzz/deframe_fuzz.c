@@ -3,7 +3,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
-#include "lib/rtc/deframe.h"
+#include "lib/rtc/wire/deframe.h"
 
 // The same by the definition: a length, that many bytes. Returns how many bytes of the stream are before its end.
 struct walk {

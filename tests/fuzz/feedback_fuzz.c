@@ -1,27 +1,27 @@
 // What a receiver of video may send us as RTCP, opened: compounds of reports, NACK, key frame requests, transport-wide
 // feedback and REMB, each after a byte that tells its length in words, against a session that is sent two videos and a
 // voice. Work per compound is bounded, and whatever they say the estimate and the layers stay possible.
-// sources: dataplane/feedback.c dataplane/bwe.c
-#include "dataplane/feedback.h"
+// sources: dataplane/worker/feedback.c dataplane/media/bwe.c
+#include "dataplane/worker/feedback.h"
 
 #include <stdlib.h>
 
-#include "dataplane/bwe.h"
-#include "dataplane/ice.h"
-#include "dataplane/layer.h"
-#include "dataplane/leg.h"
-#include "dataplane/model_priv.h"
-#include "dataplane/publish_video.h"
-#include "dataplane/reports.h"
-#include "dataplane/session.h"
-#include "dataplane/source.h"
-#include "dataplane/stream.h"
-#include "dataplane/tomb.h"
-#include "dataplane/video.h"
-#include "dataplane/viewer.h"
-#include "dataplane/worker.h"
+#include "dataplane/media/bwe.h"
+#include "dataplane/gate/ice.h"
+#include "dataplane/media/layer.h"
+#include "dataplane/media/leg.h"
+#include "dataplane/ctl/model_priv.h"
+#include "dataplane/publish/publish_video.h"
+#include "dataplane/worker/reports.h"
+#include "dataplane/core/session.h"
+#include "dataplane/media/source.h"
+#include "dataplane/media/stream.h"
+#include "dataplane/core/tomb.h"
+#include "dataplane/media/video.h"
+#include "dataplane/deliver/viewer.h"
+#include "dataplane/worker/worker.h"
 #include "lib/base/err.h"
-#include "lib/rtc/simulcast.h"
+#include "lib/rtc/send/simulcast.h"
 
 #define SSRC 0x1000
 #define N_SENT 300

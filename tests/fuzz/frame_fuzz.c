@@ -1,7 +1,7 @@
 // Frames from a device: told apart, answered, and the way back. First byte: bit 0 UDP checksums are not checked, so that
 // the fuzzer gets past them; the rest is the frame.
-// sources: dataplane/frame.c dataplane/neigh.c
-#include "dataplane/neigh.h"
+// sources: dataplane/port/frame.c dataplane/port/neigh.c
+#include "dataplane/port/neigh.h"
 
 #include "lib/base/err.h"
 

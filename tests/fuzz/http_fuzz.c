@@ -1,10 +1,10 @@
 // Requests: head, path, chunked body (at once and in pieces), JSON body of /register.
-// sources: controlplane/httpmsg.c controlplane/json.c controlplane/wsframe.c
+// sources: controlplane/http/httpmsg.c controlplane/sys/json.c controlplane/http/wsframe.c
 // libs: -ljansson
 #include <stdlib.h>
 
-#include "controlplane/httpmsg.h"
-#include "controlplane/json.h"
+#include "controlplane/http/httpmsg.h"
+#include "controlplane/sys/json.h"
 #include "lib/base/err.h"
 
 static void inside(struct str s, const char *p, size_t size)

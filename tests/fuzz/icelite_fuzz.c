@@ -2,7 +2,7 @@
 // time, credentials. After each operation the agent's invariants hold, and what it sends to an unproven address stays
 // within its allowance.
 #include "lib/base/err.h"
-#include "lib/rtc/icelite.h"
+#include "lib/rtc/ice/icelite.h"
 
 static void sum_mac(void *arg, const uint8_t *key, size_t key_len, const uint8_t *msg, size_t len,
 		    uint8_t out[20])

@@ -1,7 +1,7 @@
 // Every reader on every value: on error nothing is consumed, on success no more than is there, and mp_skip agrees
 // with walking by hand.
 #include "lib/base/err.h"
-#include "lib/rtc/msgpack.h"
+#include "lib/rtc/wire/msgpack.h"
 
 // Consume one value by its type; false when it cannot be.
 static bool walk(struct mp_reader *r, unsigned depth)

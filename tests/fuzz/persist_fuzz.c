@@ -1,10 +1,10 @@
 // A session record from the store: what decodes must encode to the same bytes again.
-// sources: controlplane/persist_record.c
+// sources: controlplane/session/persist_record.c
 // libs: -lcrypto
 #include <stddef.h>
 #include <stdint.h>
 
-#include "controlplane/persist.h"
+#include "controlplane/session/persist.h"
 #include "lib/base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

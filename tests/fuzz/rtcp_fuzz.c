@@ -1,8 +1,8 @@
 // A plain compound through the walk and every reader, whatever the types say.
 #include "lib/base/err.h"
-#include "lib/rtc/rtcp.h"
-#include "lib/rtc/stats.h"
-#include "lib/rtc/twcc.h"
+#include "lib/rtc/wire/rtcp.h"
+#include "lib/rtc/recv/stats.h"
+#include "lib/rtc/wire/twcc.h"
 
 static void reports(const struct rtcp_pkt *pkt)
 {

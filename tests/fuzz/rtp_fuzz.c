@@ -1,9 +1,9 @@
 // First byte: tag length and ids of extensions; the rest is a packet, as it comes from the network and as it is after
 // decryption. Payloads go on to the key-frame detectors.
 #include "lib/base/err.h"
-#include "lib/rtc/demux.h"
-#include "lib/rtc/keyframe.h"
-#include "lib/rtc/rtp.h"
+#include "lib/rtc/wire/demux.h"
+#include "lib/rtc/wire/keyframe.h"
+#include "lib/rtc/wire/rtp.h"
 
 static void payload(const uint8_t *p, size_t len)
 {

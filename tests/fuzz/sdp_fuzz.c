@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/base/err.h"
-#include "lib/rtc/sdp.h"
+#include "lib/rtc/wire/sdp.h"
 
 enum { MAX_MEDIA = 64 };
 

@@ -1,9 +1,9 @@
 // A hostile receiver's TWCC feedback (FCIs, each after its length byte) against a history of packets: each packet is
 // news once, and the estimate stays within its bounds.
 #include "lib/base/err.h"
-#include "lib/rtc/gcc.h"
-#include "lib/rtc/probe.h"
-#include "lib/rtc/sendhist.h"
+#include "lib/rtc/send/gcc.h"
+#include "lib/rtc/send/probe.h"
+#include "lib/rtc/send/sendhist.h"
 
 #define N 256
 

@@ -1,8 +1,8 @@
 // Values a shared store hands us: what is accepted as a credential or a token is well-formed and bounded,
 // and reads back from what we would write of it.
-// sources: controlplane/credval.c controlplane/json.c controlplane/wsframe.c
+// sources: controlplane/auth/credval.c controlplane/sys/json.c controlplane/http/wsframe.c
 // libs: -ljansson
-#include "controlplane/credval.h"
+#include "controlplane/auth/credval.h"
 #include "lib/base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

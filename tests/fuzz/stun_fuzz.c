@@ -1,7 +1,7 @@
 // Any datagram through the STUN parser and everything that looks at its result. The first byte chooses whether header
 // fields that rarely come right by chance are made right.
 #include "lib/base/err.h"
-#include "lib/rtc/stun.h"
+#include "lib/rtc/wire/stun.h"
 
 static void sum_mac(void *arg, const uint8_t *key, size_t key_len, const uint8_t *msg, size_t len,
 		    uint8_t out[20])

@@ -1,8 +1,8 @@
 // First byte even: the rest is the FCI of a feedback message. Odd: the rest drives an arrival log, three bytes a
 // packet (step of the number, time), and every report it writes must read back as exactly what arrived.
 #include "lib/base/err.h"
-#include "lib/rtc/rtp.h"
-#include "lib/rtc/twcc.h"
+#include "lib/rtc/wire/rtp.h"
+#include "lib/rtc/wire/twcc.h"
 
 #define TICK_NS (250 * NS_PER_US)
 

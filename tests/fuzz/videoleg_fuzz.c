@@ -2,11 +2,11 @@
 // temporal layers; switches of cap, pauses, NACKs, give-ups, backlog. The invariant of the ciphers must hold: an output
 // number carries one plaintext; and what was forwarded never reads as missing.
 #include "lib/base/err.h"
-#include "lib/rtc/nackgen.h"
-#include "lib/rtc/pacer.h"
-#include "lib/rtc/resend.h"
-#include "lib/rtc/rewrite.h"
-#include "lib/rtc/rtxring.h"
+#include "lib/rtc/recv/nackgen.h"
+#include "lib/rtc/send/pacer.h"
+#include "lib/rtc/send/resend.h"
+#include "lib/rtc/send/rewrite.h"
+#include "lib/rtc/send/rtxring.h"
 
 #define SLOTS 64
 #define SHADOW 8192

@@ -1,9 +1,9 @@
 // WebSocket frames: the same bytes at once and in pieces give the same events, and no message is larger than
 // the limit. The first byte of the input says how the bytes are cut.
-// sources: controlplane/wsframe.c
+// sources: controlplane/http/wsframe.c
 #include <stdlib.h>
 
-#include "controlplane/wsframe.h"
+#include "controlplane/http/wsframe.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
 

@@ -1,9 +1,9 @@
 // Plugin messages: whatever is accepted has its views inside the input and within the limits, and an rtc
 // message written from it reads back the same.
-// sources: controlplane/wsmsg.c
+// sources: controlplane/plugin/wsmsg.c
 #include <stdlib.h>
 
-#include "controlplane/wsmsg.h"
+#include "controlplane/plugin/wsmsg.h"
 #include "lib/base/err.h"
 
 static void inside(struct str s, const uint8_t *p, size_t size)

@@ -14,7 +14,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/rand.h"
-#include "lib/rtc/rtp.h"
+#include "lib/rtc/wire/rtp.h"
 #include "tests/mock/mock.h"
 
 #define LEVEL 40

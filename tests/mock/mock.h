@@ -11,9 +11,9 @@
 #include "lib/ipc/ipc.h"
 #include "lib/ipc/pktring.h"
 #include "lib/ipc/statseg.h"
-#include "lib/rtc/rtcp.h"
-#include "lib/rtc/srtpidx.h"
-#include "lib/rtc/twcc.h"
+#include "lib/rtc/wire/rtcp.h"
+#include "lib/rtc/recv/srtpidx.h"
+#include "lib/rtc/wire/twcc.h"
 #include "lib/seal/seal.h"
 
 #define MOCK_WAIT_MS 5000

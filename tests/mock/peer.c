@@ -10,9 +10,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/rand.h"
-#include "lib/rtc/demux.h"
-#include "lib/rtc/rtp.h"
-#include "lib/rtc/stun.h"
+#include "lib/rtc/wire/demux.h"
+#include "lib/rtc/wire/rtp.h"
+#include "lib/rtc/wire/stun.h"
 #include "tests/mock/mock.h"
 
 #define PAYLOAD 80 // bytes of a voice packet

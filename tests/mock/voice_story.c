@@ -9,7 +9,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
-#include "lib/rtc/stats.h"
+#include "lib/rtc/recv/stats.h"
 #include "tests/mock/mock.h"
 
 #define N_PEERS 4

@@ -1,24 +1,24 @@
 // One worker without a thread, receivers with keys of their own, and a card: sources that are sent through them.
 //
-// Voice goes through egress_fan as dataplane/fanout.c calls it. Video goes as from a publisher's worker: into the ring
+// Voice goes through egress_fan as dataplane/media/fanout.c calls it. Video goes as from a publisher's worker: into the ring
 // of its layer, out of it by audience_serve, with pacer, transport-wide numbers, rewriting and what resends need.
 #pragma once
 
-#include "dataplane/bwe.h"
-#include "dataplane/dp.h"
-#include "dataplane/eal.h"
-#include "dataplane/egress.h"
-#include "dataplane/fanout.h"
-#include "dataplane/keyring.h"
-#include "dataplane/leg.h"
-#include "dataplane/session.h"
-#include "dataplane/source.h"
-#include "dataplane/video.h"
-#include "dataplane/viewer.h"
-#include "dataplane/worker.h"
+#include "dataplane/media/bwe.h"
+#include "dataplane/ctl/build.h"
+#include "dataplane/ctl/eal.h"
+#include "dataplane/deliver/egress.h"
+#include "dataplane/media/fanout.h"
+#include "dataplane/ctl/keyring.h"
+#include "dataplane/media/leg.h"
+#include "dataplane/core/session.h"
+#include "dataplane/media/source.h"
+#include "dataplane/media/video.h"
+#include "dataplane/deliver/viewer.h"
+#include "dataplane/worker/worker.h"
 #include "lib/base/buf.h"
-#include "lib/rtc/rtp.h"
-#include "lib/rtc/simulcast.h"
+#include "lib/rtc/wire/rtp.h"
+#include "lib/rtc/send/simulcast.h"
 #include "tests/perf/raw.h"
 
 #define BED_PT 96

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataplane/viewer_priv.h"
+#include "dataplane/deliver/viewer_priv.h"
 #include "tests/perf/bed.h"
 #include "tests/perf/stages.h"
 

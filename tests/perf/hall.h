@@ -11,15 +11,15 @@
 
 #include <rte_ring.h>
 
-#include "dataplane/dp.h"
-#include "dataplane/eal.h"
-#include "dataplane/mailbox.h"
-#include "dataplane/model.h"
-#include "dataplane/worker.h"
+#include "dataplane/ctl/build.h"
+#include "dataplane/ctl/eal.h"
+#include "dataplane/core/mailbox.h"
+#include "dataplane/ctl/model.h"
+#include "dataplane/worker/worker.h"
 #include "lib/base/hist.h"
 #include "lib/base/rand.h"
-#include "lib/rtc/rtp.h"
-#include "lib/rtc/stun.h"
+#include "lib/rtc/wire/rtp.h"
+#include "lib/rtc/wire/stun.h"
 #include "tests/perf/perf.h"
 
 #define HALL_MAX_TALKERS 64

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "dataplane/frame.h"
-#include "dataplane/port.h"
+#include "dataplane/port/frame.h"
+#include "dataplane/port/port.h"
 #include "lib/base/err.h"
 
 // --- samples --------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ static inline struct msghdr perf_datagram(struct sockaddr_in *name, struct iovec
 
 // --- a card ---------------------------------------------------------------------------------------------
 
-// Writes network headers as dataplane/port_ethdev.c does for a card that makes checksums, and gives a buffer back
+// Writes network headers as dataplane/port/port_ethdev.c does for a card that makes checksums, and gives a buffer back
 // `n_ring` packets after it was sent, 32 at a time, as a card does. That keeps n_ring buffers moving.
 #define CARD_FREE 32
 struct card {

@@ -13,9 +13,9 @@
 
 #include <rte_ethdev.h>
 
-#include "dataplane/dp.h"
-#include "dataplane/eal.h"
-#include "dataplane/worker.h"
+#include "dataplane/ctl/build.h"
+#include "dataplane/ctl/eal.h"
+#include "dataplane/worker/worker.h"
 #include "lib/base/clock.h"
 #include "tests/perf/perf.h"
 

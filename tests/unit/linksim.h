@@ -7,11 +7,11 @@
 
 #include "lib/base/err.h"
 #include "lib/base/rand.h"
-#include "lib/rtc/gcc.h"
-#include "lib/rtc/probe.h"
-#include "lib/rtc/rtcp.h"
-#include "lib/rtc/sendhist.h"
-#include "lib/rtc/twcc.h"
+#include "lib/rtc/send/gcc.h"
+#include "lib/rtc/send/probe.h"
+#include "lib/rtc/wire/rtcp.h"
+#include "lib/rtc/send/sendhist.h"
+#include "lib/rtc/wire/twcc.h"
 
 #define SIM_PACKET 1200
 #define SIM_PIPE 8192

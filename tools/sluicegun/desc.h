@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/rtc/rtp.h"
-#include "lib/rtc/sdp.h"
+#include "lib/rtc/wire/rtp.h"
+#include "lib/rtc/wire/sdp.h"
 
 #define DESC_MAX_LINES 128
 #define DESC_MAX_TEXT (64 * 1024) // bytes; the plugin takes no more

@@ -13,7 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/hist.h"
 #include "lib/base/wheel.h"
-#include "lib/rtc/stun.h"
+#include "lib/rtc/wire/stun.h"
 #include "lib/seal/seal.h"
 #include "tools/sluicegun/plan.h"
 

@@ -15,7 +15,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
-#include "lib/rtc/stun.h"
+#include "lib/rtc/wire/stun.h"
 
 #define ICE_CANDIDATES 8
 #define ICE_UFRAG_LEN 8

@@ -8,7 +8,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/rand.h"
-#include "lib/rtc/msgpack.h"
+#include "lib/rtc/wire/msgpack.h"
 
 #define LOCK_RETRY_NS (50 * NS_PER_MS)
 #define LOCK_TIMEOUT_NS (1 * NS_PER_S) // no reply at all: ask again

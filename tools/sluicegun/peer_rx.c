@@ -10,8 +10,8 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
-#include "lib/rtc/demux.h"
-#include "lib/rtc/keyframe.h"
+#include "lib/rtc/wire/demux.h"
+#include "lib/rtc/wire/keyframe.h"
 
 #define BATCH 64
 #define MAX_HEARD 1024       // SSRCs of one participant

@@ -10,7 +10,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
-#include "lib/rtc/msgpack.h"
+#include "lib/rtc/wire/msgpack.h"
 #include "tools/sluicegun/ws.h"
 
 #define CREATED 201

@@ -1,6 +1,6 @@
 // What survives when one of the two processes, or the link between them, goes away.
-#include "controlplane/hub_state.h"
-#include "controlplane/persist.h"
+#include "controlplane/calls/hub_state.h"
+#include "controlplane/session/persist.h"
 #include "tests/unit/calls/world.h"
 
 // Alice talks, Bob hears her; both are in the store.

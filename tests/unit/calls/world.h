@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "controlplane/dcmsg.h"
-#include "controlplane/hub.h"
-#include "controlplane/loop.h"
-#include "controlplane/metrics.h"
-#include "controlplane/natdiscover.h"
-#include "controlplane/sigmsg.h"
-#include "controlplane/store.h"
+#include "controlplane/session/dcmsg.h"
+#include "controlplane/calls/hub.h"
+#include "controlplane/sys/loop.h"
+#include "controlplane/sys/metrics.h"
+#include "controlplane/nat/natdiscover.h"
+#include "controlplane/session/sigmsg.h"
+#include "controlplane/store/store.h"
 #include "lib/base/err.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
@@ -23,7 +23,7 @@
 #include "lib/ipc/statseg.h"
 #include "lib/peer/dchan.h"
 #include "lib/peer/dtls.h"
-#include "lib/rtc/msgpack.h"
+#include "lib/rtc/wire/msgpack.h"
 #include "tests/unit/check.h"
 
 #define MAX_CLIENTS 600

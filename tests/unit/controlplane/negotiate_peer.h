@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "controlplane/negotiate.h"
+#include "controlplane/negotiate/negotiate.h"
 #include "lib/base/err.h"
 
 enum { PEER_LINES = 160, PEER_TEXT = 256 * 1024 };

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "controlplane/loop.h"
+#include "controlplane/sys/loop.h"
 
 struct redis_server {
 	pid_t pid;

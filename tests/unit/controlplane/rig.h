@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "controlplane/api.h"
-#include "controlplane/auth.h"
-#include "controlplane/wsconn.h"
+#include "controlplane/api/api.h"
+#include "controlplane/auth/auth.h"
+#include "controlplane/plugin/plugins.h"
 #include "lib/base/err.h"
 #include "tests/unit/check.h"
 

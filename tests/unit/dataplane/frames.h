@@ -1,7 +1,7 @@
 // Frames made by hand, for the tests of frame.c and neigh.c. No EAL: the mbuf is a plain object.
 #pragma once
 
-#include "dataplane/frame.h"
+#include "dataplane/port/frame.h"
 
 #define TEST_FRAME_ROOM 2048
 

@@ -1,5 +1,5 @@
 // What a publisher of video is asked for and told, and how its SSRCs come and go.
-#include "dataplane/arrivals.h"
+#include "dataplane/publish/arrivals.h"
 #include "tests/unit/dataplane/show.h"
 
 // --- key frames ---------------------------------------------------------------------------------------------------

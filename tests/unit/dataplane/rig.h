@@ -6,18 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataplane/dp.h"
-#include "dataplane/eal.h"
-#include "dataplane/leg.h"
-#include "dataplane/mailbox.h"
-#include "dataplane/model.h"
-#include "dataplane/punt.h"
-#include "dataplane/session.h"
-#include "dataplane/source.h"
-#include "dataplane/worker.h"
+#include "dataplane/ctl/build.h"
+#include "dataplane/ctl/eal.h"
+#include "dataplane/media/leg.h"
+#include "dataplane/core/mailbox.h"
+#include "dataplane/ctl/model.h"
+#include "dataplane/gate/punt.h"
+#include "dataplane/core/session.h"
+#include "dataplane/media/source.h"
+#include "dataplane/worker/worker.h"
 #include "lib/base/rand.h"
-#include "lib/rtc/rtp.h"
-#include "lib/rtc/stun.h"
+#include "lib/rtc/wire/rtp.h"
+#include "lib/rtc/wire/stun.h"
 #include "tests/unit/check.h"
 
 #define RIG_SENT 4096

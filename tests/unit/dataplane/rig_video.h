@@ -1,8 +1,8 @@
 // Video for the rig: tracks, and a way to put packets into a layer without a publisher.
 #pragma once
 
-#include "dataplane/layer.h"
-#include "dataplane/video.h"
+#include "dataplane/media/layer.h"
+#include "dataplane/media/video.h"
 #include "tests/unit/dataplane/rig.h"
 
 #define RIG_VP8 96

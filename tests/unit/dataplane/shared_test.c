@@ -3,8 +3,8 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "dataplane/fanout.h"
-#include "dataplane/reclaim.h"
+#include "dataplane/media/fanout.h"
+#include "dataplane/ctl/reclaim.h"
 #include "tests/unit/dataplane/rig.h"
 
 #define ROUNDS 20000

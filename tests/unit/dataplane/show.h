@@ -1,8 +1,8 @@
 // A show: one peer publishes video, the other is there to watch, and what the publisher is told is read.
 #pragma once
 
-#include "lib/rtc/rtcp.h"
-#include "lib/rtc/twcc.h"
+#include "lib/rtc/wire/rtcp.h"
+#include "lib/rtc/wire/twcc.h"
 #include "tests/unit/dataplane/rig_video.h"
 
 #define L 0x7001

@@ -1,6 +1,6 @@
 // Classification, flow and ufrag tables, token buckets.
-#include "dataplane/classify.h"
-#include "dataplane/flow.h"
+#include "dataplane/gate/classify.h"
+#include "dataplane/gate/flow.h"
 #include "tests/unit/dataplane/rig.h"
 
 static void first_bytes(void)

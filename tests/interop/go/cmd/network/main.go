@@ -143,7 +143,7 @@ func main() {
 	}
 }
 
-// trace writes what happened to packets as tests/unit/lib/gcctrace_test.c reads it.
+// trace writes what happened to packets as tests/unit/lib/rtc/send/gcctrace_test.c reads it.
 func trace(file string, s scenario, seed int64, passed []interop.Passed) error {
 	f, err := os.Create(file)
 	if err != nil {

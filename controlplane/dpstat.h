@@ -1,7 +1,0 @@
-// The dataplane in /metrics: sluice_dp_*, read from its statistics segment at each scrape, and the link.
-#pragma once
-
-#include "controlplane/dp.h"
-#include "controlplane/metrics.h"
-
-[[nodiscard]] int dpstat_init(struct metrics *, struct dp *); // borrowed; 0, or -errno

@@ -1,0 +1,93 @@
+// Inside of a connection, shared by http.c (requests) and http_ws.c (WebSocket). Nobody else includes it.
+#pragma once
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "controlplane/http/http.h"
+
+enum conn_state {
+	CONN_HEAD, // waiting for, or inside of, a request head
+	CONN_BODY,
+	CONN_HANDLED, // the handler owes a reply; nothing is read
+	CONN_WS,
+	CONN_LAST, // what is queued is sent, then the connection ends
+};
+
+struct ws_side { // owned by a connection in CONN_WS
+	struct wsframe_reader reader;
+	struct ws_limits limits;
+	struct ws_handler handler;
+	void *arg; // borrowed
+	ns_t next_ping, pong_due;
+};
+
+struct conn {
+	http_id id;
+	struct http *http; // borrowed
+	int fd;
+	struct loop_fd *watch;
+	struct tls *tls; // owned; NULL: plain
+	struct http_source source;
+	enum conn_state state;
+	bool is_dead;          // to be destroyed by the deferred call
+	bool is_waiting;       // in http->waiting
+	bool close_after;      // the reply is the last
+	bool is_shut;          // CONN_LAST: all is sent, the peer's end is awaited
+	size_t n_swallowed;    // bytes read after the last answer
+	struct deferred later; // flush, or destroy
+	struct timer timer;
+	ns_t write_due; // while out holds something; NS_NEVER
+	TAILQ_ENTRY(conn) wait_link;
+
+	char *in; // owned: request head, and what follows it
+	size_t in_len, in_cap, in_scanned;
+	size_t head_len;
+	struct http_head *head; // owned; views into in
+	char *body;             // owned
+	size_t body_len, body_cap;
+	struct http_chunks chunks;
+
+	uint8_t *out; // owned: bytes [out_at, out_len) wait to be sent
+	size_t out_at, out_len, out_cap;
+
+	struct ws_side *ws; // owned; NULL before the upgrade
+};
+
+struct http {
+	struct loop *loop;       // borrowed
+	struct metrics *metrics; // borrowed
+	struct tls_ctx *tls;     // borrowed
+	struct http_limits limits;
+	http_handler_fn handler;
+	void *arg;
+	struct pool *conns;
+	TAILQ_HEAD(, conn) waiting; // those without a complete request, longest first
+	int listen_fd[4];
+	struct loop_fd *listen_watch[4];
+	unsigned n_listen;
+	uint16_t port;
+	uint32_t serial;           // of the newest connection
+	struct timer accept_timer; // out of descriptors: try again
+	bool is_closing;
+};
+
+// http.c
+struct conn *conn_find(const struct http *, http_id); // NULL when it is gone
+void conn_kill(struct conn *); // destroys at the end of this turn; nothing else happens on it
+[[nodiscard]] bool conn_queue(struct conn *, const void *p, size_t len); // false: out of memory, killed
+void conn_finish(struct conn *);                                         // send what is queued, then end
+void conn_stop_waiting(struct conn *); // not one that makes room for others any more
+void conn_next_request(struct conn *); // the reply is queued: on to the next one
+
+// http_reply.c
+void conn_refuse(struct conn *, unsigned status, const char *reason); // cannot be read: one answer, the end
+
+// http.c
+
+void http_on_accept(void *arg, unsigned events); // arg: struct http
+
+// http_ws.c
+void ws_input(struct conn *, uint8_t *p, size_t len);
+void ws_timer(struct conn *, ns_t now);
+void ws_ended(struct conn *); // called once when the connection is destroyed

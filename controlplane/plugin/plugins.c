@@ -1,0 +1,404 @@
+// A client entry lives while it has a connection or a `close` waiting. Connections die in the callback of
+// http only (on_closed), so nothing here is freed while a caller still looks at it.
+#include "controlplane/plugin/plugins.h"
+
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "controlplane/plugin/wsmsg.h"
+#include "lib/base/err.h"
+#include "lib/base/hash.h"
+#include "lib/base/log.h"
+
+struct waiting_close {
+	STAILQ_ENTRY(waiting_close) link;
+	ns_t due;
+	size_t len;
+	char session_id[];
+};
+
+struct plugin_conn {
+	conn_id id;
+	http_id http;
+	struct plugins *plugins; // borrowed
+	struct client *client;   // borrowed: outlives its connections
+	char name[WSMSG_CONN_ID_LEN + 1];
+	TAILQ_ENTRY(plugin_conn) link;
+};
+
+struct client {
+	struct plugins *plugins; // borrowed
+	struct str id;           // owned
+	TAILQ_HEAD(, plugin_conn) conns;
+	unsigned n_conns;
+	STAILQ_HEAD(, waiting_close) closes;
+	unsigned n_closes;
+	struct timer timer; // of the oldest waiting close
+};
+
+struct plugins {
+	struct loop *loop;       // borrowed
+	struct metrics *metrics; // borrowed
+	struct http *http;       // borrowed
+	struct hub *hub;         // borrowed, may be NULL
+	struct pool *conns;
+	struct map *clients; // id -> struct client, owned
+};
+
+static void count_drop(struct plugins *p, const char *reason)
+{
+	metric_add(p->metrics, M_WS_DROPS, METRIC_LABELS(str_of(reason)), 1);
+}
+
+static void count_message(struct plugins *p, struct str client, const char *direction, const char *type)
+{
+	metric_add(p->metrics, M_WS_MESSAGES, METRIC_LABELS(client, str_of(direction), str_of(type)), 1);
+}
+
+// --- clients -----------------------------------------------------------------------------------------
+static void drop_oldest_close(struct client *cl)
+{
+	struct waiting_close *w = STAILQ_FIRST(&cl->closes);
+
+	STAILQ_REMOVE_HEAD(&cl->closes, link);
+	cl->n_closes--;
+	free(w);
+}
+
+static void client_free(struct client *cl)
+{
+	while (cl->n_closes > 0)
+		drop_oldest_close(cl);
+	loop_cancel(cl->plugins->loop, &cl->timer);
+	map_del(cl->plugins->clients, cl->id);
+	free((char *)cl->id.p);
+	free(cl);
+}
+
+static void client_release(struct client *cl)
+{
+	if (TAILQ_EMPTY(&cl->conns) && cl->n_closes == 0)
+		client_free(cl);
+}
+
+static void on_close_due(struct timer *t, ns_t now)
+{
+	struct client *cl = container_of(t, struct client, timer);
+
+	while (cl->n_closes > 0 && STAILQ_FIRST(&cl->closes)->due <= now) {
+		count_drop(cl->plugins, "close expired");
+		drop_oldest_close(cl);
+	}
+	if (cl->n_closes > 0)
+		loop_arm(cl->plugins->loop, t, STAILQ_FIRST(&cl->closes)->due);
+	else
+		client_release(cl);
+}
+
+static struct client *client_get(struct plugins *p, struct str id)
+{
+	struct client *cl = map_find(p->clients, id);
+	char *copy;
+
+	if (cl != NULL)
+		return cl;
+	cl = calloc(1, sizeof(*cl));
+	copy = strndup(id.p ? id.p : "", id.len);
+	if (cl == NULL || copy == NULL || map_put(p->clients, id, cl) < 0) {
+		free(cl);
+		free(copy);
+		return NULL;
+	}
+	cl->plugins = p;
+	cl->id = (struct str){copy, id.len};
+	cl->timer.on_due = on_close_due;
+	TAILQ_INIT(&cl->conns);
+	STAILQ_INIT(&cl->closes);
+	return cl;
+}
+
+// --- incoming ----------------------------------------------------------------------------------------
+static void dispatch(struct plugin_conn *c, const struct wsmsg *m)
+{
+	struct hub *hub = c->plugins->hub;
+	struct str client = c->client->id;
+
+	switch (m->type) {
+	case WSMSG_JOIN:
+		hub_join(hub, c->id, client, &m->join);
+		break;
+	case WSMSG_LEAVE:
+		hub_leave(hub, c->id, client, m->session_id);
+		break;
+	case WSMSG_RECONNECT:
+		hub_reconnect(hub, c->id, client, m->session_id);
+		break;
+	case WSMSG_RTC:
+		hub_rtc(hub, c->id, client, m->session_id, m->rtc, m->data);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_message(void *arg, bool is_text, struct str payload)
+{
+	struct plugin_conn *c = arg;
+	struct plugins *p = c->plugins;
+	struct wsmsg m;
+	int rc;
+
+	if (is_text) {
+		log_info("ws: %.*s: text message ignored", STR_ARG(c->client->id));
+		count_drop(p, "text");
+		return;
+	}
+	rc = wsmsg_decode(payload.p, payload.len, &m);
+	if (rc != -EBADMSG)
+		count_message(p, c->client->id, "in", wsmsg_type_name(m.type));
+	if (rc < 0) {
+		log_info("ws: %.*s: %s message refused: %s", STR_ARG(c->client->id), wsmsg_type_name(m.type),
+			 m.error);
+		count_drop(p, "malformed");
+		if (p->hub != NULL && m.type == WSMSG_JOIN && m.join.session_id.len > 0 &&
+		    m.join.session_id.len <= WSMSG_MAX_ID)
+			hub_join_invalid(p->hub, c->id, c->client->id, m.join.session_id);
+	} else if (p->hub != NULL) {
+		dispatch(c, &m);
+	}
+}
+
+static void on_closed(void *arg)
+{
+	struct plugin_conn *c = arg;
+	struct plugins *p = c->plugins;
+	struct client *cl = c->client;
+
+	log_notice("plugin %.*s: connection %s closed", STR_ARG(cl->id), c->name);
+	metric_add(p->metrics, M_WS_CONNECTIONS, METRIC_LABELS(cl->id), -1);
+	TAILQ_REMOVE(&cl->conns, c, link);
+	cl->n_conns--;
+	if (p->hub != NULL)
+		hub_conn_closed(p->hub, c->id, cl->id);
+	pool_put(p->conns, c->id);
+	client_release(cl);
+}
+
+// --- outgoing ----------------------------------------------------------------------------------------
+static int send_to(struct plugin_conn *c, const struct wbuf *w)
+{
+	return ws_send(c->plugins->http, c->http, w->start, wbuf_len(w));
+}
+
+static int send_close(struct plugin_conn *c, struct str session_id)
+{
+	uint8_t buf[WSMSG_MAX_ID + 64];
+	struct wbuf w = wbuf_of(buf, sizeof(buf));
+
+	wsmsg_write_close(&w, session_id);
+	return w.full ? -E2BIG : send_to(c, &w);
+}
+
+static void replay(struct plugin_conn *c)
+{
+	struct client *cl = c->client;
+
+	while (cl->n_closes > 0) {
+		struct waiting_close *w = STAILQ_FIRST(&cl->closes);
+
+		if (send_close(c, (struct str){w->session_id, w->len}) < 0)
+			return; // the rest waits for the next connection
+		drop_oldest_close(cl);
+	}
+	loop_cancel(cl->plugins->loop, &cl->timer);
+}
+
+static void say_hello(struct plugin_conn *c)
+{
+	uint8_t buf[WSMSG_MAX_ID + 128];
+	struct wbuf w = wbuf_of(buf, sizeof(buf));
+
+	wsmsg_write_hello(&w, c->client->id, (struct str){c->name, WSMSG_CONN_ID_LEN});
+	if (!w.full)
+		send_to(c, &w);
+}
+
+void plugins_accept(struct plugins *p, http_id http, struct str id)
+{
+	static const struct ws_limits limits = {.max_message = WSMSG_MAX,
+						.max_queue = PLUGINS_MAX_QUEUE,
+						.ping = PLUGINS_PING_NS,
+						.pong = PLUGINS_PONG_NS,
+						.write = PLUGINS_WRITE_NS};
+	static const struct ws_handler handler = {on_message, on_closed};
+	struct client *cl = client_get(p, id);
+	struct plugin_conn *c = NULL;
+	handle_t handle;
+
+	if (cl != NULL && cl->n_conns < PLUGINS_MAX_PER_CLIENT)
+		c = pool_get(p->conns, &handle);
+	if (c == NULL) {
+		count_drop(p, "too many connections");
+		if (cl != NULL)
+			client_release(cl);
+		http_reply_text(p->http, http, 503, "too many connections\n", "/ws");
+		return;
+	}
+	*c = (struct plugin_conn){.id = handle, .http = http, .plugins = p, .client = cl};
+	wsmsg_conn_id(c->name);
+	if (!http_upgrade(p->http, http, &limits, &handler, c)) { // refused: never opened, never counted (D8)
+		pool_put(p->conns, handle);
+		client_release(cl);
+		return;
+	}
+	log_notice("plugin %.*s: connection %s opened", STR_ARG(cl->id), c->name);
+	TAILQ_INSERT_TAIL(&cl->conns, c, link);
+	cl->n_conns++;
+	metric_add(p->metrics, M_WS_CONNECTIONS, METRIC_LABELS(cl->id), 1);
+	say_hello(c);
+	replay(c);
+}
+
+// The preferred connection when it lives and is the client's own, else NULL.
+static struct plugin_conn *find_conn(struct plugins *p, const struct client *cl, conn_id id)
+{
+	struct plugin_conn *c = id ? pool_find(p->conns, id) : NULL;
+
+	return c != NULL && c->client == cl ? c : NULL;
+}
+
+// Returns how many took it.
+static unsigned deliver(struct plugins *p, struct client *cl, conn_id preferred, enum deliver policy,
+			const struct wbuf *w)
+{
+	struct plugin_conn *c = find_conn(p, cl, preferred);
+	unsigned n = 0;
+
+	if (c != NULL && send_to(c, w) == 0)
+		return 1;
+	TAILQ_FOREACH (c, &cl->conns, link) {
+		if (send_to(c, w) == 0)
+			n++;
+		if (n > 0 && policy == DELIVER_ONE)
+			break;
+	}
+	return n;
+}
+
+void plugins_send_rtc(struct plugins *p, struct str client, conn_id preferred, enum deliver policy,
+		      enum rtc_type type, struct str user_id, struct str session_id, struct str call_id,
+		      struct str data)
+{
+	struct wsmsg_rtc m = {client, user_id, session_id, call_id, type, data};
+	bool is_vad = type == RTC_VOICE_ON || type == RTC_VOICE_OFF;
+	struct client *cl = map_find(p->clients, client);
+	size_t size = wsmsg_rtc_size(&m);
+	uint8_t *buf = cl && size <= WSMSG_MAX ? malloc(size) : NULL;
+	struct wbuf w = wbuf_of(buf, buf ? size : 0);
+	unsigned n = 0;
+
+	if (buf != NULL) {
+		wsmsg_write_rtc(&w, &m);
+		n = w.full ? 0 : deliver(p, cl, preferred, policy, &w);
+	}
+	free(buf);
+	if (n == 0)
+		count_drop(p, size > WSMSG_MAX ? "message too large" : "no connection");
+	for (; n > 0; n--)
+		count_message(p, client, "out", is_vad ? "vad" : "rtc");
+}
+
+static void queue_close(struct plugins *p, struct str client, struct str session_id)
+{
+	struct client *cl = client_get(p, client);
+	struct waiting_close *w = malloc(sizeof(*w) + session_id.len);
+
+	if (cl == NULL || w == NULL) {
+		free(w);
+		if (cl != NULL)
+			client_release(cl);
+		return;
+	}
+	if (cl->n_closes == PLUGINS_MAX_REPLAY) {
+		count_drop(p, "close queue full");
+		drop_oldest_close(cl);
+	}
+	w->due = loop_now(p->loop) + PLUGINS_REPLAY_NS;
+	w->len = session_id.len;
+	memcpy(w->session_id, session_id.p, session_id.len);
+	STAILQ_INSERT_TAIL(&cl->closes, w, link);
+	if (cl->n_closes++ == 0)
+		loop_arm(p->loop, &cl->timer, w->due);
+}
+
+void plugins_send_close(struct plugins *p, struct str client, conn_id preferred, struct str session_id)
+{
+	uint8_t buf[WSMSG_MAX_ID + 64];
+	struct wbuf w = wbuf_of(buf, sizeof(buf));
+	struct client *cl = map_find(p->clients, client);
+
+	if (session_id.len == 0 || session_id.len > WSMSG_MAX_ID)
+		return;
+	wsmsg_write_close(&w, session_id);
+	if (cl == NULL || deliver(p, cl, preferred, DELIVER_ALL, &w) == 0)
+		queue_close(p, client, session_id);
+}
+
+// --- life --------------------------------------------------------------------------------------------
+void plugins_drop_client(struct plugins *p, struct str id)
+{
+	struct client *cl = map_find(p->clients, id);
+	struct plugin_conn *c;
+
+	if (cl == NULL)
+		return;
+	while (cl->n_closes > 0)
+		drop_oldest_close(cl);
+	loop_cancel(p->loop, &cl->timer);
+	TAILQ_FOREACH (c, &cl->conns, link)
+		ws_close(p->http, c->http, 1008, "client unregistered");
+	client_release(cl);
+}
+
+unsigned plugins_count(const struct plugins *p)
+{
+	return pool_count(p->conns);
+}
+
+void plugins_bind(struct plugins *p, struct http *http, struct hub *hub)
+{
+	p->http = http;
+	p->hub = hub;
+}
+
+struct plugins *plugins_new(struct loop *loop, struct metrics *metrics)
+{
+	struct plugins *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->loop = loop;
+	p->metrics = metrics;
+	p->conns = pool_new(sizeof(struct plugin_conn), 1u << 20);
+	p->clients = map_new();
+	if (p->conns == NULL || p->clients == NULL) {
+		plugins_free(p);
+		return err_null(ENOMEM);
+	}
+	return p;
+}
+
+void plugins_free(struct plugins *p)
+{
+	struct client *cl;
+
+	if (p == NULL)
+		return;
+	for (size_t cursor = 0; p->clients && (cl = map_next(p->clients, &cursor, NULL)) != NULL;) {
+		client_free(cl);
+		cursor = 0;
+	}
+	map_free(p->clients);
+	pool_free(p->conns);
+	free(p);
+}

@@ -1,0 +1,29 @@
+// The plugins' WebSockets, by client: implements `struct plugins` of hub.h. Each connection has its own
+// bounded queue and is cut when slow, so one plugin never holds up another (D11). thread: loop.
+#pragma once
+
+#include <stdbool.h>
+
+#include "controlplane/http/http.h"
+#include "controlplane/calls/hub.h"
+#include "controlplane/sys/loop.h"
+#include "controlplane/sys/metrics.h"
+
+#define PLUGINS_PING_NS (10 * NS_PER_S)
+#define PLUGINS_PONG_NS (20 * NS_PER_S)   // without a pong for so long: cut
+#define PLUGINS_WRITE_NS (10 * NS_PER_S)  // without progress in sending for so long: cut
+#define PLUGINS_MAX_QUEUE (4u << 20)      // bytes waiting for one connection; more: cut
+#define PLUGINS_MAX_PER_CLIENT 256        // connections of one client; more: 503
+#define PLUGINS_REPLAY_NS (60 * NS_PER_S) // `close` waits so long for a connection of its client
+#define PLUGINS_MAX_REPLAY 1000           // a client
+
+struct plugins *plugins_new(struct loop *, struct metrics *); // NULL + errno
+void plugins_free(struct plugins *);                          // after http_free; NULL is allowed
+// Both borrowed. hub NULL: messages are dropped (start and end of the process).
+void plugins_bind(struct plugins *, struct http *, struct hub *hub);
+
+// The request of an authenticated client: upgrade it (or refuse it as RFC 6455 says), say hello, replay.
+void plugins_accept(struct plugins *, http_id, struct str client);
+// The client is no longer registered: close its connections, forget what waits for it (D12).
+void plugins_drop_client(struct plugins *, struct str client);
+unsigned plugins_count(const struct plugins *);

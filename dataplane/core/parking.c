@@ -1,0 +1,49 @@
+#include "dataplane/core/parking.h"
+
+#include <string.h>
+
+#include "dataplane/port/port.h"
+#include "dataplane/worker/worker.h"
+
+// Give up the first n.
+static void give_up(struct worker *w, struct parking *p, unsigned n, enum counter why)
+{
+	for (unsigned i = 0; i < n; i++)
+		drop(w, p->m[i], why);
+	p->n = (uint8_t)(p->n - n);
+	memmove(p->m, p->m + n, p->n * sizeof(p->m[0]));
+}
+
+void parking_expire(struct worker *w, struct parking *p, enum counter why)
+{
+	unsigned n = 0;
+
+	while (n < p->n && w->now - pkt_of(p->m[n])->arrival > PARKING_NS)
+		n++;
+	give_up(w, p, n, why);
+}
+
+void parking_add(struct worker *w, struct parking *p, struct rte_mbuf *m, enum counter why)
+{
+	parking_expire(w, p, why);
+	if (p->n == PARKING_MAX)
+		give_up(w, p, 1, why);
+	p->m[p->n++] = m;
+}
+
+unsigned parking_take(struct worker *w, struct parking *p, struct rte_mbuf *out[PARKING_MAX],
+		      enum counter why)
+{
+	unsigned n;
+
+	parking_expire(w, p, why);
+	n = p->n;
+	memcpy(out, p->m, n * sizeof(out[0]));
+	p->n = 0;
+	return n;
+}
+
+void parking_clear(struct worker *w, struct parking *p, enum counter why)
+{
+	give_up(w, p, p->n, why);
+}

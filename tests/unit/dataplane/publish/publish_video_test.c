@@ -1,0 +1,535 @@
+// Video of a publisher, from its packets to what is in the rings.
+#include <pthread.h>
+
+#include "dataplane/publish/intake.h"
+#include "tests/unit/dataplane/show.h"
+
+// --- recovery ----------------------------------------------------------------------------------------------------
+
+static void missing_packets_are_asked_for(void)
+{
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	shoot_run(L, 100, 5);
+	shoot(L, 107, 0);
+	rig_run(0);
+	rig_run(21 * MS);
+	rig_run(21 * MS);
+	listen_to_server();
+	CHECK_EQ(told.n_nack, 1);
+	CHECK_EQ(told.n_seq, 2);
+	CHECK_EQ(told.seq[0], 105);
+	CHECK_EQ(told.seq[1], 106);
+	// T4, R8: the original comes late, the other one by repair; both are held, and no more is asked for.
+	shoot(L, 105, 0);
+	rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
+					.index = 1,
+					.ts = 106 * 3000,
+					.pt = RIG_RTX,
+					.mid = "1",
+					.is_rtx = true,
+					.osn = 106,
+					.flags = LAYER_START | LAYER_MARKER});
+	rig_run(0);
+	CHECK(is_held(0, 105) && is_held(0, 106));
+	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 2);
+	for (unsigned i = 0; i < 20; i++)
+		rig_run(20 * MS);
+	listen_to_server();
+	CHECK_EQ(told.n_nack, 0);
+	close_show();
+}
+
+static void repaired_packets_look_like_originals(void)
+{
+	struct rtxring_entry e;
+	struct rte_mbuf *m;
+	struct rtp_view v;
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	shoot(L, 100, LAYER_KEY);
+	shoot(L, 102, 0);
+	rig_run(0);
+	rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
+					.index = 900,
+					.ts = 303000,
+					.pt = RIG_RTX,
+					.mid = "1",
+					.is_rtx = true,
+					.osn = 101,
+					.flags = LAYER_START | LAYER_MARKER,
+					.pid = 101});
+	rig_run(0);
+	CHECK_EQ(state_of(0, 101, &e, &m), RTXRING_HELD);
+	if (m == NULL)
+		state_of(0, 100, &e, &m);
+	CHECK_EQ(rtp_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, 0, &v), 0);
+	CHECK_EQ(v.ssrc, L);
+	CHECK_EQ(v.seq, 101);
+	CHECK_EQ(v.pt, RIG_VP8);
+	CHECK(v.marker);
+	CHECK_EQ(v.ts, 303000);
+	CHECK_EQ(v.hdr_len, pkt_of(m)->hdr_len);
+	CHECK_EQ(v.payload_len, 100);
+	CHECK_EQ(pkt_of(m)->vp8.picture_id, 101);
+	CHECK_EQ(pkt_of(m)->codec, CODEC_VP8);
+	CHECK_EQ(e.flags, LAYER_START | LAYER_MARKER | LAYER_SWITCH_UP);
+	close_show();
+}
+
+static void useless_repairs_are_ignored(void)
+{
+	struct rig_shot rtx = {
+		.ssrc = L_RTX, .index = 1, .pt = RIG_RTX, .mid = "1", .is_rtx = true, .osn = 100};
+
+	CHECK_OR_RETURN(open_show(1, 0, 0));
+	rig_shoot(&a, rtx); // before any original
+	rig_run(0);
+	rig_shoot(&a,
+		  (struct rig_shot){.ssrc = L, .index = 100, .mid = "1", .flags = LAYER_KEY | LAYER_START});
+	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 103, .flags = LAYER_START});
+	rtx.index++;
+	rig_shoot(&a, rtx); // not missing: a probe
+	rtx.index++;
+	rtx.osn = 60000;
+	rig_shoot(&a, rtx); // never heard of
+	rtx.osn = 101;
+	for (unsigned cut = 1; cut <= 2; cut++) { // 0 and 1 bytes of payload
+		rtx.index++;
+		rtx.cut = cut;
+		rig_shoot(&a, rtx);
+	}
+	rig_run(0);
+	CHECK_EQ(rig_counter(DROP_RTX_UNNEEDED), 5);
+	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 0);
+	rtx.index++;
+	rtx.cut = 0;
+	rig_shoot(&a, rtx);
+	rtx.index++;
+	rig_shoot(&a, rtx); // twice
+	rig_run(0);
+	CHECK_EQ(rig_counter(DROP_RTX_UNNEEDED), 6);
+	CHECK(is_held(0, 101));
+	close_show();
+}
+
+static void what_does_not_come_is_given_up(void)
+{
+	struct rtxring_entry e;
+	struct rte_mbuf *m;
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	shoot_run(L, 100, 3);
+	shoot(L, 105, 0);
+	rig_run(0);
+	for (unsigned i = 0; i < 30; i++)
+		rig_run(20 * MS);
+	CHECK_EQ(state_of(0, 103, &e, &m), RTXRING_MISSING);
+	for (unsigned i = 0; i < 40; i++)
+		rig_run(20 * MS);
+	listen_to_server();
+	CHECK(told.n_nack >= 3 && told.n_nack <= 10);
+	CHECK(told.n_pli >= 1 && told.n_pli <= 2); // by the receiver, too
+	CHECK_EQ(told.pli_ssrc, L);
+	CHECK_EQ(state_of(0, 103, &e, &m), RTXRING_FILLER);
+	CHECK_EQ(rig_counter(CTR_VIDEO_GIVEN_UP), 2);
+	shoot(L, 104, 0); // too late now
+	rig_run(0);
+	CHECK_EQ(rig_counter(DROP_TOO_LATE), 1);
+	close_show();
+}
+
+static void padding_takes_no_place(void)
+{
+	struct rtxring_entry e, f;
+	struct rte_mbuf *m;
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	shoot_run(L, 100, 2);
+	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 102, .is_padding = true});
+	shoot(L, 103, 0);
+	rig_run(0);
+	state_of(0, 101, &e, &m);
+	state_of(0, 103, &f, &m);
+	CHECK_EQ(f.rank[RTXRING_ALL], e.rank[RTXRING_ALL] + 1);
+	// R8: late padding fills a place that was kept.
+	shoot(L, 105, 0);
+	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 104, .is_padding = true});
+	rig_run(0);
+	CHECK_EQ(state_of(0, 104, &e, &m), RTXRING_FILLER);
+	CHECK_EQ(rig_counter(DROP_PADDING_ONLY), 2);
+	close_show();
+}
+
+static void wide_gaps_are_not_asked_for(void)
+{
+	struct rtxring_entry e;
+	struct rte_mbuf *m;
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	shoot_run(L, 100, 3);
+	shoot(L, 20000, 0);
+	rig_run(0);
+	rig_run(21 * MS);
+	listen_to_server();
+	CHECK_EQ(told.n_nack, 0);
+	CHECK_EQ(told.n_pli, 1);
+	CHECK_EQ(top_of(0), 104); // one place is missing, so that receivers notice
+	CHECK_EQ(state_of(0, 103, &e, &m), RTXRING_MISSING);
+	CHECK_EQ(state_of(0, 104, &e, &m), RTXRING_HELD);
+	shoot(L, 19999, 0); // before the run
+	shoot(L, 20001, 0);
+	rig_run(0);
+	CHECK_EQ(top_of(0), 105);
+	CHECK_EQ(rig_counter(DROP_TOO_LATE), 1);
+	close_show();
+}
+
+static void a_new_declaration_moves_the_track(void)
+{
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	shoot_run(L, 100, 3);
+	CHECK_EQ(rig_video_track(&a, 1, "1", H, 0), 0); // the client chose another SSRC
+	rig_run(600 * MS);
+	shoot(L, 103, 0); // (from before: nobody claims it now)
+	shoot(H, 9, LAYER_KEY);
+	rig_run(0);
+	shoot(H, 10, 0);
+	rig_run(0);
+	CHECK_EQ(top_of(0), 104);
+	rig_run(2 * NS_PER_S);
+	CHECK_EQ(rig_counter(DROP_NO_TRACK), 1);
+	close_show();
+}
+
+static uint32_t dice_state = 4711;
+
+// 0..n-1; the same in each run.
+static uint32_t dice(uint32_t n)
+{
+	dice_state ^= dice_state << 13;
+	dice_state ^= dice_state >> 17;
+	dice_state ^= dice_state << 5;
+	return dice_state % n;
+}
+
+// Loss both ways, reordering, answers to what is asked for, holds and jumps, all by chance. Whatever happens, a place
+// never carries two packets, and with answers nothing stays missing.
+static void chance(unsigned loss, unsigned n, bool is_wild)
+{
+	static uint16_t first_seen[1 << 16]; // by place: sequence number + 1 of the packet seen there
+	struct ipc_track_gate gate = {.track = 1, .enabled = 1};
+	uint64_t index = 100, late[64], rtx = 1;
+	unsigned n_late = 0, n_bad = 0;
+	struct rtxring_entry e;
+	struct rte_mbuf *m;
+
+	memset(first_seen, 0, sizeof(first_seen));
+	gate.sid = a.sid;
+	for (unsigned i = 0; i < n; i++) {
+		index += is_wild && dice(2000) == 0 ? 3000 : 1;
+		if (dice(100) < loss)
+			;
+		else if (dice(20) == 0 && n_late < 64)
+			late[n_late++] = index;
+		else
+			shoot(L, index, index % 100 == 0 ? LAYER_KEY : 0);
+		if (n_late > 0 && dice(8) == 0)
+			shoot(L, late[--n_late], 0);
+		if (is_wild && dice(gate.enabled ? 1000 : 100) == 0) {
+			gate.enabled ^= 1;
+			CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+		}
+		if (i % 500 == 0) {
+			rig_check(&a);
+			rig_check(&b);
+		}
+		rig_run(4 * MS);
+		listen_to_server();
+		for (unsigned k = 0; k < told.n_seq && k < 32; k++) {
+			uint64_t osn;
+			if (!seq64_extend(index, told.seq[k], &osn) || dice(100) < loss)
+				continue;
+			rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
+							.index = rtx++,
+							.pt = RIG_RTX,
+							.mid = "1",
+							.is_rtx = true,
+							.osn = osn,
+							.ts = (uint32_t)osn * 3000,
+							.flags = LAYER_START | LAYER_MARKER});
+		}
+		for (uint64_t at = top_of(0) > 100 ? top_of(0) - 100 : 0; at <= top_of(0); at++) {
+			if (state_of(0, at, &e, &m) != RTXRING_HELD)
+				continue;
+			uint16_t seq = be16_get(rte_pktmbuf_mtod_offset(m, uint8_t *, 2));
+			uint16_t *seen = &first_seen[at & 0xffff];
+			n_bad += *seen != 0 && *seen != (uint16_t)(seq + 1);
+			n_bad += be64_get(rte_pktmbuf_mtod_offset(m, uint8_t *, pkt_of(m)->hdr_len + 8)) %
+					 65536 !=
+				 seq;
+			*seen = (uint16_t)(seq + 1);
+		}
+	}
+	CHECK_EQ(n_bad, 0);
+}
+
+static void loss_is_repaired(void)
+{
+	unsigned n_missing = 0;
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	chance(10, 3000, false);
+	for (uint64_t at = top_of(0) - 900; at < top_of(0) - 200; at++) {
+		struct rtxring_entry e;
+		struct rte_mbuf *m;
+		enum rtxring_state state = state_of(0, at, &e, &m);
+
+		n_missing += state == RTXRING_MISSING || state == RTXRING_FILLER;
+	}
+	CHECK_EQ(n_missing, 0);
+	CHECK(rig_counter(CTR_VIDEO_LATE) > 300);
+	close_show();
+}
+
+static void whatever_happens_a_place_is_one_packet(void)
+{
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	chance(20, 10000, true);
+	CHECK(rig_counter(DROP_MUTED) > 0);
+	CHECK(rig_counter(CTR_VIDEO_GIVEN_UP) + rig_counter(CTR_VIDEO_LATE) > 1000);
+	close_show();
+}
+
+// --- held back ----------------------------------------------------------------------------------------------------
+
+static void held_video_is_counted_but_not_kept(void)
+{
+	struct ipc_track_gate gate = {.track = 1};
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	gate.sid = a.sid;
+	shoot_run(L, 100, 3);
+	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+	rig_run(0);
+	listen_to_server();
+	for (unsigned i = 0; i < 100; i++) {
+		if (i != 50)
+			shoot(L, 103 + i, 0);
+		rig_run(20 * MS);
+	}
+	listen_to_server();
+	CHECK_EQ(top_of(0), 102);
+	CHECK_EQ(rig_counter(DROP_MUTED), 99);
+	CHECK(told.n_rr > 0 && told.n_twcc > 5);
+	CHECK_EQ(told.n_lost, 0);
+	CHECK_EQ(told.n_nack, 0);
+	gate.enabled = 1;
+	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+	rig_run(0);
+	rig_run(21 * MS);
+	listen_to_server();
+	CHECK_EQ(told.n_pli, 1);
+	shoot(L, 203, LAYER_KEY);
+	rig_run(0);
+	CHECK_EQ(top_of(0), 103); // right behind the last one
+	close_show();
+}
+
+static void held_from_the_first_packet_on(void)
+{
+	struct ipc_track_gate gate = {.track = 1};
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	gate.sid = a.sid;
+	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+	shoot_run(L, 100, 5);
+	CHECK_EQ(rig_counter(DROP_MUTED), 5);
+	CHECK_EQ(rig_counter(CTR_VIDEO_KEPT), 0);
+	rig_run(200 * MS);
+	listen_to_server();
+	gate.enabled = 1;
+	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
+	rig_run(0);
+	rig_run(21 * MS);
+	listen_to_server();
+	CHECK_EQ(told.n_pli, 1); // before the next packet comes: a still screen sends few
+	shoot(L, 105, LAYER_KEY);
+	rig_run(0);
+	CHECK_EQ(top_of(0), 105);
+	close_show();
+}
+
+static void another_ssrc_takes_over(void)
+{
+	struct rtxring_entry e, f;
+	struct rte_mbuf *m;
+
+	CHECK_OR_RETURN(open_show(1, 0, 0));
+	rig_shoot(&a,
+		  (struct rig_shot){
+			  .ssrc = L, .index = 100, .ts = 5000, .mid = "1", .flags = LAYER_KEY | LAYER_START});
+	rig_run(0);
+	rig_shoot(&a,
+		  (struct rig_shot){
+			  .ssrc = H, .index = 7, .ts = 999, .mid = "1", .flags = LAYER_KEY | LAYER_START});
+	rig_run(10 * MS);
+	CHECK_EQ(rig_counter(DROP_STALE), 1); // one at a time
+	rig_run(600 * MS);
+	rig_shoot(&a, (struct rig_shot){.ssrc = H, .index = 8, .ts = 999, .flags = LAYER_KEY | LAYER_START});
+	rig_run(0);
+	CHECK_EQ(top_of(0), 101);
+	state_of(0, 100, &e, &m);
+	CHECK_EQ(state_of(0, 101, &f, &m), RTXRING_HELD);
+	CHECK_EQ(f.rank[RTXRING_ALL], e.rank[RTXRING_ALL] + 1);
+	CHECK_EQ(f.ts - e.ts, 610 * 90);
+	CHECK_EQ(pkt_of(m)->ts, f.ts);
+	close_show();
+}
+
+// --- two workers --------------------------------------------------------------------------------------------------
+
+static void other_workers_get_one_word_per_burst(void)
+{
+	uint64_t before;
+
+	CHECK_OR_RETURN(open_show(2, L, 0));
+	CHECK(atomic_load(&rig.dp->session[1])->home != atomic_load(&rig.dp->session[2])->home);
+	a.queue = atomic_load(&rig.dp->session[1])->home;
+	shoot(L, 100, LAYER_KEY);
+	rig_run(0);
+	before = rig_counter(CTR_FANOUT_NOTICES);
+	for (unsigned i = 1; i <= 20; i++)
+		shoot(L, 100 + i, 0);
+	shoot(L, 122, 0);
+	rig_run(0);
+	CHECK_EQ(rig_counter(CTR_FANOUT_NOTICES), before + 1);
+	shoot(L, 121, 0); // a late one is told by itself
+	rig_run(0);
+	CHECK_EQ(rig_counter(CTR_FANOUT_NOTICES), before + 2);
+	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 1);
+	CHECK(is_held(0, 121));
+	close_show();
+}
+
+// --- threads --------------------------------------------------------------------------------------------------------
+
+static _Atomic bool over;
+
+// The receivers' worker with its own thread; it looks at every packet that is there.
+static void *watch(void *arg)
+{
+	struct worker *w = rig.dp->worker[atomic_load(&rig.dp->session[2])->home];
+	const struct layer *l = arg;
+	uint64_t at = 0, top, bad = 0;
+	struct rtxring_entry e;
+	struct layer_info info;
+	struct rte_mbuf *m;
+
+	while (!atomic_load(&over)) {
+		worker_round(w, clock_now());
+		layer_info(l, &info);
+		if (!layer_top(l, &top))
+			continue;
+		for (at = RTE_MAX(at, top > 1000 ? top - 1000 : 0); at <= top; at++)
+			if (layer_read(l, RTXRING_ALL, at, &e, &m) == RTXRING_HELD)
+				bad += be64_get(rte_pktmbuf_mtod_offset(m, uint8_t *,
+									pkt_of(m)->hdr_len + 8)) != at;
+	}
+	return (void *)(uintptr_t)bad;
+}
+
+static void receivers_read_while_the_publisher_writes(void)
+{
+	struct worker *w;
+	pthread_t thread;
+	void *bad;
+
+	CHECK_OR_RETURN(open_show(2, L, 0));
+	w = rig.dp->worker[atomic_load(&rig.dp->session[1])->home];
+	a.queue = w->id;
+	atomic_store(&over, false);
+	CHECK_EQ(pthread_create(&thread, NULL, watch, rig_source(1, 1)->video->layer[0]), 0);
+	for (uint64_t i = 0; i < 6000; i++) {
+		if (i % 10 != 3)
+			shoot(L, 100 + i, i % 300 == 0 ? LAYER_KEY : 0);
+		if (i % 10 == 7)
+			shoot(L, 100 + i - 4, 0); // late
+		if (i % 20 == 19)
+			worker_round(w, clock_now());
+		if (i % 100 == 0)
+			layer_ask_key(rig_source(1, 1)->video->layer[0]);
+		while (n_held_buffers() > 2500) // far above any real rate: wait for a grace period
+			worker_round(w, clock_now());
+	}
+	atomic_store(&over, true);
+	pthread_join(thread, &bad);
+	CHECK_EQ((uintptr_t)bad, 0);
+	CHECK_EQ(rig_counter(CTR_VIDEO_KEPT), 6000);
+	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 600);
+	rig.now = clock_now();
+	rig_run(MS);
+	close_show();
+}
+
+static void av1_is_told_by_its_obus(void)
+{
+	static const uint8_t key[16] = {0x18, 0x0a}, more[16] = {0x90, 0x32}, frame[16] = {0x10, 0x32};
+	struct ipc_track_add add = {.track = 2,
+				    .kind = KIND_VIDEO,
+				    .enabled = 1,
+				    .mid = "2",
+				    .clock_hz = 90000,
+				    .ssrc = {H},
+				    .codec = {{.pt = 45, .codec = CODEC_AV1, .fb = FB_NACK | FB_PLI}}};
+	struct rig_shot shot = {.ssrc = H, .index = 10, .ts = 100, .pt = 45, .payload = key, .n_bytes = 16};
+	struct rtxring_entry e;
+	struct rte_mbuf *m;
+	struct layer *l;
+
+	CHECK_OR_RETURN(open_show(1, L, 0));
+	add.sid = a.sid;
+	CHECK_EQ(rig_cmd(&add, CMD_TRACK_ADD), 0);
+	rig_shoot(&a, shot);
+	rig_run(0);
+	shot.index++;
+	shot.payload = more;
+	shot.flags = LAYER_MARKER;
+	rig_shoot(&a, shot);
+	rig_run(0);
+	shot.index++;
+	shot.ts += 3000;
+	shot.payload = frame;
+	rig_shoot(&a, shot);
+	rig_run(0);
+	l = rig_source(1, 2)->video->layer[0];
+	CHECK_EQ(layer_read(l, RTXRING_ALL, 10, &e, &m), RTXRING_HELD);
+	CHECK_EQ(e.flags, LAYER_KEY | LAYER_START | LAYER_SWITCH_UP);
+	CHECK_EQ(pkt_of(m)->vp8.len, 0);
+	layer_read(l, RTXRING_ALL, 11, &e, &m);
+	CHECK_EQ(e.flags, LAYER_MARKER);
+	layer_read(l, RTXRING_ALL, 12, &e, &m);
+	CHECK_EQ(e.flags, LAYER_START | LAYER_MARKER);
+	close_show();
+}
+
+CU_TestInfo publish_video_tests[] = {
+	{"T4 R8: missing packets are asked for until they come", missing_packets_are_asked_for},
+	{"T5: repaired packets look like originals", repaired_packets_look_like_originals},
+	{"T6: useless repairs are ignored", useless_repairs_are_ignored},
+	{"what does not come is given up, and a key frame asked for", what_does_not_come_is_given_up},
+	{"R7 R8: padding takes no place", padding_takes_no_place},
+	{"wide gaps are not asked for", wide_gaps_are_not_asked_for},
+	{"a new declaration moves the track to another SSRC", a_new_declaration_moves_the_track},
+	{"10 percent of loss is repaired", loss_is_repaired},
+	{"whatever happens, a place of the ring carries one packet", whatever_happens_a_place_is_one_packet},
+	{"D39: video that is held back is counted, not kept, and starts with a key frame",
+	 held_video_is_counted_but_not_kept},
+	{"D39: held from the first packet on, its key frame is asked for at the release",
+	 held_from_the_first_packet_on},
+	{"another SSRC takes over without a break in numbers and time", another_ssrc_takes_over},
+	{"other workers get one word per burst, and one per late packet",
+	 other_workers_get_one_word_per_burst},
+	{"receivers read while the publisher writes", receivers_read_while_the_publisher_writes},
+	{"AV1 is told by its OBUs", av1_is_told_by_its_obus},
+	CU_TEST_INFO_NULL,
+};
