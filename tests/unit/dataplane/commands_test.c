@@ -1,6 +1,6 @@
 // A control plane that says anything: the model stays whole, memory comes back, the workers go on.
 #include "lib/ipc/ipc.h"
-#include "tests/unit/dataplane/rig.h"
+#include "tests/support/dataplane/rig.h"
 
 #define COMMANDS 30000
 

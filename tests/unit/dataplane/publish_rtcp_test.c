@@ -1,6 +1,6 @@
 // What a publisher of video is asked for and told, and how its SSRCs come and go.
 #include "dataplane/publish/arrivals.h"
-#include "tests/unit/dataplane/show.h"
+#include "tests/support/dataplane/show.h"
 
 // --- key frames ---------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 #include "dataplane/media/bwe.h"
 #include "dataplane/deliver/viewer_priv.h"
 #include "lib/rtc/wire/rtcp.h"
-#include "tests/unit/dataplane/rig_video.h"
+#include "tests/support/dataplane/rig_video.h"
 
 #define VP8_PT 120
 #define RTX_PT 121

@@ -8,7 +8,7 @@
 #include "lib/rtc/wire/rtcp.h"
 #include "lib/rtc/send/simulcast.h"
 #include "lib/rtc/wire/twcc.h"
-#include "tests/unit/dataplane/rig_video.h"
+#include "tests/support/dataplane/rig_video.h"
 
 #define MS NS_PER_MS
 #define VIDEO_SSRC 0x8800 // of the receiver; RTX is the next

@@ -1,7 +1,7 @@
 #include "dataplane/media/layer.h"
 
 #include "dataplane/media/video.h"
-#include "tests/unit/dataplane/rig_video.h"
+#include "tests/support/dataplane/rig_video.h"
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
 // Large calls: who is heard when more microphones are open than speakers are chosen.
-#include "tests/unit/dataplane/rig.h"
+#include "tests/support/dataplane/rig.h"
 
 #define VOICES 12
 #define K 2

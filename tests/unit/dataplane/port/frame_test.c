@@ -1,6 +1,6 @@
 // What comes in on a device is told apart, and what leaves is what another host's stack accepts: the receiver's half
 // is checked by frame_parse with every checksum on.
-#include "tests/unit/dataplane/frames.h"
+#include "tests/support/dataplane/frames.h"
 
 #include <errno.h>
 #include <string.h>

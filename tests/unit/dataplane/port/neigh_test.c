@@ -7,7 +7,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "tests/unit/check.h"
-#include "tests/unit/dataplane/frames.h"
+#include "tests/support/dataplane/frames.h"
 
 #define US "020000000001"
 #define PEER "020000000099"

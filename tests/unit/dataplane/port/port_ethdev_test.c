@@ -2,8 +2,8 @@
 // what it is sent, net_null takes all and makes up frames.
 #include <rte_ethdev.h>
 
-#include "tests/unit/dataplane/frames.h"
-#include "tests/unit/dataplane/rig.h"
+#include "tests/support/dataplane/frames.h"
+#include "tests/support/dataplane/rig.h"
 
 static struct {
 	bool is_on;           // else the device speaks for itself

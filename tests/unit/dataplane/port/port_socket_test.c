@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/unit/dataplane/rig.h"
+#include "tests/support/dataplane/rig.h"
 
 static char error[512];
 

@@ -1,7 +1,7 @@
 // Which track and encoding an SSRC is found to belong to.
 #include "dataplane/publish/bind.h"
 
-#include "tests/unit/dataplane/show.h"
+#include "tests/support/dataplane/show.h"
 
 static unsigned n_live(char *rids)
 {

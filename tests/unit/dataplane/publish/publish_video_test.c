@@ -2,7 +2,7 @@
 #include <pthread.h>
 
 #include "dataplane/publish/intake.h"
-#include "tests/unit/dataplane/show.h"
+#include "tests/support/dataplane/show.h"
 
 // --- recovery ----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 #include "lib/rtc/wire/rtcp.h"
 #include "lib/rtc/recv/stats.h"
 #include "lib/rtc/wire/twcc.h"
-#include "tests/unit/dataplane/rig.h"
+#include "tests/support/dataplane/rig.h"
 
 // --- what a peer got --------------------------------------------------------------------------------------
 

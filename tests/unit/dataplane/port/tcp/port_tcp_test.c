@@ -9,7 +9,7 @@
 
 #include "dataplane/port/tcp/tcp.h"
 #include "lib/base/err.h"
-#include "tests/unit/dataplane/rig.h"
+#include "tests/support/dataplane/rig.h"
 
 // As the defaults, but for the times.
 static const struct tcp_limits quick = {.first = 300 * NS_PER_MS,

@@ -3,7 +3,7 @@
 
 #include "lib/rtc/wire/rtcp.h"
 #include "lib/rtc/wire/twcc.h"
-#include "tests/unit/dataplane/rig_video.h"
+#include "tests/support/dataplane/rig_video.h"
 
 #define L 0x7001
 #define H 0x7002

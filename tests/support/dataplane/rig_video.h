@@ -3,7 +3,7 @@
 
 #include "dataplane/media/layer.h"
 #include "dataplane/media/video.h"
-#include "tests/unit/dataplane/rig.h"
+#include "tests/support/dataplane/rig.h"
 
 #define RIG_VP8 96
 #define RIG_RTX 97
