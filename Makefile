@@ -38,6 +38,7 @@ CP_LIBS = -luv -lhiredis -llmdb -ljansson -lcrypt -lz -lseccomp $(PEER_LIBS)
 flags_dataplane = $(DPDK_CFLAGS) -DBPF_OBJECT='"$(B)/dataplane/port/xdp/media_filter.bpf.o"'
 flags_controlplane =
 flags_tests/unit/dataplane = $(DPDK_CFLAGS)
+flags_tests/support/dataplane = $(DPDK_CFLAGS)
 flags_tests/perf = $(DPDK_CFLAGS)
 flags_tests/fuzz = $(DPDK_CFLAGS)
 FLAGGED := $(patsubst flags_%,%,$(filter flags_%,$(.VARIABLES)))
@@ -96,15 +97,19 @@ $(B)/sluicegun: $(call obj,tools/sluicegun/main.c) $(B)/libgun.a $(B)/libpeer.a 
 
 # --- tests -------------------------------------------------------------------------------------
 # A unit test file tests/unit/PART/NAME_test.c exports `CU_TestInfo NAME_tests[]`; the list is generated.
+# What tests of a part share, fixtures above all, is the library of tests/support/PART/*.c.
 unit_src = $(sort $(shell find tests/unit/$(1) -name '*_test.c'))
+support_src = $(sort $(wildcard tests/support/$(1)/*.c))
+support_lib = $(if $(call support_src,$(1)),$(B)/libtest-$(1).a)
 define unit_part
+$(B)/libtest-$(1).a: $(patsubst %.c,$(B)/%.o,$(call support_src,$(1)))
 $(B)/tests/unit/$(1)/suites.h: $(call unit_src,$(1)) Makefile
 	@mkdir -p $$(@D)
 	@for f in $(call unit_src,$(1)); do n=$$$$(basename $$$$f _test.c); echo "SUITE($$$$n)"; done > $$@
 $(B)/tests/unit/$(1)/main.o: tests/unit/main.c $(B)/tests/unit/$(1)/suites.h
 	$$(call say,CC)
 	$$(Q)$(CC) $(CFLAGS) -DSUITES_H='"tests/unit/$(1)/suites.h"' -c -o $$@ $$<
-$(B)/unit-$(1): $(B)/tests/unit/$(1)/main.o $(patsubst %.c,$(B)/%.o,$(call unit_src,$(1))) $(2)
+$(B)/unit-$(1): $(B)/tests/unit/$(1)/main.o $(patsubst %.c,$(B)/%.o,$(call unit_src,$(1))) $(call support_lib,$(1)) $(2)
 	$$(call say,LD)
 	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(3) $(BASE_LIBS) -lcunit
 endef
@@ -112,7 +117,8 @@ $(eval $(call unit_part,lib,$(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a,$(SEA
 $(eval $(call unit_part,dataplane,$(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a,$$(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS)))
 $(eval $(call unit_part,controlplane,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))
 # calls: the hub with everything behind it, between a plugin, a dataplane and a store that are fakes.
-$(eval $(call unit_part,calls,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))$(eval $(call unit_part,tools,$(B)/libgun.a $(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a,$(SEAL_LIBS) $$(PEER_LIBS) -ljansson))
+$(eval $(call unit_part,calls,$(B)/libcp.a $(B)/libpeer.a $(B)/libsluice.a,$$(CP_LIBS)))
+$(eval $(call unit_part,tools,$(B)/libgun.a $(B)/libpeer.a $(B)/libseal.a $(B)/libsluice.a,$(SEAL_LIBS) $$(PEER_LIBS) -ljansson))
 
 UNIT_BIN := $(foreach p,$(UNIT_PARTS),$(if $(call unit_src,$(p)),$(B)/unit-$(p)))
 

@@ -17,7 +17,10 @@ void test_frame_init(struct test_frame *);
 void test_frame_put(struct test_frame *, const void *data, size_t len);
 void test_frame_hex(struct test_frame *, const char *hex);
 
-// What is ours in these tests: MAC 02:00:00:00:00:01, 192.0.2.5, 2001:db8::5, port 8443.
+// What is ours in these tests, port 8443, and the peer's.
+extern const uint8_t test_our_mac[6], test_peer_mac[6]; // 02:00:00:00:00:01, 02:00:00:00:00:99
+extern const uint8_t test_our_v4[4], test_peer_v4[4]; // 192.0.2.5, 198.51.100.7
+extern const uint8_t test_our_v6[16], test_peer_v6[16]; // 2001:db8::5, 2001:db8:100::7
 void test_ours(struct frame_ours *);
 
 // A whole UDP datagram with right checksums.
