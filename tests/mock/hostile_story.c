@@ -1,5 +1,4 @@
 // What a network full of enemies, a careless control plane and time do to a running call: nothing.
-// Cases of media-plane section 8 are named by id.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -77,7 +76,7 @@ static void test_flood(void)
 	waitpid(child, NULL, 0);
 	mock_ok(mock_counter_reaches(&dp, DROP_UNKNOWN_FIRST_BYTE, unknown + 100) &&
 			mock_counter(&dp, DROP_TOO_BIG) > 100 && mock_counter(&dp, DROP_NO_FLOW) > 100,
-		"C1: it is dropped by name");
+		"it is dropped by name");
 }
 
 static void test_stun(void)
@@ -91,11 +90,11 @@ static void test_stun(void)
 	memset(wrong, 'x', sizeof(wrong));
 	mock_peer_check_send(&a, wrong);
 	mock_ok(mock_counter_reaches(&dp, DROP_STUN_BAD_INTEGRITY, bad + 1),
-		"S2: wrong integrity is counted");
+		"wrong integrity is counted");
 	mock_peer_init(&stranger, &dp, 0x01000077, SEAL_AEAD_AES_128_GCM);
 	mock_peer_check_send(&stranger, stranger.pwd);
 	mock_ok(mock_counter_reaches(&dp, DROP_STUN_UNKNOWN_UFRAG, unknown + 1),
-		"S3: an unknown ufrag is counted");
+		"an unknown ufrag is counted");
 	mock_hear(&a, 0, 50);
 	mock_hear(&stranger, 0, 10);
 	mock_ok(a.n_stun_ok == ok && a.n_stun_error == err && stranger.n_stun_ok + stranger.n_stun_error == 0,
@@ -112,7 +111,7 @@ static void test_replay(void)
 
 	for (unsigned i = 0; i < 5; i++)
 		mock_send(&a, pkt, len);
-	mock_ok(mock_counter_reaches(&dp, DROP_REPLAY_DUP, dup + 4), "K6: replays are dropped");
+	mock_ok(mock_counter_reaches(&dp, DROP_REPLAY_DUP, dup + 4), "replays are dropped");
 	mock_hear(&b, 0, 50);
 	mock_ok(mock_stream(&b, a_at_b)->n == n + 1, "and forwarded once");
 }
@@ -132,7 +131,7 @@ static void test_damage(void)
 		mock_send(&a, pkt, i); // and every length below the right one
 	}
 	mock_ok(mock_counter_reaches(&dp, DROP_BAD_TAG, bad + len / 2),
-		"K14, K15: damaged and cut packets are dropped");
+		"damaged and cut packets are dropped");
 	mock_send(&a, pkt, len);
 	mock_hear(&b, 1, 1000);
 	mock_ok(mock_stream(&b, a_at_b)->n == n + 1 && gaps() == before,
@@ -152,7 +151,7 @@ static void test_ssrcs(void)
 		mock_send(&a, pkt, len);
 	}
 	mock_ok(mock_counter_reaches(&dp, DROP_SSRC_LIMIT, limit + 400),
-		"K11: SSRCs with bad tags are soon not tried");
+		"SSRCs with bad tags are soon not tried");
 	a.index = index;
 	poll(NULL, 0, 1100); // the second in which failures count
 	limit = mock_counter(&dp, DROP_SSRC_LIMIT);
@@ -161,7 +160,7 @@ static void test_ssrcs(void)
 		mock_voice(&a, LEVEL);
 	}
 	mock_ok(mock_counter_reaches(&dp, DROP_SSRC_LIMIT, limit + 36),
-		"K12: at most 64 SSRCs with good tags");
+		"at most 64 SSRCs with good tags");
 	a.ssrc = ssrc;
 	a.index = index;
 	mock_hear(&b, 0, 50);
@@ -213,13 +212,13 @@ static void test_dtls(void)
 	for (unsigned i = 0; i < 500; i++)
 		mock_send(&a, hello, sizeof(hello));
 	mock_ok(mock_counter_reaches(&dp, DROP_PUNT_RATE, rate + 300),
-		"D2: a flood from a validated path is limited");
+		"a flood from a validated path is limited");
 	no_flow = mock_counter(&dp, DROP_NO_FLOW);
 	mock_peer_socket(&a);
 	for (unsigned i = 0; i < 100; i++)
 		mock_send(&a, hello, sizeof(hello));
 	mock_ok(mock_counter_reaches(&dp, DROP_NO_FLOW, no_flow + 100),
-		"D1: from elsewhere it costs nothing");
+		"from elsewhere it costs nothing");
 	mock_ok(mock_peer_check(&a), "a check from there opens it");
 	for (unsigned i = 0; i < 100; i++) { // until the path follows the media
 		mock_voice(&a, LEVEL);
@@ -247,7 +246,7 @@ static void test_before_keys(void)
 	mock_hear(&b, 8, 1000);
 	s = mock_stream(&b, at_b);
 	mock_ok(s && s->n == 8 && s->n_gaps == 0 && s->n_late == 0,
-		"D6: 8 packets from before are delivered in order");
+		"8 packets from before are delivered in order");
 	mock_ok(mock_leave(&c) == 0, "it leaves");
 }
 
@@ -269,7 +268,7 @@ static void test_slot_reuse(void)
 	close(d.fd);
 	d.fd = fd; // the same address as before
 	mock_ok(mock_peer_add(&d) == 0 && mock_peer_check(&d),
-		"S19: a new session in the same slot, from the same address");
+		"a new session in the same slot, from the same address");
 	mock_ok(mock_cmd(&dp, &ref, CMD_SESSION_DEL) == -ENOENT, "the old id means nothing");
 	mock_ok(mock_leave(&d) == 0, "and it leaves as well");
 }
@@ -295,8 +294,8 @@ static void test_commands(void)
 	mock_ok(mock_cmd(&dp, &leg, CMD_LEG_ADD) == -ENOENT, "nor a track that is not there");
 	leg.src_track = 0;
 	leg.ssrc = a_at_b;
-	mock_ok(mock_cmd(&dp, &leg, CMD_LEG_ADD) == -EEXIST, "K10: an SSRC is used once under a key");
-	mock_ok(mock_cmd(&dp, &keys, CMD_SESSION_KEYS) == -EEXIST, "K16: a live session keeps its keys");
+	mock_ok(mock_cmd(&dp, &leg, CMD_LEG_ADD) == -EEXIST, "an SSRC is used once under a key");
+	mock_ok(mock_cmd(&dp, &keys, CMD_SESSION_KEYS) == -EEXIST, "a live session keeps its keys");
 	memset(add.ufrag, 'u', sizeof(add.ufrag));
 	memset(add.pwd, 'p', sizeof(add.pwd));
 	mock_ok(mock_cmd(&dp, &add, CMD_SESSION_ADD) < 0, "a live slot is not given away");
@@ -346,7 +345,7 @@ static void test_consent(struct mock_peer *silent, ns_t since)
 		       dp.last[EVT_LIVENESS].liveness.sid == silent->sid;
 	}
 	mock_ok(lost && clock_now() - since > 28 * NS_PER_S,
-		"S20: consent ends after 30 s without checks (%.1f s)", (double)(clock_now() - since) / 1e9);
+		"consent ends after 30 s without checks (%.1f s)", (double)(clock_now() - since) / 1e9);
 	mock_hear(silent, 0, 50);
 	n = silent->stream[0].n;
 	talk(10, 0);

@@ -191,7 +191,7 @@ static void test_restart(void)
 	seen = dp.n_events[EVT_SNAP_END];
 	mock_cmd(&dp, &snap, CMD_SNAPSHOT);
 	mock_ok(mock_event(&dp, EVT_SNAP_END, seen) && mock_stream(&viewer[0], leg[0])->n > before + 15,
-		"W9: the screen goes on without a control plane");
+		"the screen goes on without a control plane");
 	frames(10);
 	mock_ok(missing(0) <= gaps, "and misses nothing when the next one is there");
 }

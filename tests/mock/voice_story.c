@@ -87,9 +87,9 @@ static void test_forwarding(struct call *c)
 	mock_ok(gaps(c) <= 0 && bad(c) == 0, "sequence numbers are contiguous, every tag is right");
 	s = mock_stream(&c->peer[1], c->leg[1][0]);
 	mock_ok(s && s->first >= 1 && s->first <= 0x7fff,
-		"K7: a stream starts between 1 and 0x7fff at ROC 0");
+		"a stream starts between 1 and 0x7fff at ROC 0");
 	mock_ok(s && be64_get(s->last_payload) == c->peer[0].index - 1, "the payload is the publisher's");
-	mock_ok(s && s->last_level == LEVEL, "R5: the audio level arrives under the receiver's extension id");
+	mock_ok(s && s->last_level == LEVEL, "the audio level arrives under the receiver's extension id");
 	mock_ok(s && s->last_ts == c->peer[0].ts - 960, "timestamps pass unchanged");
 }
 
@@ -126,7 +126,7 @@ static void test_reports(struct call *c)
 	mock_ok(off_ms > -4000 && off_ms < 100, "the report's NTP time is now (%lld ms)", (long long)off_ms);
 	// The publisher's timestamps advance 960 per 20 ms plus a round trip: within half a second of real time.
 	mock_ok(s && abs((int)(s->sr.rtp - c->peer[0].ts)) < 48000 * 4,
-		"T11: its RTP time is the publisher's mapping");
+		"its RTP time is the publisher's mapping");
 	mock_ok(s && s->sr.n_packets > 0 && s->sr.n_packets <= s->n, "it counts our packets");
 	mock_ok(c->peer[0].n_rr >= 2 && c->peer[0].rr.ssrc == c->peer[0].ssrc,
 		"a publisher gets receiver reports");
@@ -169,7 +169,7 @@ static void test_mute(struct call *c)
 	mock_ok(mock_peer_gate(&c->peer[0], true) == 0, "unmute");
 	mock_voice(&c->peer[0], LEVEL);
 	mock_ok(mock_hear(&c->peer[1], 1, 1000) == 1 && s->top == top + 1,
-		"R11: after unmute the sequence goes on");
+		"after unmute the sequence goes on");
 	mock_ok(s->last_marker == 1 && s->last_ts == c->peer[0].ts - 960,
 		"with the marker and the time that passed (marker %u, %d ticks off)", s->last_marker,
 		(int)(s->last_ts - (c->peer[0].ts - 960)));
@@ -185,7 +185,7 @@ static void test_restart(struct call *c)
 	int64_t before = gaps(c);
 
 	mock_disconnect(&c->dp);
-	mock_ok(talk(c, 50), "W9: media goes on while no control plane is connected");
+	mock_ok(talk(c, 50), "media goes on while no control plane is connected");
 	mock_ok(mock_peer_check(&c->peer[0]), "and STUN is answered");
 	mock_connect(&c->dp);
 	sessions = c->dp.n_events[EVT_SNAP_SESSION];
@@ -213,7 +213,7 @@ static void test_paths(struct call *c)
 	mock_peer_socket(&c->peer[1]); // another port of the same client
 	mock_voice(&c->peer[1], LEVEL);
 	mock_ok(mock_counter_reaches(&c->dp, DROP_NO_FLOW, 1),
-		"S16: media from an address without a check is dropped");
+		"media from an address without a check is dropped");
 	c->peer[1]
 		.index--; // it was never heard; the next packet takes its number, as if it was still to be sent
 	c->peer[1].ts -= 960;
@@ -224,7 +224,7 @@ static void test_paths(struct call *c)
 		poll(NULL, 0, 20);
 		mock_poll(&c->dp);
 	}
-	mock_ok(c->dp.n_events[EVT_PATH] > seen, "S15: media on the new address moves the path");
+	mock_ok(c->dp.n_events[EVT_PATH] > seen, "media on the new address moves the path");
 	for (unsigned i = 0; i < N_PEERS; i++)
 		mock_hear(&c->peer[i], 0, 50);
 	mock_ok(talk(c, 50) && gaps(c) <= before, "and everybody is heard as before");

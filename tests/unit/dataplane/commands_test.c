@@ -198,7 +198,7 @@ static void passwords_go(void)
 }
 
 CU_TestInfo commands_tests[] = {
-	{"W2: 30000 random commands leave nothing behind", random_commands},
+	{"30000 random commands leave nothing behind", random_commands},
 	{"commands are idempotent", same_again},
 	{"events that found no room are told later", full_notes},
 	{"passwords of a session do not stay in freed memory", passwords_go},

@@ -201,10 +201,10 @@ static void handshake_here(void)
 }
 
 CU_TestInfo proof_tests[] = {
-	{"S17: report blocks that name no report of ours prove nothing", forged_reports},
-	{"S17: a report block that names one sent this way proves the address", true_report},
-	{"S17: guessing the time of a report is cut off", many_guesses},
-	{"S17: a handshake on one pair does not prove another", handshake_elsewhere},
-	{"S17: a handshake proves the pair it ran on", handshake_here},
+	{"report blocks that name no report of ours prove nothing", forged_reports},
+	{"a report block that names one sent this way proves the address", true_report},
+	{"guessing the time of a report is cut off", many_guesses},
+	{"a handshake on one pair does not prove another", handshake_elsewhere},
+	{"a handshake proves the pair it ran on", handshake_here},
 	CU_TEST_INFO_NULL,
 };

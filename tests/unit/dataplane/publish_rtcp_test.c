@@ -12,7 +12,7 @@ static void wishes_become_few_requests(void)
 	shoot_run(L, 100, 5);
 	listen_to_server();
 	l = rig_source(1, 1)->video->layer[0];
-	for (unsigned i = 0; i < 1000; i++) // T7
+	for (unsigned i = 0; i < 1000; i++)
 		layer_ask_key(l);
 	for (unsigned i = 0; i < 20; i++) {
 		rig_run(20 * MS);
@@ -20,7 +20,7 @@ static void wishes_become_few_requests(void)
 	}
 	listen_to_server();
 	CHECK_EQ(told.n_pli, 1);
-	// T8: it was lost, so it is repeated; what was wished in between is not forgotten.
+	// It was lost, so it is repeated; what was wished in between is not forgotten.
 	for (unsigned i = 0; i < 10; i++)
 		rig_run(20 * MS);
 	listen_to_server();
@@ -362,7 +362,7 @@ static void strange_packets_cost_only_themselves(void)
 	job.dst = pkt + 276;
 	CHECK_EQ(seal_rtp_protect(rig.seal, &job, 1), 1);
 	rig_receive(&a, pkt, 376 + seal_rtp_tag_len(a.profile));
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 102, .payload = cut, .n_bytes = 2}); // R4
+	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 102, .payload = cut, .n_bytes = 2});
 	rig_run(0);
 	CHECK_EQ(rig_counter(DROP_BAD_EXT), 1);
 	CHECK_EQ(top_of(0), 102);
@@ -393,19 +393,19 @@ static void a_session_takes_its_video_along(void)
 }
 
 CU_TestInfo publish_rtcp_tests[] = {
-	{"T7 T8: many wishes become few requests, repeated until a key frame comes",
+	{"many wishes become few requests, repeated until a key frame comes",
 	 wishes_become_few_requests},
 	{"nothing is asked for when nobody watches", nobody_watches_nothing_is_asked},
 	{"FIR where PLI was not negotiated, no NACK where NACK was not", fir_where_there_is_no_pli},
 	{"arrivals are reported at ends of frames", arrivals_count_whatever_becomes_of_them},
-	{"T15: repairs, padding and unknown SSRCs are no loss to the publisher", publishers_see_no_loss},
+	{"repairs, padding and unknown SSRCs are no loss to the publisher", publishers_see_no_loss},
 	{"receiver reports cover all SSRCs", all_ssrcs_are_reported},
 	{"the workers of receivers are told rate, activity and clock", receivers_workers_are_told},
-	{"K12: SSRCs with good tags are limited too", good_ssrcs_are_limited},
+	{"SSRCs with good tags are limited too", good_ssrcs_are_limited},
 	{"forty shares in one session never run out of SSRCs, and none can be replayed",
 	 sharing_again_and_again_is_fine},
 	{"an SSRC that is silent for a minute makes room", silence_ends_an_ssrc},
-	{"R4: CSRCs, broken extensions and descriptors cost only themselves",
+	{"CSRCs, broken extensions and descriptors cost only themselves",
 	 strange_packets_cost_only_themselves},
 	{"a session takes its video along", a_session_takes_its_video_along},
 	CU_TEST_INFO_NULL,

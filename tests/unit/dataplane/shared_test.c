@@ -264,11 +264,11 @@ static void churn(void)
 
 CU_TestInfo shared_tests[] = {
 	{"a clock map is never read half written", clock_map_is_whole},
-	{"W2: fan-out lists replaced 5000 times under a reader are freed after it",
+	{"fan-out lists replaced 5000 times under a reader are freed after it",
 	 lists_are_freed_after_readers},
 	{"an object is freed after its worker's mails and a grace period", mail_then_grace},
 	{"dataplane.busy_poll_us: a worker without work goes on looking", lingers},
 	{"a worker that everybody has left does not stay overloaded", overload_ends_without_anybody},
-	{"W2: sessions, tracks and legs come and go under two running workers", churn},
+	{"sessions, tracks and legs come and go under two running workers", churn},
 	CU_TEST_INFO_NULL,
 };

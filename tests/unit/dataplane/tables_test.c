@@ -121,8 +121,8 @@ static void buckets(void)
 }
 
 CU_TestInfo tables_tests[] = {
-	{"C2, C4: a datagram is what its first bytes and length say", first_bytes},
-	{"C1: every first byte with every length from 1 to 30 passes or is counted", all_first_bytes},
+	{"a datagram is what its first bytes and length say", first_bytes},
+	{"every first byte with every length from 1 to 30 passes or is counted", all_first_bytes},
 	{"a flow is found, re-bound, and removed only by its owner", flows},
 	{"a ufrag belongs to one session", ufrags},
 	{"a token bucket gives its burst, then its rate", buckets},

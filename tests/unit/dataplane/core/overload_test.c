@@ -29,7 +29,7 @@ static void run(unsigned percent, ns_t age, ns_t time)
 	}
 }
 
-// W7: a ramp and back.
+// A ramp and back.
 static void stages_in_order(void)
 {
 	unsigned seen = 0;
@@ -125,7 +125,7 @@ static void odd_counts(void)
 }
 
 CU_TestInfo overload_tests[] = {
-	{"W7: stages come in order, each after a second, and go with hysteresis", stages_in_order},
+	{"stages come in order, each after a second, and go with hysteresis", stages_in_order},
 	{"short peaks of load are no overload", short_peaks},
 	{"packets that wait are overload, whatever the load", waiting_packets},
 	{"a port that does not take all ends probes, and nothing else", full_ports},

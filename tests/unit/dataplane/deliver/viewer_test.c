@@ -176,7 +176,7 @@ static void forwarded_with(unsigned n_workers)
 		CHECK_EQ(got[i].source_index - got[i - 1].source_index, 1);
 		CHECK(got[i].v.ts - got[i - 1].v.ts == (got[i - 1].v.marker ? FRAME_TS : 0));
 	}
-	CHECK(got[0].v.seq >= 1 && got[0].v.seq <= 0x7fff); // K7: whatever the source's roll-over counter is
+	CHECK(got[0].v.seq >= 1 && got[0].v.seq <= 0x7fff); // whatever the source's roll-over counter is
 	CHECK_EQ(n > 0 && (got[0].payload[6] & 1) == 0, true); // begins with the key frame
 	close_show();
 }
@@ -246,7 +246,7 @@ static void resent_by_rtx(void)
 		CHECK_EQ(again[i].len, was->len + 2);
 		CHECK_MEM(again[i].payload + 2, was->payload, was->len);
 	}
-	nack(&b, seq, 3); // T2: at once again, and again
+	nack(&b, seq, 3); // at once again, and again
 	nack(&b, seq, 3);
 	CHECK_EQ(collect(&b, RTX_SSRC, again, 8), 3);
 	close_show();
@@ -319,7 +319,7 @@ static void resends_are_a_share(void)
 		bytes += got[i].len;
 	CHECK(m > 10);
 	CHECK(bytes * 8 / 2 <
-	      session_of(&b)->bwe->target / 3); // T3: a quarter of the target, and what was saved up
+	      session_of(&b)->bwe->target / 3); // a quarter of the target, and what was saved up
 	close_show();
 }
 
@@ -340,7 +340,7 @@ static void filler_closes_a_gap(void)
 	CHECK_EQ((uint16_t)(got[n - 4].v.seq - got[n - 5].v.seq), 2);
 	rig.n_sent = 0;
 	nack(&b, &hole, 1);
-	CHECK_EQ(collect(&b, SSRC, got, 9), 0); // T4: it may still come
+	CHECK_EQ(collect(&b, SSRC, got, 9), 0); // it may still come
 	layer_give_up(l, at[0] - 5);
 	nack(&b, &hole, 1);
 	CHECK_EQ(collect(&b, SSRC, got, 9), 1);
@@ -492,7 +492,7 @@ static void joiner_begins_with_the_cached_key_frame(void)
 	for (unsigned i = 0; i < 50; i++)
 		rig_run(5 * NS_PER_MS);
 	n = collect(&c, 0x9900, got, 600);
-	CHECK_EQ(n, 40); // T20: all since the key frame, without a new one
+	CHECK_EQ(n, 40); // all since the key frame, without a new one
 	CHECK(n > 0 && (got[0].payload[6] & 1) == 0);
 	for (unsigned i = 1; i < n; i++)
 		CHECK_EQ(got[i].source_index - got[i - 1].source_index, 1);
@@ -722,25 +722,25 @@ static void one_number_one_packet(void)
 }
 
 CU_TestInfo viewer_tests[] = {
-	{"K7: a receiver is sent a stream from its key frame on, in its own numbers, on one worker and on "
+	{"a receiver is sent a stream from its key frame on, in its own numbers, on one worker and on "
 	 "two",
 	 forwarded},
-	{"T5: what is asked for is sent again by RTX, in the receiver's numbers, once a round trip",
+	{"what is asked for is sent again by RTX, in the receiver's numbers, once a round trip",
 	 resent_by_rtx},
-	{"K9: without RTX it is sent again byte for byte", resent_byte_for_byte},
-	{"T2: numbers never sent or long past are not answered", nonsense_is_not_resent},
-	{"T3: resends are a share of the target whatever is asked for", resends_are_a_share},
-	{"R8 T4: a packet that is given up becomes padding, the same each time", filler_closes_a_gap},
-	{"R8: a late packet fills the place that was kept", late_ones_fill_their_place},
-	{"R9: layers change inside one stream: numbers, time and picture ids go on", switches},
-	{"T20: who joins begins with the key frame in the ring", joiner_begins_with_the_cached_key_frame},
+	{"without RTX it is sent again byte for byte", resent_byte_for_byte},
+	{"numbers never sent or long past are not answered", nonsense_is_not_resent},
+	{"resends are a share of the target whatever is asked for", resends_are_a_share},
+	{"a packet that is given up becomes padding, the same each time", filler_closes_a_gap},
+	{"a late packet fills the place that was kept", late_ones_fill_their_place},
+	{"layers change inside one stream: numbers, time and picture ids go on", switches},
+	{"who joins begins with the key frame in the ring", joiner_begins_with_the_cached_key_frame},
 	{"a large frame leaves spread out and whole", bursts_are_paced},
-	{"R15: a temporal cap changes behind the packets that wait, at its frame",
+	{"a temporal cap changes behind the packets that wait, at its frame",
 	 cap_changes_behind_backlog},
-	{"W2: a receiver that left is passed over until the lists say so",
+	{"a receiver that left is passed over until the lists say so",
 	 receiver_leaves_before_the_list_does},
 	{"what waited for too long is left out up to the next key frame", stale_backlog_is_left_out},
-	{"K8: switches, losses, late packets, resends, probes, pauses, wraps: a number never carries two "
+	{"switches, losses, late packets, resends, probes, pauses, wraps: a number never carries two "
 	 "packets",
 	 one_number_one_packet},
 	CU_TEST_INFO_NULL,

@@ -291,11 +291,11 @@ static void parked_go_back(void)
 }
 
 CU_TestInfo ice_tests[] = {
-	{"S20: without checks sending stops after 30 s, and it is told", consent},
+	{"without checks sending stops after 30 s, and it is told", consent},
 	{"a client that never comes is told after 30 s", never_came},
-	{"S15, S16: a rebinding to another worker's queue: media follow, numbers go on", rebinding},
+	{"a rebinding to another worker's queue: media follow, numbers go on", rebinding},
 	{"addresses go with their session", addresses_go_with_the_session},
-	{"S21: after an ICE restart the old credentials answer for 30 s", restart},
+	{"after an ICE restart the old credentials answer for 30 s", restart},
 	{"what was queued before a change of path leaves on the old one", queued_before_the_change},
 	{"a closed connection takes its pair at once, a session its connections", closed_connection},
 	{"parked packets whose keys do not come are given back", parked_go_back},

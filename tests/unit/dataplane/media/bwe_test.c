@@ -455,7 +455,7 @@ static void deaf(void)
 	end();
 }
 
-// The host is overloaded: W7, stage by stage; and back.
+// The host is overloaded, stage by stage; and back.
 static void overloaded(void)
 {
 	struct overload *o;
@@ -628,15 +628,15 @@ static void hostile(void)
 
 CU_TestInfo bwe_tests[] = {
 	{"a joiner behind a wide link has the high layer within 3 s and keeps it", wide},
-	{"T17: a link that just carries the high layer", just_enough},
-	{"T17: bottlenecks: estimate within 20 %, queue below 200 ms, low layer, voice intact", bottlenecks},
-	{"T18: a link that collapses and recovers: voice goes on, video comes back", down_and_up},
-	{"T19: without feedback the receiver is given less, and more again after", deaf},
-	{"W7: stages of overload take video layer by layer, and give it back", overloaded},
+	{"a link that just carries the high layer", just_enough},
+	{"bottlenecks: estimate within 20 %, queue below 200 ms, low layer, voice intact", bottlenecks},
+	{"a link that collapses and recovers: voice goes on, video comes back", down_and_up},
+	{"without feedback the receiver is given less, and more again after", deaf},
+	{"stages of overload take video layer by layer, and give it back", overloaded},
 	{"another path begins anew", other_path},
 	{"a receiver without transport-wide feedback is judged by its reports and REMB", by_reports},
 	{"a layer that ends is left for the other", layer_ends},
 	{"a query is answered leg by leg, the session last", asked},
-	{"T16: feedback that is absurd or not ours changes nothing", hostile},
+	{"feedback that is absurd or not ours changes nothing", hostile},
 	CU_TEST_INFO_NULL,
 };

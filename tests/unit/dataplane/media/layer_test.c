@@ -176,7 +176,7 @@ static void key_frames_are_found(void)
 	CHECK(layer_next_key(layer, 11, &at));
 	CHECK_EQ(at, 20);
 	CHECK(!layer_next_key(layer, 21, &at));
-	// R16: the first packet of a key frame comes after its third.
+	// The first packet of a key frame comes after its third.
 	feed(33, LAYER_MARKER);
 	feed(31, LAYER_START | LAYER_KEY);
 	CHECK(layer_next_key(layer, 21, &at));
@@ -274,12 +274,12 @@ static void sizes_are_bounded(void)
 
 CU_TestInfo layer_tests[] = {
 	{"what is added is read, by index and by rank", what_is_added_is_read},
-	{"R8: a late packet fills its gap once, padding and giving up fill it with nothing",
+	{"a late packet fills its gap once, padding and giving up fill it with nothing",
 	 late_fills_the_gap_once},
 	{"payloads are freed a grace period after they left", memory_comes_back_after_a_grace_period},
 	{"the end of a track frees its video", the_end_of_a_track_frees_its_video},
 	{"when memory is short the oldest payloads go first", a_short_pool_lets_the_oldest_go},
-	{"R16: key frames are found, also when their first packet is late", key_frames_are_found},
+	{"key frames are found, also when their first packet is late", key_frames_are_found},
 	{"what a publisher's worker tells is read whole", news_are_whole},
 	{"readers on other threads see whole packets", readers_see_whole_packets},
 	{"sizes of rings are bounded", sizes_are_bounded},

@@ -298,9 +298,9 @@ CU_TestInfo port_socket_tests[] = {
 	{"good and refused datagrams in one burst keep their buffers and order", good_and_bad_in_a_burst},
 	{"a reply leaves from the address that was asked, IPv4 and IPv6", echo},
 	{"runs of packets to one receiver arrive as the datagrams they were, in order", runs},
-	{"C2, R17: empty, truncated and too long datagrams are counted", sizes},
+	{"empty, truncated and too long datagrams are counted", sizes},
 	{"a busy port and a foreign address are refused with the fix", busy},
 	{"busy polling is off unless asked for", busy_poll},
-	{"W8: without buffers nothing is read, later it goes on", no_buffers},
+	{"without buffers nothing is read, later it goes on", no_buffers},
 	CU_TEST_INFO_NULL,
 };

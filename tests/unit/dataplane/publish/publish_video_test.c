@@ -19,7 +19,7 @@ static void missing_packets_are_asked_for(void)
 	CHECK_EQ(told.n_seq, 2);
 	CHECK_EQ(told.seq[0], 105);
 	CHECK_EQ(told.seq[1], 106);
-	// T4, R8: the original comes late, the other one by repair; both are held, and no more is asked for.
+	// The original comes late, the other one by repair; both are held, and no more is asked for.
 	shoot(L, 105, 0);
 	rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
 					.index = 1,
@@ -151,7 +151,7 @@ static void padding_takes_no_place(void)
 	state_of(0, 101, &e, &m);
 	state_of(0, 103, &f, &m);
 	CHECK_EQ(f.rank[RTXRING_ALL], e.rank[RTXRING_ALL] + 1);
-	// R8: late padding fills a place that was kept.
+	// Late padding fills a place that was kept.
 	shoot(L, 105, 0);
 	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 104, .is_padding = true});
 	rig_run(0);
@@ -513,11 +513,11 @@ static void av1_is_told_by_its_obus(void)
 }
 
 CU_TestInfo publish_video_tests[] = {
-	{"T4 R8: missing packets are asked for until they come", missing_packets_are_asked_for},
-	{"T5: repaired packets look like originals", repaired_packets_look_like_originals},
-	{"T6: useless repairs are ignored", useless_repairs_are_ignored},
+	{"missing packets are asked for until they come", missing_packets_are_asked_for},
+	{"repaired packets look like originals", repaired_packets_look_like_originals},
+	{"useless repairs are ignored", useless_repairs_are_ignored},
 	{"what does not come is given up, and a key frame asked for", what_does_not_come_is_given_up},
-	{"R7 R8: padding takes no place", padding_takes_no_place},
+	{"padding takes no place", padding_takes_no_place},
 	{"wide gaps are not asked for", wide_gaps_are_not_asked_for},
 	{"a new declaration moves the track to another SSRC", a_new_declaration_moves_the_track},
 	{"10 percent of loss is repaired", loss_is_repaired},

@@ -322,12 +322,12 @@ static void round_trip(void)
 }
 
 CU_TestInfo feedback_tests[] = {
-	{"T11: sender reports keep the publisher's clock over 10 minutes with 80 ms of jitter", lip_sync},
-	{"T12: without a publisher's report none for 2 s, then one by arrival; none in silence",
+	{"sender reports keep the publisher's clock over 10 minutes with 80 ms of jitter", lip_sync},
+	{"without a publisher's report none for 2 s, then one by arrival; none in silence",
 	 no_publisher_sr},
 	{"receiver reports show what was lost", receiver_reports},
-	{"T15: transport feedback covers muted packets and unknown SSRCs", transport_feedback},
-	{"T1, T21: 2000 random compounds with right tags end safely, replays are dropped", bad_compounds},
-	{"T13: round trip from a report block, none without a report of ours", round_trip},
+	{"transport feedback covers muted packets and unknown SSRCs", transport_feedback},
+	{"2000 random compounds with right tags end safely, replays are dropped", bad_compounds},
+	{"round trip from a report block, none without a report of ours", round_trip},
 	CU_TEST_INFO_NULL,
 };

@@ -129,7 +129,6 @@ static void tick(void)
 	icelite_tick(&a, &env, now, &out);
 }
 
-// S1
 static void valid_check(void)
 {
 	struct stun_msg m;
@@ -164,7 +163,7 @@ static void ipv6_check(void)
 	CHECK_MEM(m.mapped.ip, t.ip, 16);
 }
 
-// S2, S3: silence, and nothing changed.
+// Silence, and nothing changed.
 static void refused(void)
 {
 	static const struct {
@@ -212,7 +211,6 @@ static void missing_parts(void)
 	CHECK(icelite_path(&a) == NULL);
 }
 
-// S6
 static void unknown_attribute(void)
 {
 	struct stun_msg m;
@@ -229,7 +227,6 @@ static void unknown_attribute(void)
 	CHECK(icelite_path(&a) != NULL);
 }
 
-// S7
 static void role_conflict(void)
 {
 	struct stun_msg m;
@@ -245,7 +242,6 @@ static void role_conflict(void)
 	CHECK_EQ(path_port(), 5000);
 }
 
-// S8
 static void other_messages(void)
 {
 	struct icelite_tuple from = udp(1, 5000);
@@ -269,7 +265,6 @@ static void other_messages(void)
 	CHECK_EQ(a.pair[0].last_check, checked); // no consent from these
 }
 
-// S9, S10
 static void replays(void)
 {
 	start();
@@ -287,7 +282,6 @@ static void replays(void)
 		 ICELITE_DROP_REPLAY); // still known
 }
 
-// S11
 static void aggressive(void)
 {
 	unsigned n_changes = 0;
@@ -304,7 +298,6 @@ static void aggressive(void)
 	CHECK_EQ(n_changes, 2); // the first at once, the best once
 }
 
-// S12
 static void silent_path(void)
 {
 	start();
@@ -320,7 +313,6 @@ static void silent_path(void)
 	CHECK(now - 1000 * S <= 2500 * MS + 900 * MS);
 }
 
-// S13
 static void nomination_values(void)
 {
 	start();
@@ -351,7 +343,6 @@ static void pion_keepalives(void)
 	CHECK(icelite_path(&a)->is_nominated);
 }
 
-// S14
 static void ninth_pair(void)
 {
 	start();
@@ -401,7 +392,6 @@ static unsigned media(uint16_t port, unsigned n, bool is_newer)
 	return n_changes;
 }
 
-// S15
 static void rebinding(void)
 {
 	start();
@@ -431,7 +421,7 @@ static void media_does_not_move_alone(void)
 	CHECK_EQ(path_port(), 5001);
 }
 
-// S16 is the caller's rule: no pair, no media.
+// Without a pair there is no media: the rule is the caller's.
 static void stranger(void)
 {
 	struct icelite_tuple t = udp(1, 5001), other = t;
@@ -462,7 +452,6 @@ static enum icelite_verdict answer_probe(struct icelite_tuple from, const char *
 	return icelite_on_stun(&a, &env, &m, &from, now, &out);
 }
 
-// S17
 static void unproven_address(void)
 {
 	struct icelite_tuple victim = udp(200, 7000);
@@ -590,7 +579,6 @@ static void proof_by_report(void)
 	CHECK(icelite_may_send(&a, 2000));
 }
 
-// S25
 static void before_dtls(void)
 {
 	unsigned tx = 0;
@@ -606,7 +594,6 @@ static void before_dtls(void)
 	CHECK(!icelite_may_send(&a, 2500));
 }
 
-// S20
 static void consent(void)
 {
 	ns_t last;
@@ -698,7 +685,6 @@ static void idle_pairs_go(void)
 	CHECK_EQ(path_port(), 5001);
 }
 
-// S3 (old generation), S21
 static void restart(void)
 {
 	struct check old = {.from = udp(1, 5001), .flag = true};
@@ -789,7 +775,6 @@ static void long_remote_values(void)
 	CHECK(!(out.events & ICELITE_EV_SEND)); // no probes with such a password
 }
 
-// S24
 static void udp_before_tcp(void)
 {
 	struct icelite_tuple t = udp(1, 4000);
@@ -919,7 +904,6 @@ static void timer_prefers_udp(void)
 	CHECK_EQ(path_port(), 5002);
 }
 
-// S26
 static void flood_of_bad_checks(void)
 {
 	unsigned n_answered = 0, n_hashed = 0, n = 0;
@@ -991,45 +975,45 @@ static void small(void)
 }
 
 CU_TestInfo icelite_tests[] = {
-	{"S1: a valid check is answered, selected provisionally, then by nomination", valid_check},
-	{"S1: an IPv6 check is answered", ipv6_check},
-	{"S2, S3: wrong integrity, fingerprint or names: silence, no state", refused},
-	{"S2: missing fingerprint or integrity: silence", missing_parts},
-	{"S6: an unknown mandatory attribute gets a signed 420", unknown_attribute},
-	{"S7: ICE-CONTROLLED gets a signed 487, the retry works", role_conflict},
-	{"S8: indications, foreign responses and other methods are dropped and refresh nothing",
+	{"a valid check is answered, selected provisionally, then by nomination", valid_check},
+	{"an IPv6 check is answered", ipv6_check},
+	{"wrong integrity, fingerprint or names: silence, no state", refused},
+	{"missing fingerprint or integrity: silence", missing_parts},
+	{"an unknown mandatory attribute gets a signed 420", unknown_attribute},
+	{"ICE-CONTROLLED gets a signed 487, the retry works", role_conflict},
+	{"indications, foreign responses and other methods are dropped and refresh nothing",
 	 other_messages},
-	{"S9, S10: a repeated check is answered, from another address it is dropped", replays},
-	{"S11: three pairs flagged in turn settle on the highest priority without flapping", aggressive},
-	{"S12: a silent path is left within 2.5 s and one check", silent_path},
-	{"S13: renomination values, and a flag that moves to a lower priority", nomination_values},
+	{"a repeated check is answered, from another address it is dropped", replays},
+	{"three pairs flagged in turn settle on the highest priority without flapping", aggressive},
+	{"a silent path is left within 2.5 s and one check", silent_path},
+	{"renomination values, and a flag that moves to a lower priority", nomination_values},
 	{"keepalives without the flag keep the path (Pion)", pion_keepalives},
-	{"S14: a ninth pair evicts the oldest idle one, never the selected", ninth_pair},
+	{"a ninth pair evicts the oldest idle one, never the selected", ninth_pair},
 	{"at most 16 new pairs a minute", many_new_pairs},
-	{"S15: after a NAT rebinding authenticated media moves the path", rebinding},
+	{"after a NAT rebinding authenticated media moves the path", rebinding},
 	{"media moves nothing while the path is in use, nor do copies", media_does_not_move_alone},
-	{"S16: other addresses, ports and local addresses are strangers", stranger},
-	{"S17: a spoofed address gets three times what it sent, probes end", unproven_address},
-	{"S17: voice leaves room for the probe of a new address", voice_leaves_room_for_the_probe},
-	{"S17: the peer's answer to a probe proves an address", proof_by_probe},
+	{"other addresses, ports and local addresses are strangers", stranger},
+	{"a spoofed address gets three times what it sent, probes end", unproven_address},
+	{"voice leaves room for the probe of a new address", voice_leaves_room_for_the_probe},
+	{"the peer's answer to a probe proves an address", proof_by_probe},
 	{"a probe under way is forgotten when the password it needs is gone", probe_then_restart},
-	{"S17: a report about what was sent there proves an address", proof_by_report},
-	{"S25: before DTLS at most 4 KiB or three times", before_dtls},
-	{"S20: without checks sending stops after 30 s, a check revives", consent},
+	{"a report about what was sent there proves an address", proof_by_report},
+	{"before DTLS at most 4 KiB or three times", before_dtls},
+	{"without checks sending stops after 30 s, a check revives", consent},
 	{"nothing for 3 s makes the session suspect, media alone clears it", suspect},
 	{"no check within 30 s of the start is told once", no_path},
 	{"a path idle for 8 s gives way to a nominated one", idle_selected},
 	{"idle pairs go after 30 s", idle_pairs_go},
-	{"S3, S21: ICE restart: old and new are answered, the new one takes over, the old one ends", restart},
-	{"S21: nomination values start again with an ICE restart", restart_renomination},
+	{"ICE restart: old and new are answered, the new one takes over, the old one ends", restart},
+	{"nomination values start again with an ICE restart", restart_renomination},
 	{"a second restart ends the first credentials at once", second_restart},
 	{"remote names too long are refused, passwords too long only disable probes", long_remote_values},
-	{"S24: UDP is preferred over TCP", udp_before_tcp},
-	{"S12, S24: a client that loses UDP moves to its TCP spare and back", spare_path},
-	{"S17: a TCP connection proves its address", tcp_is_proven},
-	{"S24: when the path goes silent the timer, too, prefers UDP", timer_prefers_udp},
+	{"UDP is preferred over TCP", udp_before_tcp},
+	{"a client that loses UDP moves to its TCP spare and back", spare_path},
+	{"a TCP connection proves its address", tcp_is_proven},
+	{"when the path goes silent the timer, too, prefers UDP", timer_prefers_udp},
 	{"a closed connection takes its pair, and a spare the path, at once", closed_connection},
-	{"S26: a flood of bad checks from elsewhere cannot starve consent", flood_of_bad_checks},
+	{"a flood of bad checks from elsewhere cannot starve consent", flood_of_bad_checks},
 	{"a known pair is limited to 50 checks a second", own_flood},
 	{"the path changes at most 4 times in 10 s", few_changes},
 	{"credentials are wiped at the end", wiped},

@@ -175,7 +175,7 @@ CU_TestInfo nackgen_tests[] = {
 	{"more than 1000 missing packets ask for a key frame instead", overflow},
 	{"a full list forgets what is before the last key frame", key_frame_makes_room},
 	{"requests and give-ups per tick are limited, the rest follows", ask_limit},
-	{"T6: RTX of 0 or 1 byte, or of a packet that is not missing, is ignored", rtx},
+	{"RTX of 0 or 1 byte, or of a packet that is not missing, is ignored", rtx},
 	{"100000 packets with loss: each missing one is recovered or given up once", random_loss},
 	CU_TEST_INFO_NULL,
 };

@@ -209,17 +209,17 @@ static void test_silence_then_speech(void)
 }
 
 CU_TestInfo speakers_tests[] = {
-	{"A1: three talkers among a thousand noisy microphones are chosen, and only they",
+	{"three talkers among a thousand noisy microphones are chosen, and only they",
 	 test_three_of_a_thousand},
 	{"talk-over never takes more than K voices and the dominant one", test_talk_over_is_bounded},
 	{"with fewer places the weakest lose theirs at once", test_fewer_places},
-	{"A2: a talker enters within 60 ms, also into a full set", test_entry_takes_40_ms},
+	{"a talker enters within 60 ms, also into a full set", test_entry_takes_40_ms},
 	{"pauses between words keep the place, silence loses it", test_word_pause_keeps_the_place},
 	{"the dominant speaker stays while others make short noises", test_dominant_stays_while_others_burst},
-	{"A3: who claims the loudest level for a minute is demoted", test_liar},
-	{"A4: without levels sizes rank, behind all who say theirs", test_no_levels},
+	{"who claims the loudest level for a minute is demoted", test_liar},
+	{"without levels sizes rank, behind all who say theirs", test_no_levels},
 	{"the set changes at most ten times a second", test_changes_are_bounded},
 	{"a member that leaves is not pointed to any more", test_forget},
-	{"A5: after long silence speech is chosen at once", test_silence_then_speech},
+	{"after long silence speech is chosen at once", test_silence_then_speech},
 	CU_TEST_INFO_NULL,
 };

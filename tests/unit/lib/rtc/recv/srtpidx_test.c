@@ -159,7 +159,7 @@ static void first_packet(void)
 	CHECK_EQ(at, 0x10003);
 }
 
-// K3: sender begins at 65533, the first ten packets are lost, ROC is already 1 when we hear of it.
+// Sender begins at 65533, the first ten packets are lost, ROC is already 1 when we hear of it.
 static void wrapped_before_first(void)
 {
 	uint64_t at;
@@ -187,7 +187,7 @@ static void trial_limits(void)
 	CHECK(!srtpidx_trial(&s, 0xffff, &at));
 }
 
-// K4: through wraps with reordering up to 1000, duplicates, and losses of 30000: always the right index.
+// Through wraps with reordering up to 1000, duplicates, and losses of 30000: always the right index.
 static void random_walk(void)
 {
 	enum { N = 400000 };
@@ -309,13 +309,13 @@ CU_TestInfo srtpidx_tests[] = {
 	{"replay window across the 16-bit wrap", window_across_wrap},
 	{"RFC 3711 appendix A: estimates around the halves", estimate_cases},
 	{"the first packet starts at roll-over counter 0 and estimating keeps nothing", first_packet},
-	{"K3: ten packets lost from 65533 on: one trial with counter 1, in step afterwards",
+	{"ten packets lost from 65533 on: one trial with counter 1, in step afterwards",
 	 wrapped_before_first},
-	{"K3: the trial is for small first numbers only", trial_limits},
-	{"K4: wraps with reordering by 1000 and losses of 30000 keep the index right", random_walk},
+	{"the trial is for small first numbers only", trial_limits},
+	{"wraps with reordering by 1000 and losses of 30000 keep the index right", random_walk},
 	{"the window ring agrees with a list of all packets", window_against_model},
-	{"K5: a loss of 40000 is refused and changes nothing", big_loss},
-	{"K6: replays 0 to 1023 old are seen, 1024 old are too old", replay_edges},
+	{"a loss of 40000 is refused and changes nothing", big_loss},
+	{"replays 0 to 1023 old are seen, 1024 old are too old", replay_edges},
 	{"SRTCP window: 15 numbered cases", rtcp_window},
 	CU_TEST_INFO_NULL,
 };

@@ -173,7 +173,7 @@ static int sr(struct pub *p, struct sr_map *m, ns_t sent, ns_t delay)
 			    sent + delay);
 }
 
-// T11: audio and video SRs delayed by 20 ms plus up to 80 ms each: what we report keeps them together.
+// Audio and video SRs delayed by 20 ms plus up to 80 ms each: what we report keeps them together.
 static void lip_sync(void)
 {
 	struct pub p = {};
@@ -263,12 +263,12 @@ CU_TestInfo stats_tests[] = {
 	{"a report without packets", nothing_received},
 	{"RFC 3550 A.8: jitter converges, new timestamp bases do not count", jitter},
 	{"LSR and DLSR, none when too old", lsr_dlsr},
-	{"T13: round trip as in RFC 3550 figure 2; LSR 0 and absurd DLSR are ignored", round_trip},
+	{"round trip as in RFC 3550 figure 2; LSR 0 and absurd DLSR are ignored", round_trip},
 	{"round trip is smoothed, its minimum forgotten after 20 s", rtt_smooth},
 	{"NTP differences across signs and eras", ntp_difference},
-	{"T11: audio and video stay together with 80 ms of jitter for 10 minutes", lip_sync},
+	{"audio and video stay together with 80 ms of jitter for 10 minutes", lip_sync},
 	{"the clock offset moves by 1 ms per second", slew},
-	{"T12: NTP 0 or backwards and a clock 10 % off are refused", bad_srs},
+	{"NTP 0 or backwards and a clock 10 % off are refused", bad_srs},
 	{"without a sender report there is no mapping", no_sr},
 	{"a publisher whose clock was set is believed the fifth time", clock_was_set},
 	CU_TEST_INFO_NULL,

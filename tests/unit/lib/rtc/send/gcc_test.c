@@ -316,17 +316,17 @@ static void negative_times(void)
 }
 
 CU_TestInfo gcc_tests[] = {
-	{"T17: 500 k to 2 M: within 20 % in 10 s, queue below 200 ms", links},
-	{"T17: a buffer of many seconds does not fill", bufferbloat},
+	{"500 k to 2 M: within 20 % in 10 s, queue below 200 ms", links},
+	{"a buffer of many seconds does not fill", bufferbloat},
 	{"jitter is not taken for a queue", jitter},
-	{"T17: 1 and 5 % random loss do not lower the estimate", random_loss},
+	{"1 and 5 % random loss do not lower the estimate", random_loss},
 	{"bursts of loss of 50 ms do not lower the estimate", bursts},
 	{"10 % random loss does not starve a receiver", heavy_loss},
 	{"a wide link: up by probes, and not without evidence", wide_link},
 	{"a link that drops instead of queueing", policer},
-	{"T18: 3 M, 400 k, 3 M: down within 2 s, up by probes", step},
+	{"3 M, 400 k, 3 M: down within 2 s, up by probes", step},
 	{"a high layer that filled a queue does not end the low one", step_of_layers},
-	{"T19: without feedback the estimate falls by a fifth per second after 3 s", feedback_stops},
+	{"without feedback the estimate falls by a fifth per second after 3 s", feedback_stops},
 	{"what was congested is calm after nothing was sent for some seconds", rest},
 	{"REMB caps the target within its bounds", remb},
 	{"without transport-wide feedback loss reports and REMB count", by_reports},

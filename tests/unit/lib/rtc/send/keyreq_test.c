@@ -132,12 +132,12 @@ static void fir(void)
 }
 
 CU_TestInfo keyreq_tests[] = {
-	{"T7: 1000 subscribers at once make one request", thousand_at_once},
+	{"1000 subscribers at once make one request", thousand_at_once},
 	{"a wish inside the hold-off is asked for at its end", trailing},
-	{"T8: a lost request is repeated while somebody waits", retries},
+	{"a lost request is repeated while somebody waits", retries},
 	{"a key frame serves who asked before it began", key_frame_serves_who_asked_before},
 	{"a crowd gets one key frame per three seconds", crowd_budget},
-	{"T9: one receiver may ask three times in ten seconds", one_receiver},
-	{"T10: repeated and reordered FIRs count once", fir},
+	{"one receiver may ask three times in ten seconds", one_receiver},
+	{"repeated and reordered FIRs count once", fir},
 	CU_TEST_INFO_NULL,
 };

@@ -191,7 +191,7 @@ CU_TestInfo pacer_tests[] = {
 	{"under congestion it leaves at 1.25 times the target", congested},
 	{"late packets wait or pass, missing ones are stepped over", late_and_missing},
 	{"a backlog of more than 500 ms is dropped", stale},
-	{"T20: a replay runs at four times the layer's rate, live packets behind it", replay},
+	{"a replay runs at four times the layer's rate, live packets behind it", replay},
 	{"key frames of a large call are spread over 40 ms", spread},
 	{"50000 packets at random: each leaves once, the rate holds", random_order},
 	CU_TEST_INFO_NULL,

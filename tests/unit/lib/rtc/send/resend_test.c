@@ -78,9 +78,9 @@ static void congested(void)
 }
 
 CU_TestInfo resend_tests[] = {
-	{"T2: a number asked for 100 times in 10 ms is sent once, three times in all", one_per_rtt},
+	{"a number asked for 100 times in 10 ms is sent once, three times in all", one_per_rtt},
 	{"what was never sent, or is no longer remembered, is not resent", unknown},
-	{"T3: resends stay below a quarter of the target rate", amplification},
+	{"resends stay below a quarter of the target rate", amplification},
 	{"under congestion only what decoding depends on is resent", congested},
 	CU_TEST_INFO_NULL,
 };

@@ -191,7 +191,7 @@ static void start_range(void)
 	CHECK_EQ(rewrite_start_seq(0x7fff), 1);
 }
 
-// K7: the source has wrapped three times, the leg starts at roll-over counter 0 and wraps by itself.
+// The source has wrapped three times, the leg starts at roll-over counter 0 and wraps by itself.
 static void late_joiner(void)
 {
 	uint64_t n = 3 * 65536 + 65500;
@@ -203,7 +203,7 @@ static void late_joiner(void)
 	CHECK_EQ(leg.next_out >> 16, 1);
 }
 
-// R11: muted for 60 s at the source: no gap, 60 s later on the timeline, marker.
+// Muted for 60 s at the source: no gap, 60 s later on the timeline, marker.
 static void mute_60_s(void)
 {
 	struct rewrite_in in;
@@ -434,8 +434,8 @@ CU_TestInfo rewrite_tests[] = {
 	{"200000 random packets: ranks keep order and skip only what was lost", ranks_random},
 	{"a leg starts at its own number; loss stays visible, late packets fill it", first_and_next},
 	{"start numbers are 1 to 32767", start_range},
-	{"K7: a late joiner starts at roll-over counter 0 and wraps by itself", late_joiner},
-	{"R11: muted for 60 s: contiguous numbers, 60 s of timestamp, marker", mute_60_s},
+	{"a late joiner starts at roll-over counter 0 and wraps by itself", late_joiner},
+	{"muted for 60 s: contiguous numbers, 60 s of timestamp, marker", mute_60_s},
 	{"a publisher's clock that stood still or jumped is bridged", clock_stood_still},
 	{"a stall of the network does not count as a mute", network_stall_is_no_mute},
 	{"a paused leg continues without a gap and takes nothing late from the pause", paused_leg},
@@ -445,6 +445,6 @@ CU_TestInfo rewrite_tests[] = {
 	{"a switch can leave a number unused", switch_with_gap},
 	{"a switch to another SSRC of the same clock keeps the offset", switch_same_clock},
 	{"origin knows the last 1024 numbers, across the wrap", origin_window},
-	{"K8: 200000 packets through pauses and switches: one plaintext per index", one_plaintext_per_index},
+	{"200000 packets through pauses and switches: one plaintext per index", one_plaintext_per_index},
 	CU_TEST_INFO_NULL,
 };

@@ -465,12 +465,12 @@ static void race(void)
 
 CU_TestInfo rtxring_tests[] = {
 	{"a packet has a rank for each temporal cap, and the rank finds it", caps},
-	{"R7: padding in order leaves no gap", padding_leaves_no_gap},
-	{"R8: a reserved place is filled by late media, or by filler once and for good",
+	{"padding in order leaves no gap", padding_leaves_no_gap},
+	{"a reserved place is filled by late media, or by filler once and for good",
 	 late_media_and_padding},
 	{"recycled and dropped packets are not found", recycled},
 	{"a gap of 2^47 packets is bounded work", huge_gap},
-	{"T20: the key-frame cache ends by age, packets and drops", key_cache},
+	{"the key-frame cache ends by age, packets and drops", key_cache},
 	{"a million switches, losses, reorderings and wraps: a number carries one plaintext", million},
 	{"another thread reads whole entries or none", race},
 	CU_TEST_INFO_NULL,

@@ -178,8 +178,8 @@ static void real_log(void)
 
 CU_TestInfo sendhist_tests[] = {
 	{"each packet is news once, a late one corrects its loss", once_each},
-	{"T14: feedback about what was never sent or is forgotten is ignored", never_sent},
+	{"feedback about what was never sent or is forgotten is ignored", never_sent},
 	{"arrival times go on over the wrap of their reference", arrival_wraps},
-	{"T14: 100000 packets through a lossy way and the real log", real_log},
+	{"100000 packets through a lossy way and the real log", real_log},
 	CU_TEST_INFO_NULL,
 };

@@ -160,10 +160,10 @@ static void thousand(void)
 
 CU_TestInfo tsalign_tests[] = {
 	{"sender reports of both layers give the exact offset, there and back", exact},
-	{"R10: without a report the switch waits 1.5 s, then arrival times count", no_report},
-	{"R10: a frame a little behind goes one step forward, the debt is not carried on", slightly_behind},
-	{"R10: a layer that lags 100 ms is asked for another key frame once", far_behind},
-	{"R10: a report that is wrong by 10 s moves nothing", wrong_report},
+	{"without a report the switch waits 1.5 s, then arrival times count", no_report},
+	{"a frame a little behind goes one step forward, the debt is not carried on", slightly_behind},
+	{"a layer that lags 100 ms is asked for another key frame once", far_behind},
+	{"a report that is wrong by 10 s moves nothing", wrong_report},
 	{"reports from before and after a step of the publisher's clock do not match", other_era},
 	{"1000 switches: timestamps never run back nor far ahead", thousand},
 	CU_TEST_INFO_NULL,

@@ -259,8 +259,8 @@ static void lagging(void)
 }
 
 CU_TestInfo videoleg_tests[] = {
-	{"R9: 1000 switches l-h-l with loss and reorder: numbers, time, picture id and TL0PICIDX go on",
+	{"1000 switches l-h-l with loss and reorder: numbers, time, picture id and TL0PICIDX go on",
 	 thousand},
-	{"R10: the same with a layer that lags by 100 ms", lagging},
+	{"the same with a layer that lags by 100 ms", lagging},
 	CU_TEST_INFO_NULL,
 };

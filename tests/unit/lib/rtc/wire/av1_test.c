@@ -68,7 +68,7 @@ static void descriptor(void)
 
 CU_TestInfo av1_tests[] = {
 	{"the aggregation header and the first OBU of a packet", aggregation},
-	{"R4: malformed AV1 payloads claim nothing", malformed},
+	{"malformed AV1 payloads claim nothing", malformed},
 	{"the mandatory fields of a dependency descriptor", descriptor},
 	CU_TEST_INFO_NULL,
 };

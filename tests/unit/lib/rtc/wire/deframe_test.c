@@ -96,8 +96,8 @@ static void empty_frames(void)
 }
 
 CU_TestInfo deframe_tests[] = {
-	{"S22: a stream cut anywhere gives the same frames", any_cut},
-	{"S22: a length above 1472 ends the connection", too_long},
-	{"S22: ten frames of length 0 in a row end the connection", empty_frames},
+	{"a stream cut anywhere gives the same frames", any_cut},
+	{"a length above 1472 ends the connection", too_long},
+	{"ten frames of length 0 in a row end the connection", empty_frames},
 	CU_TEST_INFO_NULL,
 };

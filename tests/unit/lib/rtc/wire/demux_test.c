@@ -96,9 +96,9 @@ static void dtls_record(void)
 }
 
 CU_TestInfo demux_tests[] = {
-	{"C1: every first byte with every short length is classified by the table", all_first_bytes},
-	{"C2: an empty and a one-byte payload are nothing", empty_and_single},
-	{"C4: second byte 192..223 is RTCP, payload types 64..95 with marker are not RTP", rtcp_or_rtp},
+	{"every first byte with every short length is classified by the table", all_first_bytes},
+	{"an empty and a one-byte payload are nothing", empty_and_single},
+	{"second byte 192..223 is RTCP, payload types 64..95 with marker are not RTP", rtcp_or_rtp},
 	{"a STUN header must carry the cookie and the right length", stun_header},
 	{"a DTLS record must have a known version and fit", dtls_record},
 	CU_TEST_INFO_NULL,

@@ -57,8 +57,8 @@ static void av1(void)
 
 CU_TestInfo keyframe_tests[] = {
 	{"a VP8 descriptor with every field is read", vp8_descriptor},
-	{"R4: a VP8 descriptor cut at each byte claims no key frame", vp8_truncated},
+	{"a VP8 descriptor cut at each byte claims no key frame", vp8_truncated},
 	{"only the first packet of a VP8 key frame begins one", vp8_not_key},
-	{"R4: AV1 key frames by the N bit, never with Z", av1},
+	{"AV1 key frames by the N bit, never with Z", av1},
 	CU_TEST_INFO_NULL,
 };

@@ -117,6 +117,6 @@ CU_TestInfo vp8_tests[] = {
 	{"picture id and TL0PICIDX continue over a switch and their wraps", continues},
 	{"a 7-bit picture id keeps its length", seven_bits},
 	{"a descriptor without numbers is not touched", without_numbers},
-	{"R9: 1000 switches: picture id and TL0PICIDX go up by one", thousand_switches},
+	{"1000 switches: picture id and TL0PICIDX go up by one", thousand_switches},
 	CU_TEST_INFO_NULL,
 };
