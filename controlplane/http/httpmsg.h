@@ -1,6 +1,6 @@
 // HTTP/1.1 requests as bytes: head parser, chunked decoder, path rules. Pure code, no allocation.
 //
-// source: RFC 9110, RFC 9112; routing rules of rtcd (docs/architecture.md, "Control plane")
+// source: RFC 9110, RFC 9112; paths as rtcd's router treats them
 #pragma once
 
 #include <stdbool.h>

@@ -19,7 +19,7 @@
 //
 // thread: the control-plane loop. ownership: strings and structs passed in are copied, those passed to ops
 // are borrowed for the duration of the call. ops must not call back into the same struct negotiate.
-// source: rtcd-api.md 4.3-4.6, 5.3-5.6, 6.1-6.4; RFC 8829, 8843
+// source: RFC 8829, RFC 8843; where rtcd did otherwise: docs/rtcd-differences.md
 #pragma once
 
 #include <stdbool.h>
@@ -35,7 +35,7 @@ struct negotiate;
 
 enum negotiate_limits {
 	NEGOTIATE_MAX_WANTS = 255,       // tracks wanted at a time per session; below IPC_MAX_LEGS
-	NEGOTIATE_MAX_VOICE_LINES = 100, // highest sensible negotiate_conf.voice_lines (clients.md 2.12)
+	NEGOTIATE_MAX_VOICE_LINES = 100, // of negotiate_conf.voice_lines; what a client can answer is bounded
 	NEGOTIATE_MAX_PEER_LINES =
 		120,                // m-lines a peer may create: more do not fit into what the plugin takes
 	NEGOTIATE_MAX_LINES = 192,  // all m-lines of a session
@@ -117,7 +117,7 @@ struct negotiate_upstream {
 	uint32_t rtx_ssrc[IPC_TRACK_SSRCS]; // of the same index, 0: none
 	unsigned n_rids;                    // simulcast encodings in the sender's order
 	struct str rid[IPC_TRACK_RIDS];     // shorter than IPC_RID_LEN
-	struct str stream_id;               // msid stream: tells screen from camera (clients.md 2.11)
+	struct str stream_id;               // msid stream: tells screen from camera
 	struct str track_id;                // msid track; not dependable (Firefox)
 };
 
@@ -137,7 +137,7 @@ struct negotiate_leg {
 	struct str mid;
 };
 
-// One line of the media map (rtcd-api.md 4.5).
+// One line of the media map: what the m-line with this mid carries, and whose it is.
 struct negotiate_map_entry {
 	struct str mid;
 	const char *type;
@@ -238,7 +238,7 @@ void negotiate_unlock(struct negotiate *, ns_t now);
 // Offers of ours may be sent from now on, or not any more (the data channel is gone and no other path).
 void negotiate_ready(struct negotiate *, bool ready, ns_t now);
 
-// Offer new ICE credentials (clients.md 2.14). Goes out at once and regardless of a client's lock; an offer
+// Offer new ICE credentials (RFC 8445 section 9). Goes out at once and regardless of a client's lock; an offer
 // of ours that is pending is given up. Needs an answered first offer: -EAGAIN before. The credentials of the last
 // time again: the offer may have been lost, and one that was not is harmless.
 [[nodiscard]] int negotiate_restart_ice(struct negotiate *, const struct negotiate_ice *, ns_t now);

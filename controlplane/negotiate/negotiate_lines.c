@@ -283,7 +283,7 @@ static bool mid_is_used(const struct negotiate *n, const char *mid)
 	return false;
 }
 
-// A mid of ours is one more than the highest number in use (rtcd-api.md 6.3). A peer that counts in
+// A mid of ours is one more than the highest number in use. A peer that counts in
 // billions is passed over.
 static void line_name(const struct negotiate *n, struct line *l)
 {

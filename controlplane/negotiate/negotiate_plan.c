@@ -100,7 +100,8 @@ static uint8_t exts_wanted(enum sdp_kind kind, uint8_t offered)
 	return exts;
 }
 
-// One id must stand for one URI in the whole bundle (clients.md 2.8). by_id: the URIs seen so far.
+// One id must stand for one URI in the whole bundle: browsers refuse a description that breaks this.
+// by_id: the URIs seen so far.
 static int judge_exts(struct plan *p, const struct sdp_media *m, struct judged *j, struct str by_id[256])
 {
 	struct sdp_ext list[SDP_MAX_EXTS];
@@ -297,7 +298,7 @@ int judge_transport(const struct negotiate *n, struct plan *p)
 	return 0;
 }
 
-// The DTLS role is settled by the first answer and stays (clients.md 2.8).
+// The DTLS role is settled by the first answer and stays: browsers refuse an answer that changes it.
 int judge_setup(const struct negotiate *n, struct plan *p, bool *dtls_client)
 {
 	enum sdp_setup setup = p->media[p->transport].setup;

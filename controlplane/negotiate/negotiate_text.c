@@ -230,7 +230,7 @@ static void offer_codecs(const struct negotiate *n, struct line *l)
 static enum sdp_dir offer_dir(const struct negotiate *n, const struct line *l)
 {
 	// A line the peer made stays open for what it may send again; one we made is only for us to send on
-	// until the peer has taken it for its microphone (clients.md 2.10, 3.5).
+	// until the peer has taken it for its microphone.
 	bool receives =
 		l->up != NULL || (l->peer_made && !l->unfit && (l->kind == SDP_AUDIO || n->conf->video));
 

@@ -1,6 +1,6 @@
 // Messages of /ws: two msgpack values back to back, a type word and its data. Pure code.
 //
-// source: the protocol of rtcd's clients (docs/architecture.md, "Plugin messages"); encodings as
+// source: the protocol of rtcd's clients; encodings as
 //         vmihailenco/msgpack 5.4.1 writes and tolerates them
 #pragma once
 

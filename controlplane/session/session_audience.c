@@ -2,7 +2,7 @@
 //
 // Of two tracks with the same picture, one AV1 and one VP8, each receiver gets one. The choice is made anew whenever a
 // track comes or goes, or what a receiver can take becomes known (D36). A viewer that got VP8 first is moved to AV1 on
-// the same m-line, in one offer. source: rtcd-api.md 6.5
+// the same m-line, in one offer.
 #include "controlplane/session/session.h"
 
 #include "lib/base/err.h"

@@ -1,5 +1,5 @@
 // The path of a session, and its repair: a client whose network has changed does not restart ICE by itself, but takes
-// an offer with new credentials (clients.md 2.14). It goes by WebSocket, when the path has been silent. The answer may
+// an offer with new credentials. It goes by WebSocket, when the path has been silent. The answer may
 // come by data channel once the new path stands, as the client needs nothing more of us to build it.
 #include "controlplane/session/session.h"
 

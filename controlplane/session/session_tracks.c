@@ -2,8 +2,7 @@
 //
 // A video track is a screen or a camera by the stream id that its session announced. Until one has been announced it
 // is held: declared, so that its first packet is noticed, but gated (D39). What was decided stays, whatever is
-// announced later: a camera that is switched off and on again keeps its track and gets a new id (rtcd-api.md 5.8).
-// source: rtcd-api.md 6.5, clients.md 2.11
+// announced later: a camera that is switched off and on again keeps its track and gets a new id.
 #include "controlplane/session/session.h"
 
 #include <stdlib.h>
@@ -362,7 +361,7 @@ void session_video_on(struct session *s, struct str data)
 	classify_held(s);
 }
 
-// The track stays, silent (rtcd-api.md 5.8). Only the id is forgotten, so that a screen that comes before its
+// The track stays, silent. Only the id is forgotten, so that a screen that comes before its
 // announcement does not pass for a camera that is off.
 void session_video_off(struct session *s)
 {

@@ -1,7 +1,6 @@
 // How many STUN messages that led to nothing came from each network lately: a sketch of fixed size, so that a
 // flood from many addresses costs no memory. A network over the bound waits for the next second; flows that
 // are known are never asked about here, so running calls do not notice.
-// source: media-plane 1.6 (rate limits of unauthenticated STUN)
 #pragma once
 
 #include <stdbool.h>

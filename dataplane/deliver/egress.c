@@ -15,7 +15,7 @@
 #include "lib/rtc/send/rewrite.h"
 #include "lib/rtc/wire/rtp.h"
 
-// An SRTCP index is never used twice: this many, then no more RTCP (3 years at 20/s; media-plane 2.6).
+// An SRTCP index is never used twice: this many, then no more RTCP (3 years at 20/s; RFC 3711 section 9.2).
 #define RTCP_INDEX_END ((1u << 31) - (1u << 20))
 
 #define MAX_HDR (RTP_HDR_LEN + 8) // one extension of one byte

@@ -13,7 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/ipc/wire.h"
 
-// Datagrams of a session: handshake flights and, after it, data channel traffic (media-plane 1.10).
+// Datagrams of a session: handshake flights and, after it, data channel traffic.
 #define PUNT_PER_S 50
 #define PUNT_BURST 60
 #define DRAIN_BATCH 64 // frames per round, so that media have their turn

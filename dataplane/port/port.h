@@ -21,7 +21,7 @@
 #define PORT_MAX 8            // ports of this process
 #define PORT_MAX_BURST 64     // packets per rx or tx call
 #define PORT_HEADROOM 128     // bytes free in front of the data of a packet to send
-#define PORT_MAX_PAYLOAD 1472 // UDP payload bytes; longer ones are dropped and counted (media-plane 1.1)
+#define PORT_MAX_PAYLOAD 1472 // UDP payload bytes; longer ones are dropped and counted
 #define PORT_MAX_WORKERS 64
 
 // Both ends of a flow as seen here; also the key of the flow table, so: no holes, unused bytes are 0.

@@ -162,7 +162,8 @@ enum ipc_codec { CODEC_NONE, CODEC_OPUS, CODEC_VP8, CODEC_AV1, CODEC_RTX };
 #define IPC_RID_LEN 12   // bytes of a rid that can be told apart; longer ones are refused
 
 // Declares what an m-line of the session may send. SSRCs are bound by the listed ones, else by the MID
-// extension, else by payload type when exactly one track has it (media-plane rules in docs/packet-path.md).
+// extension, else by payload type when exactly one track has it: docs/packet-path.md, "Which track an SSRC
+// belongs to".
 struct ipc_track_add {
 	struct ipc_hdr hdr;
 	uint32_t sid;

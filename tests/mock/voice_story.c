@@ -89,7 +89,7 @@ static void test_forwarding(struct call *c)
 	mock_ok(s && s->first >= 1 && s->first <= 0x7fff,
 		"a stream starts between 1 and 0x7fff at ROC 0");
 	mock_ok(s && be64_get(s->last_payload) == c->peer[0].index - 1, "the payload is the publisher's");
-	mock_ok(s && s->last_level == LEVEL, "the audio level arrives under the receiver's extension id");
+	mock_ok(s && s->last_level == LEVEL, "D38: the audio level arrives under the receiver's extension id");
 	mock_ok(s && s->last_ts == c->peer[0].ts - 960, "timestamps pass unchanged");
 }
 

@@ -11,7 +11,7 @@
 // A connection is of a stranger until the ICE code of a worker binds it to a session (port_ops.bind); each further check
 // on the pair says so again. When it closes, its worker gets an mbuf without data.
 //
-// source: RFC 6544, RFC 4571; bounds of media-plane 1.12
+// source: RFC 6544, RFC 4571; the bounds are ours (docs/packet-path.md, "ICE over TCP")
 #pragma once
 
 #include <pthread.h>

@@ -5,7 +5,7 @@
 // the rate it drains"). A frame of which a byte was written always goes out whole.
 //
 // thread: the TCP thread
-// source: media-plane 1.12
+// source: docs/packet-path.md, "ICE over TCP"
 #pragma once
 
 #include <stdbool.h>

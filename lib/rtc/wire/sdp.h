@@ -132,7 +132,7 @@ struct sdp_rid {
 
 // Parse a description into *out and its sections into media[0..max_media).
 //
-// A section without mid is accepted here (rtcd-api.md 6.3 makes it the caller's decision). Line ends may be
+// A section without mid is accepted here: whether it will do is the caller's decision. Line ends may be
 // CRLF or LF. Any other control character but TAB is refused, so is a list with an empty alternative.
 //
 // returns: 0; -EBADMSG malformed; -E2BIG a limit of enum sdp_limits or max_media; err says where and why

@@ -1,4 +1,4 @@
-// An address gets volume only once it has proved that it receives (media-plane 1.8): what a client that aims
+// An address gets volume only once it has proved that it receives: what a client that aims
 // at somebody else's address can and cannot do.
 #include "lib/rtc/wire/rtcp.h"
 #include "tests/support/dataplane/rig.h"

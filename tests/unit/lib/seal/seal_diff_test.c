@@ -100,7 +100,7 @@ static void world_open(enum seal_profile profile, const char *engine, uint64_t s
 	}
 	for (unsigned i = 0; i < N_FLOWS; i++) {
 		w.flows[i].ssrc = (uint32_t)rnd();
-		w.flows[i].next = 1 + below(0x7fff); // as media-plane 2.6 starts
+		w.flows[i].next = 1 + below(0x7fff); // as a leg starts (docs/packet-path.md)
 	}
 }
 

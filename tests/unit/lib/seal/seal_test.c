@@ -514,7 +514,7 @@ static void test_mixed_burst(void)
 	each_engine(mixed_burst);
 }
 
-// The input of a failed open can be tried again at another index (media-plane: first packet, ROC 1).
+// The input of a failed open can be tried again at another index (a first packet heard after the wrap: ROC 1).
 static void second_try(struct seal_engine *e)
 {
 	uint8_t plain[40] = "what was sent", pkt[80], out[80];

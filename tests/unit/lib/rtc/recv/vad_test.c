@@ -7,7 +7,7 @@
 
 #include "lib/base/rand.h"
 
-// The rule as rtcd-api words it, in floating point.
+// The rule of docs/ipc.md ("Voice activity") in floating point.
 struct model {
 	uint8_t ring[50];
 	unsigned n;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-// What table 1.2 of the media plane says for a first byte, when length and second byte are right.
+// What RFC 7983 section 7 says for a first byte, when length and second byte are right.
 static enum demux class_of(unsigned b0)
 {
 	if (b0 <= 3)
