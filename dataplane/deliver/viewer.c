@@ -405,14 +405,14 @@ void viewer_late(struct worker *w, struct source *src, struct rte_mbuf *m)
 		struct rte_mbuf *held;
 
 		if (l == NULL || v->choice.now == SIMULCAST_NONE || v->layer != pkt->layer ||
-		    pkt->index >= v->next || v->is_lost || !viewer_may_send(w, leg, 1) ||
-		    layer_read(l, v->choice.now_cap, pkt->index, &e, &held) != RTXRING_HELD)
+		    pkt->place >= v->next || v->is_lost || !viewer_may_send(w, leg, 1) ||
+		    layer_read(l, v->choice.now_cap, pkt->place, &e, &held) != RTXRING_HELD)
 			continue;
 		if (sl.n == VIEWER_SLICE)
 			viewer_slice_end(w, &sl);
 		if (!viewer_slice_has_room(w, &sl))
 			break;
-		if (pacer_live(&leg->session->bwe->pacer, &v->pace, pkt->index,
+		if (pacer_live(&leg->session->bwe->pacer, &v->pace, pkt->place,
 			       viewer_wire_bytes(leg->session, v, held->data_len), w->now) == PACER_SEND)
 			emit(w, &sl, leg, &e, held, true);
 	}

@@ -70,9 +70,9 @@ static void serve_own(struct worker *w, const struct fanout *f, struct rte_mbuf 
 	const struct pkt *pkt = pkt_of(m);
 
 	if (n_every > 0 && pkt->has_every)
-		egress_fan(w, to, n_every, m, pkt->every_index);
+		egress_fan(w, to, n_every, m, pkt->every_rank);
 	if (!pkt->is_silenced)
-		egress_fan(w, to + n_every, n - n_every, m, pkt->index);
+		egress_fan(w, to + n_every, n - n_every, m, pkt->rank);
 }
 
 void fanout_route(struct worker *w, struct source *src, struct rte_mbuf *m)
@@ -88,7 +88,7 @@ void fanout_route(struct worker *w, struct source *src, struct rte_mbuf *m)
 	if (others) {
 		struct pkt *pkt = pkt_of(m);
 		pkt->kind = PKT_FANOUT;
-		pkt->stream = src;
+		pkt->source = src;
 		pkt->gen = source_gen(src);
 		rte_mbuf_refcnt_update(m, (int16_t)__builtin_popcountll(others));
 	}
@@ -103,7 +103,7 @@ void fanout_route(struct worker *w, struct source *src, struct rte_mbuf *m)
 void fanout_arrive(struct worker *w, struct rte_mbuf *m)
 {
 	const struct pkt *pkt = pkt_of(m);
-	struct source *src = pkt->stream;
+	struct source *src = pkt->source;
 	const struct fanout *f = fanout_of(src);
 
 	overload_age(&w->overload, w->now - pkt->arrival);

@@ -281,7 +281,7 @@ static struct rte_mbuf *keep(struct worker *w, struct layer *l, struct rte_mbuf 
 	*pkt_of(copy) = *pkt_of(m);
 	pkt_of(copy)->handle = handle;
 	pkt_of(copy)->kind = PKT_FANOUT;
-	pkt_of(copy)->is_late = pkt_of(m)->index < top_of(l);
+	pkt_of(copy)->is_late = pkt_of(m)->place < top_of(l);
 	return copy;
 }
 
@@ -294,7 +294,7 @@ static void note_key(struct layer *l, uint64_t index)
 static enum layer_added enter(struct worker *w, struct layer *l, struct rte_mbuf *copy, uint8_t flags)
 {
 	const struct pkt *pkt = pkt_of(copy);
-	struct rtxring_pkt p = {.index = pkt->index,
+	struct rtxring_pkt p = {.index = pkt->place,
 				.ts = pkt->ts,
 				.handle = pkt->handle,
 				.n_bytes = copy->data_len,

@@ -101,8 +101,8 @@ enum layer_added {
 	LAYER_LATE,      // fills a place that was kept
 };
 
-// Put a copy of a packet into the ring. pkt_of(m) has index, ts, arrival, marker, codec, layer, hdr_len, vp8, and
-// stream, gen as for a hand-over.
+// Put a copy of a packet into the ring. pkt_of(m) has place, ts, arrival, marker, codec, layer, hdr_len, vp8, and
+// source, gen as for a hand-over.
 //
 // in:  flags    enum layer_flags
 // out: m_peek   the copy, kind PKT_FANOUT and is_late set, valid as after layer_read; NULL when there is none

@@ -55,19 +55,27 @@ enum pkt_class {
 	CLASS_VIDEO, // the rest of video, padding
 };
 
+struct source;
+
 // What we know about a packet: lives in the private area of every mbuf of our pools.
-// Filled from top to bottom as the packet goes through the passes of worker.c.
+// Filled from top to bottom as the packet goes through the passes of worker.c: each field names who fills it.
 struct pkt {
-	struct flow_key key;  // port
-	uint32_t ifindex;     // port
-	uint32_t sid;         // flow lookup: session, 0 unknown
-	ns_t arrival;         // worker: time of the burst
-	void *stream;         // receive: struct stream, or struct source on the way to other workers
-	uint32_t ssrc, ts;    // RTP header, host order
-	uint64_t index;       // receive: SRTP index; after it: rank within the source
-	uint64_t every_index; // publish: rank for receivers of every voice
-	uint32_t gen;         // generation of the source at hand-over
-	uint16_t seq, hdr_len;
+	struct flow_key key;   // port
+	uint32_t ifindex;      // port
+	uint32_t sid;          // flow lookup: session, 0 unknown
+	ns_t arrival;          // worker: time of the burst
+	struct source *source; // publish, on the way to receivers: valid while gen is its generation
+	uint32_t ssrc;         // receive: RTP header, host order
+	uint32_t ts;           // receive: RTP header, host order; from publish on: of the timeline receivers see
+	union {                // where it stands in its order; the stage that gives it the next one ends the one before
+		uint64_t index; // receive: SRTP index in the sender's stream, up to publish
+		uint64_t rank;  // publish, voice: rank within the source, for fanout and egress
+		uint64_t place; // publish, video: place in the ring of its layer, for layer and viewer
+	};
+	uint64_t every_rank; // publish, voice: rank for receivers of every voice
+	uint32_t gen;        // publish: generation of the source at hand-over
+	uint16_t seq;        // receive: RTP header
+	uint16_t hdr_len;    // receive: bytes of the RTP header
 	uint8_t pt, marker;
 	uint8_t level; // audio level octet (RFC 6464) when has_level
 	uint8_t has_level;
@@ -76,7 +84,7 @@ struct pkt {
 	uint8_t codec;        // receive: enum ipc_codec
 	uint8_t layer;        // publish: number of the encoding of a video track
 	bool is_silenced : 1; // publish: for receivers of every voice only
-	bool has_every : 1;   // publish: every_index is valid
+	bool has_every : 1;   // publish: every_rank is valid
 	bool is_late : 1;     // layer: fills a place behind the newest
 	uint8_t class : 2;    // send: enum pkt_class
 	struct vp8_desc vp8;  // publish: of a VP8 payload; len 0 for others

@@ -80,9 +80,9 @@ bool intake_place(struct worker *w, struct source *src, unsigned layer, struct s
 	}
 	if (nackgen_packet(&in->nack, pkt->index, is_key_start, w->now) == NACKGEN_OVERFLOW)
 		intake_ask_key(w, src, layer);
-	pkt->index += in->base;
+	pkt->place = pkt->index + in->base;
 	pkt->ts += in->time.offset;
-	return (int64_t)(pkt->index - in->first) >= 0;
+	return (int64_t)(pkt->place - in->first) >= 0;
 }
 
 void intake_added(struct intake *in, const struct pkt *pkt, unsigned n_bytes, bool is_key_start)

@@ -53,7 +53,7 @@ void intake_pause(struct intake *);
 // A packet of this stream: may it feed the layer now? Only one does at a time.
 bool intake_may_feed(const struct intake *, const struct stream *, ns_t now);
 
-// Find the packet's place: pkt->index and pkt->ts become those of the ring.
+// Find the packet's place: pkt->index gives way to pkt->place, and pkt->ts becomes the time of the ring.
 //
 // returns: false: it has none, being late for its run
 bool intake_place(struct worker *, struct source *, unsigned layer, struct stream *, struct pkt *,

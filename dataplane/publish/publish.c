@@ -81,14 +81,14 @@ static bool place(struct source *src, struct stream *st, struct pkt *pkt, ns_t n
 	} else if (resumed && timeline_has_left(&src->time, pkt->ts, src->clock_hz, now)) {
 		timeline_rebase(&src->time, pkt->ts, src->clock_hz, FRAME_MS, FRAME_MS, now);
 	}
-	pkt->index = rank + src->rank_base;
+	pkt->rank = rank + src->rank_base;
 	pkt->ts += src->time.offset;
-	if (pkt->index < src->first_rank)
+	if (pkt->rank < src->first_rank)
 		return false;
 	if ((is_switch || resumed) && src->time.started)
 		pkt->marker = 1;
-	if (pkt->index >= src->next_rank) {
-		src->next_rank = pkt->index + 1;
+	if (pkt->rank >= src->next_rank) {
+		src->next_rank = pkt->rank + 1;
 		timeline_newest(&src->time, pkt->ts, now);
 	}
 	return true;
@@ -108,10 +108,10 @@ static bool place_every(struct source *src, struct stream *st, struct pkt *pkt)
 		st->every_base = src->every_next - rank;
 		st->every_first = src->every_next;
 	}
-	pkt->every_index = rank + st->every_base;
-	if (pkt->every_index < st->every_first)
+	pkt->every_rank = rank + st->every_base;
+	if (pkt->every_rank < st->every_first)
 		return false;
-	src->every_next = RTE_MAX(src->every_next, pkt->every_index + 1);
+	src->every_next = RTE_MAX(src->every_next, pkt->every_rank + 1);
 	return true;
 }
 

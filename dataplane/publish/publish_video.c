@@ -115,7 +115,7 @@ static void on_news(struct worker *w, const struct source *src, struct rte_mbuf 
 {
 	unsigned i = 0;
 
-	while (i < w->n_news && pkt_of(w->news[i])->stream != src)
+	while (i < w->n_news && pkt_of(w->news[i])->source != src)
 		i++;
 	if (i == BURST) {
 		publish_video_flush(w);
@@ -130,7 +130,7 @@ void publish_video_flush(struct worker *w)
 	uint64_t own = UINT64_C(1) << w->id;
 
 	for (unsigned i = 0; i < w->n_news; i++) {
-		struct source *src = pkt_of(w->news[i])->stream;
+		struct source *src = pkt_of(w->news[i])->source;
 		const struct fanout *f = fanout_of(src);
 
 		if (f == NULL)
@@ -151,7 +151,7 @@ static void add(struct worker *w, struct source *src, unsigned layer, struct rte
 	struct rte_mbuf *kept;
 
 	pkt->layer = (uint8_t)layer;
-	pkt->stream = src;
+	pkt->source = src;
 	pkt->gen = source_gen(src);
 	switch (layer_add(w, src->video->layer[layer], m, flags, &kept)) {
 	case LAYER_IN_ORDER:
@@ -218,7 +218,7 @@ void publish_video(struct worker *w, struct session *s, struct stream *st, struc
 		if (!intake_place(w, src, layer, st, pkt, flags & LAYER_KEY)) {
 			why = DROP_TOO_LATE;
 		} else if (len == 0) {
-			layer_pad(w, src->video->layer[layer], pkt->index, pkt->ts);
+			layer_pad(w, src->video->layer[layer], pkt->place, pkt->ts);
 			why = DROP_PADDING_ONLY;
 		} else {
 			add(w, src, layer, m, flags);

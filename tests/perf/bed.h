@@ -180,14 +180,14 @@ static inline void bed_packet(struct bed *b)
 	pkt->hdr_len = RTP_HDR_LEN + 8;
 	pkt->codec = CODEC_OPUS;
 	pkt->has_level = 1;
-	pkt->index = 1000;
+	pkt->rank = 1000;
 	data = (uint8_t *)rte_pktmbuf_append(b->m, (uint16_t)(pkt->hdr_len + b->is->len));
 	memset(data, 0x5a, (size_t)pkt->hdr_len + b->is->len);
 	if (!b->is->is_video)
 		return;
 	pkt->codec = CODEC_VP8;
 	pkt->pt = BED_PT;
-	pkt->stream = b->source;
+	pkt->source = b->source;
 	pkt->gen = source_gen(b->source);
 	data += pkt->hdr_len; // descriptor with a 15-bit picture id, TL0PICIDX and temporal id
 	memcpy(data, (const uint8_t[]){0x90, 0xe0, 0x80, 0x01, 0x01, 0x20, 0x10}, 7);
@@ -254,9 +254,9 @@ static inline void bed_speak(struct bed *b)
 {
 	struct pkt *pkt = pkt_of(b->m);
 
-	pkt->index++;
+	pkt->rank++;
 	pkt->ts += 960;
-	egress_fan(b->w, b->to, b->n, b->m, pkt->index);
+	egress_fan(b->w, b->to, b->n, b->m, pkt->rank);
 }
 
 // A frame: one burst of packets into the ring, then everybody is served.
@@ -271,7 +271,7 @@ static inline void bed_show(struct bed *b)
 		uint8_t flags =
 			(uint8_t)((i == 0 ? LAYER_START | LAYER_SWITCH_UP : 0) | (is_first ? LAYER_KEY : 0) |
 				  (i + 1 == b->is->burst ? LAYER_MARKER : 0));
-		pkt->index = ++b->index;
+		pkt->place = ++b->index;
 		pkt->arrival = b->w->now;
 		if (layer_add(b->w, b->source->video->layer[0], b->m, flags, &held) != LAYER_IN_ORDER)
 			die(EXIT_SOFTWARE, "the ring took no packet");

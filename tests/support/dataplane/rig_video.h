@@ -65,7 +65,7 @@ static inline enum layer_added rig_feed(struct worker *w, struct source *src, un
 	memset(pkt, 0, sizeof(*pkt));
 	rtp_write(data, false, f.flags & LAYER_MARKER, RIG_VP8, (uint16_t)f.index, f.ts, 0x9000 + layer);
 	rig_vp8(data + RTP_HDR_LEN, n, &f);
-	*pkt = (struct pkt){.index = f.index,
+	*pkt = (struct pkt){.place = f.index,
 			    .ts = f.ts,
 			    .arrival = w->now,
 			    .seq = (uint16_t)f.index,
@@ -74,7 +74,7 @@ static inline enum layer_added rig_feed(struct worker *w, struct source *src, un
 			    .codec = CODEC_VP8,
 			    .marker = (f.flags & LAYER_MARKER) != 0,
 			    .layer = (uint8_t)layer,
-			    .stream = src,
+			    .source = src,
 			    .gen = source_gen(src)};
 	CHECK_EQ(vp8_parse(data + RTP_HDR_LEN, n, &pkt->vp8), 0);
 	added = layer_add(w, src->video->layer[layer], m, f.flags, &copy);

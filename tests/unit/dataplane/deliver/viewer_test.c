@@ -371,12 +371,12 @@ static void come_late(uint64_t missing)
 	CHECK_OR_RETURN(data != NULL);
 	rtp_write(data, false, false, RIG_VP8, (uint16_t)missing, ts[0], 0x9000);
 	rig_vp8(data + RTP_HDR_LEN, 200, &f);
-	*pkt_of(m) = (struct pkt){.index = missing,
+	*pkt_of(m) = (struct pkt){.place = missing,
 				  .ts = ts[0],
 				  .arrival = rig.now,
 				  .hdr_len = RTP_HDR_LEN,
 				  .codec = CODEC_VP8,
-				  .stream = rig_source(1, 1),
+				  .source = rig_source(1, 1),
 				  .gen = source_gen(rig_source(1, 1))};
 	CHECK_EQ(vp8_parse(data + RTP_HDR_LEN, 200, &pkt_of(m)->vp8), 0);
 	if (layer_add(publisher(), rig_source(1, 1)->video->layer[0], m, 0, &copy) == LAYER_LATE)

@@ -62,10 +62,10 @@ static void what_is_added_is_read(void)
 	CHECK_EQ(layer_read(layer, RTXRING_ALL, 1000, &e, &m), RTXRING_HELD);
 	CHECK_EQ(e.flags, LAYER_START | LAYER_KEY | LAYER_MARKER);
 	CHECK_EQ(be64_get(rte_pktmbuf_mtod_offset(m, uint8_t *, RTP_HDR_LEN + 8)), 1000);
-	CHECK_EQ(pkt_of(m)->index, 1000);
+	CHECK_EQ(pkt_of(m)->place, 1000);
 	CHECK_EQ(pkt_of(m)->vp8.picture_id, 1000);
 	CHECK_EQ(layer_find(layer, RTXRING_ALL, e.rank[RTXRING_ALL], &e, &m), RTXRING_HELD);
-	CHECK_EQ(pkt_of(m)->index, 1000);
+	CHECK_EQ(pkt_of(m)->place, 1000);
 	CHECK_EQ(layer_read(layer, RTXRING_ALL, 999, &e, &m), RTXRING_UNKNOWN);
 	CHECK(m == NULL);
 	CHECK(layer_key(layer, home->now, &top));
@@ -228,7 +228,7 @@ static void *follow(void *arg)
 				if (layer_read(layer, RTXRING_ALL, at, &e, &m) == RTXRING_HELD)
 					*bad += be64_get(rte_pktmbuf_mtod_offset(m, uint8_t *,
 										 RTP_HDR_LEN + 8)) != at ||
-						pkt_of(m)->index != at;
+						pkt_of(m)->place != at;
 		}
 		layer_info(layer, &info);
 		*bad += info.bps != info.sr.rtp;
