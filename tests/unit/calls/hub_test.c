@@ -1,4 +1,4 @@
-#include "tests/unit/calls/world.h"
+#include "tests/support/calls/world.h"
 
 // Everybody answers whatever was offered until nothing new comes for a while.
 static void settle(struct client **c, unsigned n)

@@ -1,7 +1,7 @@
 // What survives when one of the two processes, or the link between them, goes away.
 #include "controlplane/calls/hub_state.h"
 #include "controlplane/session/persist.h"
-#include "tests/unit/calls/world.h"
+#include "tests/support/calls/world.h"
 
 // Alice talks, Bob hears her; both are in the store.
 static void world_with_call(struct client *c[2], bool dc_signaling)

@@ -1,7 +1,7 @@
 // Screens and cameras: what they are taken for, who gets them, what the dataplane is told, what survives a restart.
 #include "controlplane/calls/hub_state.h"
 #include "controlplane/calls/query.h"
-#include "tests/unit/calls/world.h"
+#include "tests/support/calls/world.h"
 
 // An m-line of a client.
 struct line {

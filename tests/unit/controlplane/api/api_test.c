@@ -1,4 +1,4 @@
-#include "tests/unit/controlplane/rig.h"
+#include "tests/support/controlplane/rig.h"
 
 static char out[65536];
 

@@ -6,7 +6,7 @@
 #include "controlplane/auth/creds.h"
 #include "controlplane/auth/credval.h"
 #include "tests/unit/check.h"
-#include "tests/unit/controlplane/redis.h"
+#include "tests/support/controlplane/redis.h"
 
 #define HASH_A "$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga"
 #define TOKEN_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"

@@ -1,5 +1,5 @@
 // Time limits and the liveness of WebSockets, with limits short enough to wait for.
-#include "tests/unit/controlplane/rig.h"
+#include "tests/support/controlplane/rig.h"
 
 static char out[65536];
 

@@ -5,7 +5,7 @@
 
 #include "lib/base/rand.h"
 #include "tests/unit/check.h"
-#include "tests/unit/controlplane/negotiate_peer.h"
+#include "tests/support/controlplane/negotiate_peer.h"
 #include "tests/unit/samples.h"
 
 // --- a session with everything it reports written down -------------------------------------------

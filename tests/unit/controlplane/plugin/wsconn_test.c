@@ -1,5 +1,5 @@
 #include "controlplane/plugin/wsmsg.h"
-#include "tests/unit/controlplane/rig.h"
+#include "tests/support/controlplane/rig.h"
 
 static char out[1 << 16];
 

@@ -3,7 +3,7 @@
 
 #include "controlplane/store/store.h"
 #include "tests/unit/check.h"
-#include "tests/unit/controlplane/redis.h"
+#include "tests/support/controlplane/redis.h"
 
 struct rig {
 	struct loop *loop;
