@@ -97,19 +97,18 @@ $(B)/sluicegun: $(call obj,tools/sluicegun/main.c) $(B)/libgun.a $(B)/libpeer.a 
 
 # --- tests -------------------------------------------------------------------------------------
 # A unit test file tests/unit/PART/NAME_test.c exports `CU_TestInfo NAME_tests[]`; the list is generated.
-# What tests of a part share, fixtures above all, is the library of tests/support/PART/*.c.
+# What tests of a part share, fixtures above all, is in tests/support/PART/*.c. It is linked as objects, not from
+# an archive, so that a fake stands before the function of the daemon that it takes the place of.
 unit_src = $(sort $(shell find tests/unit/$(1) -name '*_test.c'))
 support_src = $(sort $(wildcard tests/support/$(1)/*.c))
-support_lib = $(if $(call support_src,$(1)),$(B)/libtest-$(1).a)
 define unit_part
-$(B)/libtest-$(1).a: $(patsubst %.c,$(B)/%.o,$(call support_src,$(1)))
 $(B)/tests/unit/$(1)/suites.h: $(call unit_src,$(1)) Makefile
 	@mkdir -p $$(@D)
 	@for f in $(call unit_src,$(1)); do n=$$$$(basename $$$$f _test.c); echo "SUITE($$$$n)"; done > $$@
 $(B)/tests/unit/$(1)/main.o: tests/unit/main.c $(B)/tests/unit/$(1)/suites.h
 	$$(call say,CC)
 	$$(Q)$(CC) $(CFLAGS) -DSUITES_H='"tests/unit/$(1)/suites.h"' -c -o $$@ $$<
-$(B)/unit-$(1): $(B)/tests/unit/$(1)/main.o $(patsubst %.c,$(B)/%.o,$(call unit_src,$(1))) $(call support_lib,$(1)) $(2)
+$(B)/unit-$(1): $(B)/tests/unit/$(1)/main.o $(patsubst %.c,$(B)/%.o,$(call unit_src,$(1)) $(call support_src,$(1))) $(2)
 	$$(call say,LD)
 	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(3) $(BASE_LIBS) -lcunit
 endef

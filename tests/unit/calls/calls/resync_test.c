@@ -1,13 +1,20 @@
 // What survives when one of the two processes, or the link between them, goes away.
 #include "controlplane/calls/hub_state.h"
+#include "tests/support/calls/client.h"
+#include "tests/support/calls/fake_dp.h"
+#include "tests/support/calls/fake_metrics.h"
+#include "tests/support/calls/video.h"
+#include "tests/support/calls/world.h"
+
+// What survives when one of the two processes, or the link between them, goes away.
+#include "controlplane/calls/hub_state.h"
 #include "controlplane/session/persist.h"
 #include "tests/support/calls/world.h"
 
 // Alice talks, Bob hears her; both are in the store.
 static void world_with_call(struct client *c[2], bool dc_signaling)
 {
-	world_init();
-	CHECK(world_until(world_serves(), 2));
+	world_begin();
 	c[0] = client_connect("alice", "call1", 1111, dc_signaling);
 	c[1] = client_connect("bob", "call1", 0, dc_signaling);
 	dp_live(c[0]);
@@ -18,26 +25,11 @@ static void world_with_call(struct client *c[2], bool dc_signaling)
 	CHECK_EQ(world->n_records, 2);
 }
 
-// kill -9: nobody hears anything, the store keeps what it had.
 static void hub_killed(void)
 {
-	static struct fake_record kept[MAX_RECORDS];
-	unsigned n = world->n_records, closes[MAX_CLIENTS];
-
-	memcpy(kept, world->records, sizeof(kept));
-	world->n_records = 0;
-	for (unsigned i = 0; i < world->n_clients; i++)
-		closes[i] = world->clients[i]->n_closes;
-	dp_hang_up();
-	for (unsigned i = 0; i < world->n_clients; i++)
-		client_gone(world->clients[i]); // data channels are lost with the control plane's SCTP
-	hub_free(world->hub);
-	world->hub = NULL;
-	memcpy(world->records, kept, sizeof(kept));
-	world->n_records = n;
+	world_kill_hub();
 	for (unsigned i = 0; i < world->n_clients; i++) {
 		struct client *c = world->clients[i];
-		c->n_closes = closes[i];
 		c->n_legs_up = c->n_legs_down = c->n_tracks = c->n_gates = 0;
 	}
 	world->n_dels = 0;
@@ -265,8 +257,7 @@ static void link_was_deaf(void)
 {
 	struct client *c[2];
 
-	world_init();
-	CHECK(world_until(world_serves(), 2));
+	world_begin();
 	c[0] = client_connect("alice", "call1", 1111, true);
 	c[1] = client_connect("bob", "call1", 2222, true);
 	dp_die();
@@ -316,54 +307,6 @@ static void nothing_left(void)
 	world_fini();
 }
 
-static void records_are_strict(void)
-{
-	struct persist_record in = {.sid = 0x01000007,
-				    .client = STR("client"),
-				    .join = {.call_id = STR("c"),
-					     .user_id = STR("u"),
-					     .session_id = STR("s"),
-					     .channel_id = STR("ch"),
-					     .has_channel = true,
-					     .has_av1 = true,
-					     .dc_signaling = true},
-				    .screen_id = STR("scr"),
-				    .sealed = STR("0123456789")},
-			      out;
-	uint8_t buf[256];
-	int n = persist_encode(&in, buf, sizeof(buf));
-
-	CHECK(n > 0);
-	CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)n}, &out), 0);
-	CHECK_EQ(out.sid, in.sid);
-	CHECK(str_eq(out.client, in.client) && str_eq(out.join.channel_id, in.join.channel_id));
-	CHECK(str_eq(out.screen_id, in.screen_id) && str_eq(out.sealed, in.sealed));
-	CHECK(out.join.has_channel && out.join.has_av1 && out.join.dc_signaling);
-	CHECK(!out.join.av1_support && !out.join.has_dc && !out.mic_on);
-	for (int len = 0; len < n; len++)
-		CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)len}, &out), -EBADMSG);
-	buf[0]++;
-	CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)n}, &out), -ENOTSUP);
-	CHECK_EQ(persist_encode(&in, buf, 20), -ENOSPC);
-}
-
-static void seal_holds(void)
-{
-	static const char secret[] = "a=ice-pwd:do-not-show-me-anywhere";
-	char sealed[sizeof(secret) + PERSIST_SEAL_EXTRA], plain[sizeof(sealed)];
-	int n = persist_seal(0x1122334455667788, 9, secret, sizeof(secret), sealed);
-
-	CHECK_EQ(n, sizeof(sealed));
-	CHECK(memmem(sealed, sizeof(sealed), "ice-pwd", 7) == NULL);
-	CHECK_EQ(persist_open(0x1122334455667788, 9, (struct str){sealed, (size_t)n}, plain), sizeof(secret));
-	CHECK_STR(plain, secret);
-	CHECK_EQ(persist_open(0x1122334455667789, 9, (struct str){sealed, (size_t)n}, plain), -EBADMSG);
-	CHECK_EQ(persist_open(0x1122334455667788, 8, (struct str){sealed, (size_t)n}, plain), -EBADMSG);
-	CHECK_EQ(persist_open(0x1122334455667788, 9, (struct str){sealed, 27}, plain), -EBADMSG);
-	sealed[20] ^= 1;
-	CHECK_EQ(persist_open(0x1122334455667788, 9, (struct str){sealed, (size_t)n}, plain), -EBADMSG);
-}
-
 static void store_shows_no_secret(void)
 {
 	struct client *c[2];
@@ -376,8 +319,80 @@ static void store_shows_no_secret(void)
 	world_fini();
 }
 
-CU_TestInfo restart_tests[] = {
+static void hub_restarts(void)
+{
+	world_kill_hub();
+	world_hub();
+	CHECK(world_until(world_serves(), 2));
+}
+
+static void share_survives(void)
+{
+	struct client *old, *new, *c, *d;
+
+	world_begin();
+	old = client_connect_with("old", false, NULL, 0);
+	new = client_connect_with("new", true, NULL, 0);
+	c = client_connect_with("alice", true, twins, 2);
+	client_rtc(c, RTC_SCREEN_ON, "{\"screenStreamID\":\"scr\"}");
+	dp_live_track(c, 0, CODEC_VP8);
+	dp_live_track(c, 1, CODEC_AV1);
+	client_takes(old, 1);
+	client_takes(new, 1);
+	CHECK(world_until(client_leg_of(old, c, 0) && client_leg_of(new, c, 1), 2));
+	d = client_connect_with("dora", false, camera, 1); // held: nothing was announced
+	dp_live_track(d, 0, CODEC_VP8);
+	world_for(0.5);
+	unsigned down = old->n_legs_down + new->n_legs_down, offers = old->n_offers + new->n_offers;
+	char track[64] = "";
+	sscanf(strstr(old->offer, "a=msid:"), "%63[^\r]", track);
+	hub_restarts();
+	world_for(0.5);
+	CHECK_EQ(world_sessions(), 4);
+	CHECK_EQ(old->n_legs_down + new->n_legs_down, down); // the share goes on
+	CHECK_EQ(old->n_offers + new->n_offers, offers);
+	CHECK(client_leg_of(old, c, 0) && client_leg_of(new, c, 1) && c->tracks[0].enabled &&
+	      !d->tracks[0].enabled);
+	struct client *late = client_connect_with("late", true, NULL, 0);
+	client_takes(late, 1);
+	CHECK(world_until(client_leg_of(late, c, 1) && client_n_legs(late) == 1, 2));
+	struct client *later = client_connect_with("later", false, NULL, 0);
+	client_takes(later, 1);
+	CHECK(strstr(later->offer, track) != NULL); // under the same name
+	// who presents is known, and what is held still waits
+	client_rtc(d, RTC_SCREEN_ON, "{\"screenStreamID\":\"cam\"}");
+	CHECK(*drop_count("second_screen") == 1);
+	client_rtc(d, RTC_VIDEO_ON, "{\"videoStreamID\":\"cam\"}");
+	client_takes(later, 2);
+	CHECK(client_map_has(later, "video dora") && client_map_has(later, "screen alice"));
+	client_rtc(c, RTC_SCREEN_OFF, "");
+	CHECK(world_until(
+		!client_leg_of(old, c, 0) && !client_leg_of(new, c, 1) && !client_leg_of(late, c, 1), 2));
+	world_fini();
+}
+
+static void withdrawn_survives(void)
+{
+	struct client *c;
+
+	world_begin();
+	c = client_connect_with("alice", false, screen, 2);
+	client_rtc(c, RTC_SCREEN_ON, "{\"screenStreamID\":\"scr\"}");
+	dp_live_track(c, 0, CODEC_VP8);
+	client_rtc(c, RTC_SCREEN_OFF, "");
+	world_for(0.5);
+	hub_restarts();
+	struct client *late = client_connect_with("late", false, NULL, 0);
+	CHECK(!world_until(late->n_offers > 0, 0.4));
+	client_rtc(c, RTC_SCREEN_ON, "{\"screenStreamID\":\"scr\"}");
+	client_takes(late, 1);
+	CHECK(client_map_has(late, "screen alice"));
+	world_fini();
+}
+
+CU_TestInfo resync_tests[] = {
 	{"a killed control plane takes its calls back; nobody stops hearing", taken_back},
+	{"sessions are written again when the store has lost them", written_again},
 	{"without its data channel a session is offered tracks by WebSocket", speaks_by_websocket},
 	{"D56: a muted microphone stays muted over a restart", mute_survives},
 	{"a session that one side has lost ends, with close", halves_end},
@@ -390,9 +405,8 @@ CU_TestInfo restart_tests[] = {
 	{"what happened while the link was down is caught up with", link_was_deaf},
 	{"a store that is away delays the start by no more than its limit", nothing_to_read},
 	{"without dataplane at the start, what was is told to end", nothing_left},
-	{"records are decoded strictly", records_are_strict},
-	{"a sealed state opens only with its cookie", seal_holds},
 	{"no ICE password is in the store", store_shows_no_secret},
-	{"sessions are written again when the store has lost them", written_again},
+	{"a screen share and what is held survive a restart", share_survives},
+	{"a share that is over stays over after a restart", withdrawn_survives},
 	CU_TEST_INFO_NULL,
 };
