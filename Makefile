@@ -135,8 +135,9 @@ unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
 check: layers headers unit fuzz-replay lint-sh spell ## what to run before each commit, under 2 minutes
 layers: ## who may include whom
 	@tools/devtools/check-layers
-headers: ## each header compiles alone
+headers: ## each header compiles alone, what they poison does not
 	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/check-headers
+	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/check-poison
 lint-sh:
 	@tools/devtools/tap shellcheck tools/devtools/check-shell
 spell:

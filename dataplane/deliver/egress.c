@@ -155,7 +155,7 @@ static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, s
 	fill_slice(w, &sl, to, n, m, rank);
 	egress_send(w, sl.job, sl.out, sl.session, sl.n);
 	if (sl.n < n)
-		rte_pktmbuf_free_bulk(sl.out + sl.n, n - sl.n);
+		mbufs_unused(sl.out + sl.n, n - sl.n);
 	count(w, CTR_RTP_TX_PACKETS, sl.n);
 	count(w, CTR_RTP_TX_BYTES, (uint64_t)sl.n * (m->data_len - pkt_of(m)->hdr_len));
 }

@@ -34,7 +34,7 @@ void viewer_slice_end(struct worker *w, struct viewer_slice *sl)
 		return;
 	egress_send(w, sl->job, sl->out, sl->session, sl->n);
 	if (sl->n < sl->n_bufs)
-		rte_pktmbuf_free_bulk(sl->out + sl->n, sl->n_bufs - sl->n);
+		mbufs_unused(sl->out + sl->n, sl->n_bufs - sl->n);
 	count(w, CTR_RTP_TX_PACKETS, sl->n);
 	count(w, CTR_RTP_TX_BYTES, sl->n_bytes);
 	sl->n = sl->n_bufs = 0;

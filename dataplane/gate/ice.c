@@ -287,7 +287,7 @@ void ice_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 		count(w, be16_get(out.reply) == 0x0101 ? CTR_STUN_RESPONSES : CTR_STUN_ERRORS, 1);
 		reply(w, m, pair, s, &out);
 	}
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 }
 
 void ice_gone(struct worker *w, struct session *s, struct rte_mbuf *m)
@@ -296,7 +296,7 @@ void ice_gone(struct worker *w, struct session *s, struct rte_mbuf *m)
 
 	icelite_on_gone(&s->ice, pkt_of(m)->pair, w->now, &out);
 	ice_apply(w, s, &out, NULL);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 }
 
 void ice_creds(struct worker *w, struct session *s, const struct ipc_session_ice *c)

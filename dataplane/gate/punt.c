@@ -48,20 +48,24 @@ static enum counter push(struct worker *w, const struct session *s, const struct
 		return DROP_PUNT_FULL;
 	w->punt->is_pushed = true;
 	w->punt->is_urgent |= s->rx_key == NULL || m->data_len > ACK_BYTES;
-	return CTR_PUNT_TX_PACKETS;
+	return CTR_NONE;
 }
 
 void punt_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
-	enum counter what = DROP_PUNT_RATE;
+	enum counter why = DROP_PUNT_RATE;
 
 	icelite_on_rx(&s->ice, pkt_of(m)->pair, m->data_len);
 	if (s->rx_key == NULL)
 		s->dtls_from = (uint8_t)(pkt_of(m)->pair + 1);
 	if (bucket_take(&s->punt, w->now, PUNT_PER_S, PUNT_BURST))
-		what = push(w, s, m);
-	count(w, what, 1);
-	rte_pktmbuf_free(m);
+		why = push(w, s, m);
+	if (why != CTR_NONE) {
+		drop(w, m, why);
+		return;
+	}
+	count(w, CTR_PUNT_TX_PACKETS, 1);
+	mbuf_done(m);
 }
 
 void punt_flush(struct worker *w)

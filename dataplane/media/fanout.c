@@ -97,7 +97,7 @@ void fanout_route(struct worker *w, struct source *src, struct rte_mbuf *m)
 		count(w, CTR_FANOUT_NOTICES, 1);
 		worker_hand_over(w, (unsigned)__builtin_ctzll(left), m);
 	}
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 }
 
 void fanout_arrive(struct worker *w, struct rte_mbuf *m)
@@ -114,11 +114,11 @@ void fanout_arrive(struct worker *w, struct rte_mbuf *m)
 			viewer_late(w, src, m);
 		else
 			audience_wake(w, src);
-		rte_pktmbuf_free(m);
+		mbuf_done(m);
 	} else if (w->now - pkt->arrival > w->stale_ns) {
 		drop(w, m, DROP_STALE);
 	} else {
 		serve_own(w, f, m);
-		rte_pktmbuf_free(m);
+		mbuf_done(m);
 	}
 }

@@ -176,7 +176,7 @@ void layer_bury(struct worker *w)
 		struct rte_mbuf *m = s->kept[g->oldest].m;
 
 		g->oldest = s->kept[g->oldest].next;
-		rte_pktmbuf_free(m);
+		mbuf_done(m);
 	}
 }
 
@@ -271,7 +271,7 @@ static struct rte_mbuf *keep(struct worker *w, struct layer *l, struct rte_mbuf 
 	uint32_t handle;
 
 	if (copy == NULL || m->data_len > rte_pktmbuf_tailroom(copy)) {
-		rte_pktmbuf_free(copy);
+		mbuf_unused(copy);
 		return NULL;
 	}
 	memcpy(rte_pktmbuf_mtod(copy, void *), rte_pktmbuf_mtod(m, void *), m->data_len);
@@ -333,7 +333,7 @@ enum layer_added layer_add(struct worker *w, struct layer *l, struct rte_mbuf *m
 	}
 	added = enter(w, l, copy, flags);
 	if (added == LAYER_REFUSED) {
-		rte_pktmbuf_free(copy);
+		mbuf_unused(copy);
 		return added;
 	}
 	count(w, CTR_VIDEO_KEPT, 1);

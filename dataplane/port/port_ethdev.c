@@ -86,7 +86,7 @@ static unsigned send_frames(struct ethdev *d, unsigned worker, struct rte_mbuf *
 	if (is_locked)
 		rte_spinlock_unlock(&d->tx_lock[q]);
 	if (sent < n)
-		rte_pktmbuf_free_bulk(frames + sent, n - sent);
+		mbufs_lost(frames + sent, n - sent);
 	return sent;
 }
 
@@ -120,7 +120,7 @@ static void other_frame(struct ethdev *d, unsigned worker, struct rte_mbuf *m)
 		send_frames(d, worker, &m, 1);
 		return;
 	}
-	rte_pktmbuf_free(m);
+	mbuf_done(m); // the kernel has a copy, or has no room, or nobody is there to answer
 }
 
 // Keep the media of n frames, in order; deal with the others.
@@ -147,7 +147,7 @@ static unsigned sort_frames(struct ethdev *d, unsigned worker, struct rte_mbuf *
 		}
 		stats->rx_long += kind == FRAME_LONG;
 		stats->rx_bad += kind == FRAME_BAD;
-		rte_pktmbuf_free(m);
+		mbuf_lost(m);
 	}
 	return n_media;
 }
@@ -195,7 +195,7 @@ static void announce(struct ethdev *d, struct rte_mempool *pool)
 		if (neigh_announce(&d->ours, i, m))
 			send_frames(d, 0, &m, 1);
 		else
-			rte_pktmbuf_free(m);
+			mbuf_unused(m);
 	}
 }
 

@@ -378,7 +378,7 @@ static void socket_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts,
 		first += batch_send(q->fd[sock], &b, &gso, &port->stats[queue]);
 		q->n_refused += first < end && !gso;
 	}
-	rte_pktmbuf_free_bulk(pkts, n);
+	mbufs_done(pkts, n); // what was refused is counted
 }
 
 // --- open and close ----------------------------------------------------------------------------
@@ -394,7 +394,7 @@ static void socket_close(struct port *port)
 				close(q->fd[k]);
 		if (q->epoll_fd >= 0)
 			close(q->epoll_fd);
-		rte_pktmbuf_free_bulk(q->rx + q->first, PORT_MAX_BURST - q->first);
+		mbufs_unused(q->rx + q->first, PORT_MAX_BURST - q->first);
 	}
 	free(p);
 }

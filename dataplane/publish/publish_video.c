@@ -225,8 +225,10 @@ void publish_video(struct worker *w, struct session *s, struct stream *st, struc
 		}
 		keep_ticking(w, s, in);
 	}
-	count(w, why, why != CTR_NONE);
-	rte_pktmbuf_free(m);
+	if (why != CTR_NONE)
+		drop(w, m, why);
+	else
+		mbuf_done(m); // the ring has a copy
 }
 
 // --- over time -------------------------------------------------------------------------------------------

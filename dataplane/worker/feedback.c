@@ -316,5 +316,5 @@ void feedback_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	while (rtcp_next(&it, &pkt))
 		on_packet(w, s, &pkt, &left);
 	count(w, DROP_BAD_RTCP, it.bad);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 }

@@ -38,7 +38,7 @@
 void drop(struct worker *w, struct rte_mbuf *m, enum counter why)
 {
 	count(w, why, 1);
-	rte_pktmbuf_free(m);
+	mbuf_lost(m);
 }
 
 uint64_t worker_random(struct worker *w)
@@ -184,7 +184,7 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		bool is_lost = s == NULL || (has_pair && !check_pair(s, pkt));
 
 		if (is_lost && pkt->kind == PKT_GONE)
-			rte_pktmbuf_free(pkts[i]); // nobody's any more
+			mbuf_done(pkts[i]); // nobody's any more
 		else if (is_lost)
 			drop(w, pkts[i], DROP_NO_FLOW);
 		else if (pkt->kind == PKT_RTP)
@@ -222,8 +222,10 @@ static void receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		if (pkt->kind == PKT_STUN)
 			flow[i] = ice_route(w, pkts[i], flow[i]);
 		if (flow[i].sid == 0) {
-			count(w, DROP_NO_FLOW, pkt->kind != PKT_STUN && pkt->kind != PKT_GONE);
-			rte_pktmbuf_free(pkts[i]);
+			if (pkt->kind == PKT_STUN || pkt->kind == PKT_GONE)
+				mbuf_done(pkts[i]); // ice_route has counted it; a notice
+			else
+				drop(w, pkts[i], DROP_NO_FLOW);
 			continue;
 		}
 		pkt->sid = flow[i].sid;
@@ -551,7 +553,7 @@ static void free_packets(struct rte_ring *ring)
 	void *m;
 
 	while (ring && rte_ring_sc_dequeue(ring, &m) == 0)
-		rte_pktmbuf_free(m);
+		mbuf_done(m);
 	rte_ring_free(ring);
 }
 

@@ -84,7 +84,7 @@ static inline void bed_close(struct bed *b)
 	rte_rcu_qsbr_thread_offline(b->dp->qsbr, 0);
 	rte_rcu_qsbr_thread_unregister(b->dp->qsbr, 0);
 	card_fini(&b->card);
-	rte_pktmbuf_free(b->m);
+	mbuf_done(b->m);
 	b->dp->port[0] = b->kernel;
 	dp_close(b->dp);
 	eal_stop();

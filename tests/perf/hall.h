@@ -377,7 +377,7 @@ static inline void hall_tx(struct port *p, unsigned queue, struct rte_mbuf **pkt
 			q->n_control++;
 		hall_watched(queue, paths[i]->key.remote, rtp, now);
 	}
-	rte_pktmbuf_free_bulk(pkts, n);
+	mbufs_done(pkts, n);
 }
 
 static inline void hall_path_fill(struct port *p, struct rte_mbuf *rx, struct path *out)

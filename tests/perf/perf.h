@@ -114,7 +114,7 @@ static inline void card_tx(struct port *p, unsigned queue, struct rte_mbuf **pkt
 			rte_prefetch0(paths[i + 4]->hdr);
 		frame_write(pkts[i], paths[i], RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM);
 		if (c->at % CARD_FREE == 0 && c->ring[c->at] != NULL)
-			rte_pktmbuf_free_bulk(c->ring + c->at, CARD_FREE);
+			mbufs_done(c->ring + c->at, CARD_FREE);
 		c->ring[c->at] = pkts[i];
 		c->at = (c->at + 1) % c->n_ring;
 	}
@@ -139,7 +139,7 @@ static inline void card_init(struct card *c, unsigned n_ring)
 
 static inline void card_fini(struct card *c)
 {
-	rte_pktmbuf_free_bulk(c->ring, c->n_ring);
+	mbufs_done(c->ring, c->n_ring);
 	free(c->ring);
 }
 

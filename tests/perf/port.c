@@ -151,7 +151,7 @@ static void rx_ours(struct arrivals *a)
 
 	for (unsigned i = 0; i < n; i++)
 		look_at(a, rte_pktmbuf_mtod(m[i], uint8_t *), m[i]->data_len);
-	rte_pktmbuf_free_bulk(m, n);
+	mbufs_done(m, n);
 }
 
 static void rx_bare(struct arrivals *a)
@@ -171,7 +171,7 @@ static void rx_bare(struct arrivals *a)
 		if (m[i]->data_len > here.hdr_len)
 			look_at(a, rte_pktmbuf_mtod_offset(m[i], uint8_t *, here.hdr_len),
 				(size_t)m[i]->data_len - here.hdr_len);
-	rte_pktmbuf_free_bulk(m, n);
+	mbufs_done(m, n);
 }
 
 static struct rte_mbuf *packet(uint8_t what)
@@ -217,7 +217,7 @@ static void tx_bare(unsigned n, uint8_t what)
 		memcpy(rte_pktmbuf_prepend(m[i], here.hdr_len), here.hdr, here.hdr_len);
 	}
 	sent = rte_eth_tx_burst(here.dev, 0, m, (uint16_t)n);
-	rte_pktmbuf_free_bulk(m + sent, n - sent);
+	mbufs_done(m + sent, n - sent);
 }
 
 struct way {
@@ -276,7 +276,7 @@ static void meet(void)
 		if (n > 0)
 			here.port->ops->path_fill(here.port, m[0], &here.path);
 		has_path = n > 0;
-		rte_pktmbuf_free_bulk(m, n);
+		mbufs_done(m, n);
 		if (clock_now() > until)
 			die(EXIT_UNAVAILABLE, "nothing comes from the peer");
 	}
@@ -302,7 +302,7 @@ static void prepare_bare(void)
 	here.hdr_len = here.path.hdr_len;
 	memcpy(here.hdr, rte_pktmbuf_mtod(m, uint8_t *), here.hdr_len);
 	memset(here.hdr + here.hdr_len - 2, 0, 2);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 }
 
 static void open_here(void)

@@ -66,7 +66,7 @@ static inline struct raw *raw_new(enum seal_profile profile, unsigned n_keys, st
 
 static inline void raw_free(struct raw *r)
 {
-	rte_pktmbuf_free_bulk(r->out, r->n_out);
+	mbufs_done(r->out, r->n_out);
 	free(r->out);
 	free(r->gcm_key);
 	free(r->cm_key);

@@ -47,7 +47,7 @@ static inline void stage_network(struct bed *b, uint32_t i, unsigned n, struct r
 
 static inline void stage_buffers(struct bed *b, unsigned n, struct rte_mbuf **out)
 {
-	rte_pktmbuf_free_bulk(out, n);
+	mbufs_done(out, n);
 	if (rte_pktmbuf_alloc_bulk(b->dp->tx_pool, out, n) != 0)
 		die(EXIT_SOFTWARE, "pool is too small");
 }
@@ -86,5 +86,5 @@ static inline void stages(struct bed *b)
 		samples_print(&s, "cycles_per_packet");
 		printf("}\n");
 	}
-	rte_pktmbuf_free_bulk(stages_ring, STAGES_RING);
+	mbufs_done(stages_ring, STAGES_RING);
 }

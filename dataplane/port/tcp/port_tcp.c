@@ -113,7 +113,7 @@ static void tcp_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts, co
 		stats->tx_bytes += len;
 	}
 	pktring_kick(&side->down);
-	rte_pktmbuf_free_bulk(pkts, n);
+	mbufs_done(pkts, n); // the ring has copies; what found no room is counted
 }
 
 static void tcp_path_fill(struct port *port, struct rte_mbuf *rx, struct path *out)
@@ -153,7 +153,7 @@ static void tcp_close(struct port *port)
 	for (unsigned i = 0; i < p->n_listen; i++)
 		close(p->listen[i]);
 	for (unsigned i = 0; p->side && i < port->n_queues; i++) {
-		rte_pktmbuf_free(p->side[i].spare);
+		mbuf_unused(p->side[i].spare);
 		if (p->side[i].bell >= 0)
 			close(p->side[i].bell);
 	}

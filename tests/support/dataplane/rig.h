@@ -79,7 +79,7 @@ static inline void rig_tx(struct port *p, unsigned queue, struct rte_mbuf **pkts
 			o->len = pkts[i]->data_len;
 			memcpy(o->data, rte_pktmbuf_mtod(pkts[i], void *), o->len);
 		}
-		rte_pktmbuf_free(pkts[i]);
+		mbuf_done(pkts[i]);
 	}
 }
 

@@ -78,7 +78,7 @@ static inline enum layer_added rig_feed(struct worker *w, struct source *src, un
 			    .gen = source_gen(src)};
 	CHECK_EQ(vp8_parse(data + RTP_HDR_LEN, n, &pkt->vp8), 0);
 	added = layer_add(w, src->video->layer[layer], m, f.flags, &copy);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	return added;
 }
 

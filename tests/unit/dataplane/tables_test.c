@@ -38,7 +38,7 @@ static void first_bytes(void)
 			check_note(__FILE__, __LINE__, "row %u", i);
 		CHECK_EQ(kind, row[i].kind);
 		if (n)
-			rte_pktmbuf_free(m);
+			mbuf_done(m);
 	}
 	rig_close();
 }
@@ -54,7 +54,7 @@ static void all_first_bytes(void)
 			struct rte_mbuf *m = rte_pktmbuf_alloc(rig.dp->rx_pool);
 			memset(rte_pktmbuf_append(m, len), (int)b, len);
 			if (classify(rig.dp->worker[0], &m, 1)) {
-				rte_pktmbuf_free(m);
+				mbuf_done(m);
 				passed++;
 			}
 		}

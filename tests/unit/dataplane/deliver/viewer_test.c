@@ -381,7 +381,7 @@ static void come_late(uint64_t missing)
 	CHECK_EQ(vp8_parse(data + RTP_HDR_LEN, 200, &pkt_of(m)->vp8), 0);
 	if (layer_add(publisher(), rig_source(1, 1)->video->layer[0], m, 0, &copy) == LAYER_LATE)
 		viewer_late(rig.dp->worker[session_of(&b)->home], rig_source(1, 1), copy);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 }
 
 static void late_ones_fill_their_place(void)

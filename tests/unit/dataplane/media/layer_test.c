@@ -159,7 +159,7 @@ static void a_short_pool_lets_the_oldest_go(void)
 	rig_run(LAYER_KEEP_NS / 2);
 	layer_expire(home, layer);
 	CHECK_EQ(layer_read(layer, RTXRING_ALL, 100, &e, &m), RTXRING_UNKNOWN);
-	rte_pktmbuf_free_bulk(others, 3000);
+	mbufs_done(others, 3000);
 	close_layer();
 }
 

@@ -152,7 +152,7 @@ static void echo(bool is_v6, bool has_vlan, bool can)
 	CHECK_EQ(m->data_len, 50);
 	CHECK_EQ(pkt_of(m)->key.remote_port, 5000);
 	port->ops->path_fill(port, m, &path);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	memset(rte_pktmbuf_append(answer, 33), 7, 33);
 	paths[0] = &path;
 	port->ops->tx(port, 0, &answer, paths, 1);
@@ -167,7 +167,7 @@ static void echo(bool is_v6, bool has_vlan, bool can)
 		can ? RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0; // as if it were finished
 	CHECK_EQ(frame_parse(&peers, m), FRAME_MEDIA);
 	CHECK_EQ(m->data_len, 33);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 }
 
 static void checksums(void)
@@ -217,7 +217,7 @@ static void damaged_ones(void)
 	CHECK(wire_put(&u, RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD, true));
 	m = receive();
 	CHECK(m != NULL); // not looked at again: SRTP and STUN authenticate
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	close_port();
 	rig_close();
 }

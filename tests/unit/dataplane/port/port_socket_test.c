@@ -114,7 +114,7 @@ static void sizes(void)
 			continue;
 		CHECK_EQ(receive(p, &m, 1), 1);
 		CHECK_EQ(m->data_len, row[i].len);
-		rte_pktmbuf_free(m);
+		mbuf_done(m);
 		n_good++;
 	}
 	CHECK_EQ(p->stats[0].rx_packets, sizeof(row) / sizeof(row[0]));
@@ -151,7 +151,7 @@ static void runs(void)
 		CHECK_EQ(sendto(fd[i], "ask", 3, 0, (struct sockaddr *)&addr, len), 3);
 		CHECK_EQ(receive(p, m, 1), 1);
 		p->ops->path_fill(p, m[0], &path[i]);
-		rte_pktmbuf_free(m[0]);
+		mbuf_done(m[0]);
 	}
 	for (unsigned i = 0; i < N; i++) {
 		m[i] = rte_pktmbuf_alloc(rig.dp->tx_pool);
@@ -252,7 +252,7 @@ static void good_and_bad_in_a_burst(void)
 			unsigned n = p->ops->rx(p, 0, m, 1 + (unsigned)rand() % PORT_MAX_BURST);
 			for (unsigned i = 0; i < n; i++)
 				CHECK_EQ(m[i]->data_len, size[RTE_MIN(expected + i, n_good - 1)]);
-			rte_pktmbuf_free_bulk(m, n);
+			mbufs_done(m, n);
 			expected += n;
 		}
 		CHECK_EQ(expected, n_good);
@@ -285,9 +285,9 @@ static void no_buffers(void)
 	CHECK_EQ(sendto(fd, "x", 1, 0, (struct sockaddr *)&addr, len), 1);
 	CHECK_EQ(p->ops->rx(p, 0, &m, 1), 0);
 	CHECK(p->stats[0].rx_nombuf > 0);
-	rte_pktmbuf_free_bulk(all, n);
+	mbufs_done(all, n);
 	CHECK_EQ(receive(p, &m, 1), 1);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	free(all);
 	close(fd);
 	p->ops->close(p);

@@ -140,7 +140,7 @@ static int join(struct port *p, struct path *path)
 	MUST(m != NULL);
 	p->ops->path_fill(p, m, path);
 	p->ops->bind(p, 0, &path->key, 7, true);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	send_one(p, path, CLASS_CONTROL, 0, 1); // the answer comes after the thread knows of the session
 	CHECK(read_all(fd, answer, sizeof(answer)));
 	return fd;
@@ -185,13 +185,13 @@ static void both_ways(void)
 	CHECK_EQ(m->data_len, sizeof(data));
 	CHECK_MEM(rte_pktmbuf_mtod(m, void *), data, sizeof(data));
 	CHECK_MEM(&pkt_of(m)->key, &path.key, sizeof(path.key));
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	close(fd);
 	m = take(p); // says that it is gone
 	CHECK_OR_RETURN(m != NULL);
 	CHECK_EQ(m->data_len, 0);
 	CHECK_MEM(&pkt_of(m)->key, &path.key, sizeof(path.key));
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	CHECK(until(GAUGE_TCP_CONNECTIONS, 0));
 	close_port(p);
 	CHECK_EQ(rte_mempool_in_use_count(rig.dp->rx_pool), 0);
@@ -213,7 +213,7 @@ static void doorbells(void)
 	bell = (struct pollfd){.fd = p->ops->wait_fd(p, 0), .events = POLLIN};
 	for (unsigned i = 0; i < 50; i++) { // what sleep_idle of worker.c does
 		while (p->ops->rx(p, 0, &m, 1) == 1)
-			rte_pktmbuf_free(m);
+			mbuf_done(m);
 		if (poll(&bell, 1, 0) == 1)
 			p->ops->woken(p, 0);
 		CHECK_EQ(p->ops->rx(p, 0, &m, 1), 0);
@@ -222,7 +222,7 @@ static void doorbells(void)
 		p->ops->woken(p, 0);
 		m = take(p);
 		CHECK(m != NULL);
-		rte_pktmbuf_free(m);
+		mbuf_done(m);
 	}
 	close(fd);
 	close_port(p);
@@ -271,7 +271,7 @@ static void partial_frame(void)
 	CHECK(until(CTR_TCP_CLOSED_PARTIAL, 1));
 	m = take(p);
 	CHECK(m != NULL && m->data_len == 0);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	close(fd);
 	close_port(p);
 	rig_close();
@@ -424,7 +424,7 @@ static void reader_stops(void)
 	CHECK_EQ(seen(DROP_TCP_AUDIO), 0);
 	m = take(p);
 	CHECK(m != NULL && memcmp(&pkt_of(m)->key, &path[0].key, sizeof(path[0].key)) == 0);
-	rte_pktmbuf_free(m);
+	mbuf_done(m);
 	// What did arrive is whole frames.
 	for (; n_sent > 0 && read_all(fd[0], got, sizeof(got)); n_sent--)
 		CHECK(be16_get(got) == 1200 && got[2] == 1 && got[1201] == 1);
