@@ -138,7 +138,7 @@ static int open_calls(struct cp *cp)
 		log_error("start: calls: %s", strerror(errno));
 		return EXIT_OS;
 	}
-	if (dpstat_init(cp->metrics, hub_dp(cp->hub)) < 0)
+	if (linkstat_init(cp->metrics, hub_link(cp->hub)) < 0)
 		return EXIT_OS;
 	cp->registry = registry_new(cp->loop, cp->store, cp->conf.store.node_id, cp->conf.api.listen,
 				    cp->sysload, cp->hub);

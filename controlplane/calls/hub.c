@@ -58,7 +58,7 @@ void hub_refresh_candidates(struct hub *h)
 	struct nat_candidate found[NAT_MAX_CANDIDATES];
 	unsigned n, kept = 0;
 
-	nat_set_tcp_port(h->nat, dp_tcp_port(h->dp));
+	nat_set_tcp_port(h->nat, link_tcp_port(h->link));
 	n = nat_candidates(h->nat, found);
 	for (unsigned i = 0; i < n; i++) {
 		struct sdp_candidate *c = &h->candidates[kept];
@@ -193,7 +193,7 @@ void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_
 		metric_add(h->metrics, M_JOINS_REFUSED, METRIC_LABELS(STR("duplicate")), 1);
 		return; // no close: it would end the living one (D53)
 	}
-	if (dp_is_full(h->dp))
+	if (link_is_full(h->link))
 		result = JOIN_OVERLOADED;
 	else if (!refuses_while_draining(h, client, j))
 		s = session_new(h, conn, client, j, &result);
@@ -329,9 +329,9 @@ void hub_load(const struct hub *h, struct hub_load *out)
 				 .restoring = h->restoring};
 }
 
-struct dp *hub_dp(struct hub *h)
+struct link *hub_link(struct hub *h)
 {
-	return h->dp;
+	return h->link;
 }
 
 // --- draining ------------------------------------------------------------------------------------------
@@ -453,19 +453,19 @@ static void on_snap(void *arg, const union ipc_msg *m)
 	resync_snap(arg, m);
 }
 
-static const struct dp_ops dp_ops = {on_snap, on_synced, on_dp_down, on_event, on_punt};
+static const struct link_ops link_ops = {on_snap, on_synced, on_dp_down, on_event, on_punt};
 
 static void on_sctp_clock(struct timer *t, ns_t now)
 {
 	struct hub *h = container_of(t, struct hub, sctp_clock);
 	bool goes_on = h->reg.n_sessions > 0;
 
-	dp_doze(h->dp, goes_on);
-	dp_look(h->dp);
+	link_doze(h->link, goes_on);
+	link_look(h->link);
 	dchan_clock(now);
 	if (goes_on)
 		loop_arm_in(h->loop, t,
-			    (dp_awaits(h->dp) ? HUB_SCTP_CLOCK_MS : HUB_SCTP_IDLE_MS) * NS_PER_MS);
+			    (link_awaits(h->link) ? HUB_SCTP_CLOCK_MS : HUB_SCTP_IDLE_MS) * NS_PER_MS);
 }
 
 // --- start and end -------------------------------------------------------------------------------------------
@@ -518,8 +518,8 @@ static int open_parts(struct hub *h)
 	h->dtls = dtls_ctx_new();
 	h->nat = nat_new(h->loop, c);
 	h->persist = persist_new(h);
-	h->dp = dp_new(h->loop, c->dataplane.socket, &dp_ops, h);
-	if (!h->sessions || !h->dtls || !h->nat || !h->persist || !h->dp)
+	h->link = link_new(h->loop, c->dataplane.socket, &link_ops, h);
+	if (!h->sessions || !h->dtls || !h->nat || !h->persist || !h->link)
 		return -ENOMEM;
 	rc = prove_dtls(h);
 	if (rc < 0)
@@ -572,7 +572,7 @@ void hub_free(struct hub *h)
 	resync_end(h);
 	persist_free(h->persist);
 	dchan_stop();
-	dp_free(h->dp);
+	link_free(h->link);
 	nat_free(h->nat);
 	dtls_ctx_free(h->dtls);
 	pool_free(h->sessions);

@@ -74,8 +74,8 @@ struct hub_load {
 	bool draining, restoring; // restoring: answer 503 on /calls until state is read back
 };
 void hub_load(const struct hub *, struct hub_load *);
-struct dp;
-struct dp *hub_dp(struct hub *); // its link to the dataplane, for /metrics; borrowed
+struct link;
+struct link *hub_link(struct hub *); // its link to the dataplane, for /metrics; borrowed
 
 // --- implemented by the connections, called by the calls ---------------------------------------
 enum deliver {       // who gets a message when the session's own connection is gone (D13)

@@ -34,7 +34,7 @@ struct hub {
 	struct plugins *plugins;
 	struct store *store;
 	struct metrics *metrics;
-	struct dp *dp; // owned, as the rest
+	struct link *link; // owned, as the rest
 	struct nat *nat;
 	struct dtls_ctx *dtls;
 	struct persist *persist;

@@ -60,7 +60,7 @@ int hub_query(struct hub *h, struct str client, struct str call_id, struct str s
 		return -ENOMEM;
 	ipc_begin(&msg, CMD_QUERY);
 	msg.sid = m->sid;
-	if (dp_send(h->dp, &msg) < 0) {
+	if (link_send(h->link, &msg) < 0) {
 		free(q);
 		return -ENOTCONN;
 	}

@@ -73,7 +73,7 @@ static void send_del(struct hub *h, uint32_t sid)
 
 	ipc_begin(&m, CMD_SESSION_DEL);
 	m.sid = sid;
-	dp_send(h->dp, &m);
+	link_send(h->link, &m);
 }
 
 static void keep_leg(void *arg, const struct negotiate_leg *l)
@@ -102,7 +102,7 @@ static void reconcile(struct hub *h, struct session *s, struct snap *n)
 		ipc_begin(&m, CMD_TRACK_DEL);
 		m.sid = s->member.sid;
 		m.track = number;
-		dp_send(h->dp, &m);
+		link_send(h->link, &m);
 	}
 	session_publish_all(s); // when all of them are known: of twins only one is for each
 	negotiate_each_leg(s->neg, keep_leg, n->legs);
@@ -113,7 +113,7 @@ static void reconcile(struct hub *h, struct session *s, struct snap *n)
 		ipc_begin(&m, CMD_LEG_DEL);
 		m.sid = s->member.sid;
 		m.leg = (uint16_t)leg;
-		dp_send(h->dp, &m);
+		link_send(h->link, &m);
 	}
 	session_sync(s, true);
 }

@@ -20,14 +20,14 @@
 #define MAX_PUNTS_A_TURN 256
 #define AWAIT_NS (500 * NS_PER_MS)
 
-enum link { LINK_DOWN, LINK_HELLO, LINK_SNAPSHOT, LINK_UP };
+enum link_state { LINK_DOWN, LINK_HELLO, LINK_SNAPSHOT, LINK_UP };
 
-struct dp {
+struct link {
 	struct loop *loop;
-	struct dp_ops ops;
+	struct link_ops ops;
 	void *arg;
 	char *path; // owned
-	enum link link;
+	enum link_state state;
 	struct ipc_chan *chan;        // owned
 	struct loop_fd *watch, *bell; // owned
 	int fds[IPC_MAX_FDS];         // owned, by enum ipc_hello_fd; -1 when absent
@@ -45,72 +45,72 @@ struct dp {
 	struct timer timer;   // reconnect, or the limit of the handshake
 	struct deferred kick; // ring the doorbells once per turn
 	struct deferred fall; // drop the link outside of the call that noticed
-	struct dp_stats stats;
+	struct link_stats stats;
 };
 
-static void wait_and_retry(struct dp *p);
+static void link_retry(struct link *l);
 
-static void close_fds(struct dp *p)
+static void link_close_fds(struct link *l)
 {
 	for (unsigned i = 0; i < IPC_MAX_FDS; i++) {
-		if (p->fds[i] >= 0)
-			close(p->fds[i]);
-		p->fds[i] = -1;
+		if (l->fds[i] >= 0)
+			close(l->fds[i]);
+		l->fds[i] = -1;
 	}
 }
 
-static void disconnect(struct dp *p)
+static void link_disconnect(struct link *l)
 {
-	loop_unwatch(p->watch);
-	loop_unwatch(p->bell);
-	p->watch = p->bell = NULL;
-	ipc_chan_free(p->chan);
-	p->chan = NULL;
-	pktring_unmap(&p->mem);
-	statseg_close(p->stats_seg);
-	p->stats_seg = NULL;
-	close_fds(p);
-	p->link = LINK_DOWN;
+	loop_unwatch(l->watch);
+	loop_unwatch(l->bell);
+	l->watch = l->bell = NULL;
+	ipc_chan_free(l->chan);
+	l->chan = NULL;
+	pktring_unmap(&l->mem);
+	statseg_close(l->stats_seg);
+	l->stats_seg = NULL;
+	link_close_fds(l);
+	l->state = LINK_DOWN;
 }
 
-static void drop(struct dp *p, const char *why)
+static void link_drop(struct link *l, const char *why)
 {
-	bool was_up = p->link == LINK_UP;
+	bool was_up = l->state == LINK_UP;
 
-	log_warn("dataplane %s: link lost (%s)", p->path, why);
-	disconnect(p);
-	wait_and_retry(p);
+	log_warn("dataplane %s: link lost (%s)", l->path, why);
+	link_disconnect(l);
+	link_retry(l);
 	if (was_up)
-		p->ops.on_down(p->arg);
+		l->ops.on_down(l->arg);
 }
 
 static void on_fall(struct deferred *d)
 {
-	struct dp *p = container_of(d, struct dp, fall);
+	struct link *l = container_of(d, struct link, fall);
 
-	if (p->link != LINK_DOWN)
-		drop(p, "it does not take what we send");
+	if (l->state != LINK_DOWN)
+		link_drop(l, "it does not take what we send");
 }
 
-static int send_now(struct dp *p, void *msg)
+static int link_send_now(struct link *l, void *msg)
 {
 	struct ipc_hdr *hdr = msg;
 	int rc;
 
-	hdr->seq = ++p->seq;
-	rc = ipc_chan_send(p->chan, msg);
+	hdr->seq = ++l->seq;
+	rc = ipc_chan_send(l->chan, msg);
 	if (rc < 0) {
-		loop_defer(p->loop, &p->fall);
+		loop_defer(l->loop, &l->fall);
 		return rc;
 	}
-	p->stats.n_commands++;
-	if (ipc_chan_wants_write(p->chan))
-		loop_rewatch(p->watch, LOOP_READ | LOOP_WRITE);
+	l->stats.n_commands++;
+	if (ipc_chan_wants_write(l->chan))
+		loop_rewatch(l->watch, LOOP_READ | LOOP_WRITE);
 	return 0;
 }
 
 // --- punt rings --------------------------------------------------------------------------------
-static void on_frame(struct dp *p, unsigned worker, const uint8_t *frame, size_t len)
+static void on_frame(struct link *l, unsigned worker, const uint8_t *frame, size_t len)
 {
 	struct punt_hdr hdr;
 
@@ -119,257 +119,257 @@ static void on_frame(struct dp *p, unsigned worker, const uint8_t *frame, size_t
 	memcpy(&hdr, frame, sizeof(hdr));
 	if (hdr.kind != PUNT_DTLS || hdr.len != len - sizeof(hdr))
 		return;
-	p->stats.punt_in++;
-	if (p->link == LINK_UP)
-		p->ops.on_punt(p->arg, worker, &hdr, frame + sizeof(hdr), hdr.len);
+	l->stats.punt_in++;
+	if (l->state == LINK_UP)
+		l->ops.on_punt(l->arg, worker, &hdr, frame + sizeof(hdr), hdr.len);
 }
 
-static void ring_self(struct dp *p)
+static void link_ring_self(struct link *l)
 {
 	uint64_t one = 1;
 
-	if (write(p->fds[HELLO_BELL_TO_CP], &one, sizeof(one)) < 0 && errno != EAGAIN)
+	if (write(l->fds[HELLO_BELL_TO_CP], &one, sizeof(one)) < 0 && errno != EAGAIN)
 		log_warn("dataplane: doorbell (%s)", strerror(errno));
 }
 
 // Frames of one ring. How many of the budget are left; the link may be down then.
-static unsigned drain(struct dp *p, unsigned worker, unsigned budget)
+static unsigned punts_drain(struct link *l, unsigned worker, unsigned budget)
 {
 	uint8_t frame[sizeof(struct punt_hdr) + PUNT_MAX_PAYLOAD];
 
-	while (budget > 0 && p->link != LINK_DOWN) {
-		int len = pktring_pop(&p->rx[worker], frame, sizeof(frame));
+	while (budget > 0 && l->state != LINK_DOWN) {
+		int len = pktring_pop(&l->rx[worker], frame, sizeof(frame));
 
 		if (len == -EBADMSG)
-			drop(p, "punt ring broken");
+			link_drop(l, "punt ring broken");
 		if (len == -EAGAIN || len == -EBADMSG)
 			break;
 		budget--;
 		if (len > 0)
-			on_frame(p, worker, frame, (size_t)len);
+			on_frame(l, worker, frame, (size_t)len);
 	}
 	return budget;
 }
 
-bool dp_awaits(const struct dp *p)
+bool link_awaits(const struct link *l)
 {
-	return loop_now(p->loop) < p->awaits_until;
+	return loop_now(l->loop) < l->awaits_until;
 }
 
 // Announce sleep on all rings. False: one of them has something already.
-static bool announce_sleep(struct dp *p)
+static bool punts_announce_sleep(struct link *l)
 {
-	bool may_sleep = true, dozes = p->dozes && !dp_awaits(p);
+	bool may_sleep = true, dozes = l->dozes && !link_awaits(l);
 
-	for (unsigned i = 0; i < p->hello.n_workers; i++)
-		may_sleep &= dozes ? pktring_doze(&p->rx[i]) : pktring_sleep(&p->rx[i]);
+	for (unsigned i = 0; i < l->hello.n_workers; i++)
+		may_sleep &= dozes ? pktring_doze(&l->rx[i]) : pktring_sleep(&l->rx[i]);
 	return may_sleep;
 }
 
-static void take_punts(struct dp *p)
+static void punts_take(struct link *l)
 {
 	unsigned budget = MAX_PUNTS_A_TURN;
 
 	do {
-		for (unsigned i = 0; i < p->hello.n_workers && p->link != LINK_DOWN; i++)
-			budget = drain(p, i, budget);
-		if (p->link == LINK_DOWN)
+		for (unsigned i = 0; i < l->hello.n_workers && l->state != LINK_DOWN; i++)
+			budget = punts_drain(l, i, budget);
+		if (l->state == LINK_DOWN)
 			return;
 		if (budget == 0) {
-			ring_self(p); // let the others run; the bell brings us back
+			link_ring_self(l); // let the others run; the bell brings us back
 			return;
 		}
-	} while (!announce_sleep(p));
+	} while (!punts_announce_sleep(l));
 }
 
 static void on_bell(void *arg, unsigned events)
 {
-	struct dp *p = arg;
+	struct link *l = arg;
 
-	pktring_wake(&p->rx[0]); // one doorbell for all
-	for (unsigned i = 1; i < p->hello.n_workers; i++)
-		pktring_awake(&p->rx[i]);
-	take_punts(p);
+	pktring_wake(&l->rx[0]); // one doorbell for all
+	for (unsigned i = 1; i < l->hello.n_workers; i++)
+		pktring_awake(&l->rx[i]);
+	punts_take(l);
 }
 
-void dp_doze(struct dp *p, bool on)
+void link_doze(struct link *l, bool on)
 {
-	p->dozes = on;
+	l->dozes = on;
 }
 
-void dp_look(struct dp *p)
+void link_look(struct link *l)
 {
-	if (p->link == LINK_UP)
-		take_punts(p);
+	if (l->state == LINK_UP)
+		punts_take(l);
 }
 
-void dp_await(struct dp *p)
+void link_await(struct link *l)
 {
-	p->awaits_until = loop_now(p->loop) + AWAIT_NS;
-	loop_defer(p->loop, &p->kick);
+	l->awaits_until = loop_now(l->loop) + AWAIT_NS;
+	loop_defer(l->loop, &l->kick);
 }
 
-static int open_rings(struct dp *p)
+static int punts_open(struct link *l)
 {
-	int rc = pktring_map(&p->mem, p->fds[HELLO_RINGS], p->hello.punt_size,
-			     N_PUNT_RINGS(p->hello.n_workers));
+	int rc = pktring_map(&l->mem, l->fds[HELLO_RINGS], l->hello.punt_size,
+			     N_PUNT_RINGS(l->hello.n_workers));
 
 	if (rc < 0)
 		return rc;
-	pktring_prefault(&p->mem);
-	for (unsigned i = 0; i < p->hello.n_workers; i++) {
-		pktring_rx_init(&p->rx[i], &p->mem, PUNT_RING_TO_CP(i), p->fds[HELLO_BELL_TO_CP]);
-		pktring_tx_init(&p->tx[i], &p->mem, PUNT_RING_TO_DP(i), p->fds[HELLO_BELL_TO_DP + i]);
+	pktring_prefault(&l->mem);
+	for (unsigned i = 0; i < l->hello.n_workers; i++) {
+		pktring_rx_init(&l->rx[i], &l->mem, PUNT_RING_TO_CP(i), l->fds[HELLO_BELL_TO_CP]);
+		pktring_tx_init(&l->tx[i], &l->mem, PUNT_RING_TO_DP(i), l->fds[HELLO_BELL_TO_DP + i]);
 	}
-	p->pushed = 0;
-	p->bell = loop_watch(p->loop, p->fds[HELLO_BELL_TO_CP], LOOP_READ, on_bell, p);
-	if (p->bell == NULL)
+	l->pushed = 0;
+	l->bell = loop_watch(l->loop, l->fds[HELLO_BELL_TO_CP], LOOP_READ, on_bell, l);
+	if (l->bell == NULL)
 		return -ENOMEM;
-	on_bell(p, LOOP_READ);                      // announces sleep
-	return p->link == LINK_DOWN ? -EBADMSG : 0; // it may have found a ring broken
+	on_bell(l, LOOP_READ);                      // announces sleep
+	return l->state == LINK_DOWN ? -EBADMSG : 0; // it may have found a ring broken
 }
 
 static void on_kick(struct deferred *d)
 {
-	struct dp *p = container_of(d, struct dp, kick);
+	struct link *l = container_of(d, struct link, kick);
 
-	for (; p->link != LINK_DOWN && p->pushed; p->pushed &= p->pushed - 1)
-		pktring_kick(&p->tx[__builtin_ctzll(p->pushed)]);
-	if (p->link == LINK_UP && dp_awaits(p) && !announce_sleep(p))
-		ring_self(p);
+	for (; l->state != LINK_DOWN && l->pushed; l->pushed &= l->pushed - 1)
+		pktring_kick(&l->tx[__builtin_ctzll(l->pushed)]);
+	if (l->state == LINK_UP && link_awaits(l) && !punts_announce_sleep(l))
+		link_ring_self(l);
 }
 
-int dp_punt(struct dp *p, unsigned worker, uint32_t sid, const uint8_t *data, size_t len)
+int link_punt(struct link *l, unsigned worker, uint32_t sid, const uint8_t *data, size_t len)
 {
 	struct punt_hdr hdr = {.sid = sid, .kind = PUNT_DTLS, .len = (uint16_t)len};
 	int rc;
 
-	if (p->link != LINK_UP)
+	if (l->state != LINK_UP)
 		return -ENOTCONN;
 	if (len > PUNT_MAX_PAYLOAD)
 		return -EMSGSIZE;
-	if (worker >= p->hello.n_workers) // known from another dataplane; any may take it
+	if (worker >= l->hello.n_workers) // known from another dataplane; any may take it
 		worker = 0;
-	rc = pktring_push(&p->tx[worker], &hdr, sizeof(hdr), data, len);
+	rc = pktring_push(&l->tx[worker], &hdr, sizeof(hdr), data, len);
 	if (rc < 0) {
-		p->stats.punt_dropped++;
+		l->stats.punt_dropped++;
 		if (rc == -EBADMSG)
-			loop_defer(p->loop, &p->fall);
+			loop_defer(l->loop, &l->fall);
 		return rc;
 	}
-	p->stats.punt_out++;
-	p->pushed |= UINT64_C(1) << worker;
-	loop_defer(p->loop, &p->kick);
+	l->stats.punt_out++;
+	l->pushed |= UINT64_C(1) << worker;
+	loop_defer(l->loop, &l->kick);
 	return 0;
 }
 
 // --- messages ----------------------------------------------------------------------------------
-static int on_hello(struct dp *p, const union ipc_msg *m, const int *fds, unsigned n_fds)
+static int on_hello(struct link *l, const union ipc_msg *m, const int *fds, unsigned n_fds)
 {
 	struct ipc_hello ours;
 	struct ipc_bare snapshot;
 	int rc;
 
-	memcpy(p->fds, fds, n_fds * sizeof(*fds)); // as many as there must be: ipc_chan_recv
-	p->hello = m->hello;
-	p->stats_seg = statseg_open(p->fds[HELLO_STATS]);
-	if (p->stats_seg == NULL)
+	memcpy(l->fds, fds, n_fds * sizeof(*fds)); // as many as there must be: ipc_chan_recv
+	l->hello = m->hello;
+	l->stats_seg = statseg_open(l->fds[HELLO_STATS]);
+	if (l->stats_seg == NULL)
 		log_warn("dataplane: its counters cannot be read (%s)", strerror(errno));
-	rc = open_rings(p);
+	rc = punts_open(l);
 	if (rc < 0)
 		return rc;
-	p->link = LINK_SNAPSHOT;
+	l->state = LINK_SNAPSHOT;
 	ipc_begin(&ours, CMD_HELLO);
 	ours.version = IPC_VERSION;
 	ours.pid = (uint32_t)getpid();
-	ours.boot_id = p->boot_id;
-	rc = send_now(p, &ours);
+	ours.boot_id = l->boot_id;
+	rc = link_send_now(l, &ours);
 	if (rc < 0)
 		return rc;
 	ipc_begin(&snapshot, CMD_SNAPSHOT);
-	return send_now(p, &snapshot);
+	return link_send_now(l, &snapshot);
 }
 
-static void on_snap_end(struct dp *p)
+static void on_snap_end(struct link *l)
 {
-	bool same = p->hello.boot_id == p->last_boot;
+	bool same = l->hello.boot_id == l->last_boot;
 
-	loop_cancel(p->loop, &p->timer);
-	p->retry = RETRY_MIN;
-	p->last_boot = p->hello.boot_id;
-	p->link = LINK_UP;
-	p->stats.n_connects++;
-	log_notice("dataplane %s: connected (pid %u, %u workers, media port %u)", p->path, p->hello.pid,
-		   p->hello.n_workers, p->hello.media_port);
-	p->ops.on_synced(p->arg, same);
+	loop_cancel(l->loop, &l->timer);
+	l->retry = RETRY_MIN;
+	l->last_boot = l->hello.boot_id;
+	l->state = LINK_UP;
+	l->stats.n_connects++;
+	log_notice("dataplane %s: connected (pid %u, %u workers, media port %u)", l->path, l->hello.pid,
+		   l->hello.n_workers, l->hello.media_port);
+	l->ops.on_synced(l->arg, same);
 }
 
-static void on_ack(struct dp *p, const union ipc_msg *m)
+static void on_ack(struct link *l, const union ipc_msg *m)
 {
 	if (m->ack.err == 0)
 		return;
-	p->stats.n_acks_failed++;
+	l->stats.n_acks_failed++;
 	log_warn("dataplane: %s refused (%s)", ipc_type_name(m->ack.cmd), strerror(-m->ack.err));
-	if (p->link == LINK_UP)
-		p->ops.on_event(p->arg, m);
+	if (l->state == LINK_UP)
+		l->ops.on_event(l->arg, m);
 }
 
 // returns: 0 or -errno when the link must fall
-static int on_message(struct dp *p, const union ipc_msg *m, const int *fds, unsigned n_fds)
+static int on_message(struct link *l, const union ipc_msg *m, const int *fds, unsigned n_fds)
 {
-	if (p->link == LINK_HELLO)
-		return m->hdr.type == EVT_HELLO ? on_hello(p, m, fds, n_fds) : -EPROTO;
+	if (l->state == LINK_HELLO)
+		return m->hdr.type == EVT_HELLO ? on_hello(l, m, fds, n_fds) : -EPROTO;
 	switch (m->hdr.type) {
 	case EVT_SNAP_SESSION:
 	case EVT_SNAP_TRACK:
 	case EVT_SNAP_LEG:
-		if (p->link != LINK_SNAPSHOT)
+		if (l->state != LINK_SNAPSHOT)
 			return -EPROTO;
-		p->ops.on_snap(p->arg, m);
+		l->ops.on_snap(l->arg, m);
 		return 0;
 	case EVT_SNAP_END:
-		if (p->link != LINK_SNAPSHOT)
+		if (l->state != LINK_SNAPSHOT)
 			return -EPROTO;
-		on_snap_end(p);
+		on_snap_end(l);
 		return 0;
 	case EVT_ACK:
-		on_ack(p, m);
+		on_ack(l, m);
 		return 0;
 	case EVT_HELLO:
 		return -EPROTO;
 	default:
-		if (p->link == LINK_UP) // before that the snapshot tells the same
-			p->ops.on_event(p->arg, m);
+		if (l->state == LINK_UP) // before that the snapshot tells the same
+			l->ops.on_event(l->arg, m);
 		return 0;
 	}
 }
 
 static void on_socket(void *arg, unsigned events)
 {
-	struct dp *p = arg;
+	struct link *l = arg;
 	union ipc_msg m;
 
 	if (events & LOOP_WRITE) {
-		if (ipc_chan_flush(p->chan) < 0) {
-			drop(p, "write failed");
+		if (ipc_chan_flush(l->chan) < 0) {
+			link_drop(l, "write failed");
 			return;
 		}
-		if (!ipc_chan_wants_write(p->chan))
-			loop_rewatch(p->watch, LOOP_READ);
+		if (!ipc_chan_wants_write(l->chan))
+			loop_rewatch(l->watch, LOOP_READ);
 	}
-	for (unsigned i = 0; i < MAX_EVENTS_A_TURN && p->link != LINK_DOWN; i++) {
+	for (unsigned i = 0; i < MAX_EVENTS_A_TURN && l->state != LINK_DOWN; i++) {
 		int fds[IPC_MAX_FDS];
 		unsigned n_fds = 0;
 		const char *why = NULL;
-		int len = ipc_chan_recv(p->chan, &m, fds, &n_fds, &why);
+		int len = ipc_chan_recv(l->chan, &m, fds, &n_fds, &why);
 		if (len == -EAGAIN)
 			return;
-		if (len > 0 && on_message(p, &m, fds, n_fds) == 0)
+		if (len > 0 && on_message(l, &m, fds, n_fds) == 0)
 			continue;
 		if (len != 0)
-			p->stats.n_bad_messages++;
-		if (p->link != LINK_DOWN)
-			drop(p, len == 0 ? "closed by the dataplane" : why ? why : "protocol error");
+			l->stats.n_bad_messages++;
+		if (l->state != LINK_DOWN)
+			link_drop(l, len == 0 ? "closed by the dataplane" : why ? why : "protocol error");
 		return;
 	}
 }
@@ -377,106 +377,106 @@ static void on_socket(void *arg, unsigned events)
 // --- connecting --------------------------------------------------------------------------------
 static void on_timer(struct timer *t, ns_t now)
 {
-	struct dp *p = container_of(t, struct dp, timer);
+	struct link *l = container_of(t, struct link, timer);
 	int fd;
 
-	if (p->link != LINK_DOWN) {
-		drop(p, "no complete snapshot in time");
+	if (l->state != LINK_DOWN) {
+		link_drop(l, "no complete snapshot in time");
 		return;
 	}
-	fd = ipc_connect(p->path);
+	fd = ipc_connect(l->path);
 	if (fd < 0) {
-		if (p->retry >= RETRY_MAX)
-			log_warn("dataplane %s: not reachable (%s); is sluice-dp running?", p->path,
+		if (l->retry >= RETRY_MAX)
+			log_warn("dataplane %s: not reachable (%s); is sluice-dp running?", l->path,
 				 strerror(-fd));
-		wait_and_retry(p);
+		link_retry(l);
 		return;
 	}
-	p->chan = ipc_chan_new(fd, IPC_FROM_CP, MAX_QUEUED);
-	if (p->chan == NULL) {
+	l->chan = ipc_chan_new(fd, IPC_FROM_CP, MAX_QUEUED);
+	if (l->chan == NULL) {
 		close(fd);
-		wait_and_retry(p);
+		link_retry(l);
 		return;
 	}
-	p->link = LINK_HELLO;
-	p->watch = loop_watch(p->loop, fd, LOOP_READ, on_socket, p);
-	if (p->watch == NULL) {
-		drop(p, "out of memory");
+	l->state = LINK_HELLO;
+	l->watch = loop_watch(l->loop, fd, LOOP_READ, on_socket, l);
+	if (l->watch == NULL) {
+		link_drop(l, "out of memory");
 		return;
 	}
-	loop_arm_in(p->loop, &p->timer, SYNC_LIMIT);
+	loop_arm_in(l->loop, &l->timer, SYNC_LIMIT);
 }
 
-static void wait_and_retry(struct dp *p)
+static void link_retry(struct link *l)
 {
-	p->timer.on_due = on_timer;
-	loop_arm_in(p->loop, &p->timer, p->retry);
-	p->retry = p->retry * 2 > RETRY_MAX ? RETRY_MAX : p->retry * 2;
+	l->timer.on_due = on_timer;
+	loop_arm_in(l->loop, &l->timer, l->retry);
+	l->retry = l->retry * 2 > RETRY_MAX ? RETRY_MAX : l->retry * 2;
 }
 
-struct dp *dp_new(struct loop *loop, const char *path, const struct dp_ops *ops, void *arg)
+struct link *link_new(struct loop *loop, const char *path, const struct link_ops *ops, void *arg)
 {
-	struct dp *p = calloc(1, sizeof(*p));
+	struct link *l = calloc(1, sizeof(*l));
 
-	if (p == NULL)
+	if (l == NULL)
 		return NULL;
-	*p = (struct dp){.loop = loop,
+	*l = (struct link){.loop = loop,
 			 .ops = *ops,
 			 .arg = arg,
 			 .path = strdup(path),
 			 .retry = RETRY_MIN,
 			 .boot_id = rand_u64()};
-	memset(p->fds, -1, sizeof(p->fds));
-	p->timer.on_due = on_timer;
-	p->kick.fn = on_kick;
-	p->fall.fn = on_fall;
-	if (p->path == NULL) {
-		free(p);
+	memset(l->fds, -1, sizeof(l->fds));
+	l->timer.on_due = on_timer;
+	l->kick.fn = on_kick;
+	l->fall.fn = on_fall;
+	if (l->path == NULL) {
+		free(l);
 		return NULL;
 	}
-	loop_arm_in(loop, &p->timer, 0);
-	return p;
+	loop_arm_in(loop, &l->timer, 0);
+	return l;
 }
 
-void dp_free(struct dp *p)
+void link_free(struct link *l)
 {
-	if (p == NULL)
+	if (l == NULL)
 		return;
-	on_kick(&p->kick); // a goodbye may still wait there
-	loop_cancel(p->loop, &p->timer);
-	loop_defer_cancel(p->loop, &p->kick);
-	loop_defer_cancel(p->loop, &p->fall);
-	disconnect(p);
-	free(p->path);
-	free(p);
+	on_kick(&l->kick); // a goodbye may still wait there
+	loop_cancel(l->loop, &l->timer);
+	loop_defer_cancel(l->loop, &l->kick);
+	loop_defer_cancel(l->loop, &l->fall);
+	link_disconnect(l);
+	free(l->path);
+	free(l);
 }
 
-bool dp_is_up(const struct dp *p)
+bool link_is_up(const struct link *l)
 {
-	return p->link == LINK_UP;
+	return l->state == LINK_UP;
 }
 
-int dp_send(struct dp *p, void *msg)
+int link_send(struct link *l, void *msg)
 {
-	return p->link == LINK_UP ? send_now(p, msg) : -ENOTCONN;
+	return l->state == LINK_UP ? link_send_now(l, msg) : -ENOTCONN;
 }
 
-void dp_stats(const struct dp *p, struct dp_stats *out)
+void link_stats(const struct link *l, struct link_stats *out)
 {
-	*out = p->stats;
+	*out = l->stats;
 }
 
-uint16_t dp_tcp_port(const struct dp *p)
+uint16_t link_tcp_port(const struct link *l)
 {
-	return p->hello.tcp_port;
+	return l->hello.tcp_port;
 }
 
-const struct statseg *dp_counters(const struct dp *p)
+const struct statseg *link_counters(const struct link *l)
 {
-	return p->link == LINK_UP ? p->stats_seg : NULL;
+	return l->state == LINK_UP ? l->stats_seg : NULL;
 }
 
-bool dp_is_full(const struct dp *p)
+bool link_is_full(const struct link *l)
 {
-	return dp_counters(p) && statseg_sum(p->stats_seg, GAUGE_FULL) >= p->hello.n_workers;
+	return link_counters(l) && statseg_sum(l->stats_seg, GAUGE_FULL) >= l->hello.n_workers;
 }

@@ -2,7 +2,7 @@
 // connection that comes back by itself.
 //
 // State, not history, crosses after a break: when the link stands, sluice-dp tells all it has (on_snap,
-// then on_synced), and the owner compares and sends what is missing. Until then dp_send refuses, and
+// then on_synced), and the owner compares and sends what is missing. Until then link_send refuses, and
 // nobody needs to remember what was refused.
 //
 // thread: loop.
@@ -15,11 +15,11 @@
 #include "controlplane/sys/loop.h"
 #include "lib/ipc/ipc.h"
 
-struct dp;
+struct link;
 struct statseg;
 
-// No callback is made from inside a dp_* call but dp_look.
-struct dp_ops {
+// No callback is made from inside a dp_* call but link_look.
+struct link_ops {
 	void (*on_snap)(void *arg, const union ipc_msg *); // one EVT_SNAP_* but END
 	void (*on_synced)(void *arg,
 			  bool is_same_boot); // snapshot complete, commands are taken; is_same_boot:
@@ -32,35 +32,35 @@ struct dp_ops {
 };
 
 // socket_path is copied. Connects in the background, with growing pauses of 50 ms to 1 s. NULL + errno.
-struct dp *dp_new(struct loop *, const char *socket_path, const struct dp_ops *, void *arg);
-void dp_free(struct dp *); // NULL is allowed
+struct link *link_new(struct loop *, const char *socket_path, const struct link_ops *, void *arg);
+void link_free(struct link *); // NULL is allowed
 
 // Synced, so commands are taken.
-bool dp_is_up(const struct dp *);
+bool link_is_up(const struct link *);
 
 // Send one command (made by ipc_begin); the sequence number is filled in here. returns: 0, -ENOTCONN; a
 // link that cannot take more is broken and comes back with a snapshot, so the caller needs no retry.
-int dp_send(struct dp *, void *msg);
+int link_send(struct link *, void *msg);
 
 // Send a datagram to the session's selected path. worker: the one its datagrams come from; another one passes it on.
 // returns: 0, -ENOTCONN, -ENOBUFS (dropped), -EMSGSIZE
-int dp_punt(struct dp *, unsigned worker, uint32_t sid, const uint8_t *data, size_t len);
+int link_punt(struct link *, unsigned worker, uint32_t sid, const uint8_t *data, size_t len);
 
-// on: the caller calls dp_look several times a second, so datagrams that need no haste (acknowledgements on data channels)
+// on: the caller calls link_look several times a second, so datagrams that need no haste (acknowledgements on data channels)
 // need not wake this process. In force from the next look on.
-void dp_doze(struct dp *, bool on);
-void dp_look(struct dp *); // take what has come
+void link_doze(struct link *, bool on);
+void link_look(struct link *); // take what has come
 // For the next half second every datagram wakes: acknowledgements are what the caller waits for.
-void dp_await(struct dp *);
-bool dp_awaits(const struct dp *); // that half second is not over
+void link_await(struct link *);
+bool link_awaits(const struct link *); // that half second is not over
 
-struct dp_stats {
+struct link_stats {
 	uint64_t n_connects, n_commands, n_acks_failed, n_bad_messages, punt_in, punt_out, punt_dropped;
 };
-void dp_stats(const struct dp *, struct dp_stats *);
+void link_stats(const struct link *, struct link_stats *);
 // The TCP port the dataplane serves as it said last, 0: none, or not known yet.
-uint16_t dp_tcp_port(const struct dp *);
+uint16_t link_tcp_port(const struct link *);
 // What the dataplane counts, NULL while down; borrowed until on_down.
-const struct statseg *dp_counters(const struct dp *);
+const struct statseg *link_counters(const struct link *);
 // All its workers are so loaded that they give up video: no more sessions.
-bool dp_is_full(const struct dp *);
+bool link_is_full(const struct link *);

@@ -4,12 +4,12 @@
 
 #include "lib/ipc/statseg.h"
 
-static void link_families(struct metrics_out *out, const struct dp *dp)
+static void write_link(struct metrics_out *out, const struct link *link)
 {
-	struct dp_stats s;
+	struct link_stats s;
 
-	dp_stats(dp, &s);
-	metrics_out_value(out, "sluice_dp_up", "gauge", "1 while the link to sluice-dp stands", dp_is_up(dp));
+	link_stats(link, &s);
+	metrics_out_value(out, "sluice_dp_up", "gauge", "1 while the link to sluice-dp stands", link_is_up(link));
 	metrics_out_value(out, "sluice_dp_connects_total", "counter", "times the link to sluice-dp was made",
 			  (double)s.n_connects);
 	metrics_out_value(out, "sluice_dp_commands_total", "counter", "commands sent to sluice-dp",
@@ -30,7 +30,7 @@ static const char names[][64] = {
 #include "lib/ipc/counters.def"
 };
 
-static void segment_families(struct metrics_out *out, const struct statseg *seg)
+static void write_segment(struct metrics_out *out, const struct statseg *seg)
 {
 	char labels[96];
 
@@ -53,15 +53,15 @@ static void segment_families(struct metrics_out *out, const struct statseg *seg)
 
 static void collect(void *arg, struct metrics_out *out)
 {
-	struct dp *dp = arg;
-	const struct statseg *seg = dp_counters(dp);
+	struct link *link = arg;
+	const struct statseg *seg = link_counters(link);
 
-	link_families(out, dp);
+	write_link(out, link);
 	if (seg)
-		segment_families(out, seg);
+		write_segment(out, seg);
 }
 
-int dpstat_init(struct metrics *m, struct dp *dp)
+int linkstat_init(struct metrics *m, struct link *link)
 {
-	return metrics_collector(m, collect, dp);
+	return metrics_collector(m, collect, link);
 }

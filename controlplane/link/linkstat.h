@@ -4,4 +4,4 @@
 #include "controlplane/link/link.h"
 #include "controlplane/sys/metrics.h"
 
-[[nodiscard]] int dpstat_init(struct metrics *, struct dp *); // borrowed; 0, or -errno
+[[nodiscard]] int linkstat_init(struct metrics *, struct link *); // borrowed; 0, or -errno

@@ -102,7 +102,7 @@ static void send_add(struct session *s)
 	memcpy(m.pwd, s->ice.pwd, sizeof(m.pwd));
 	memcpy(m.name, s->member.session_id, strnlen(s->member.session_id, sizeof(m.name)));
 	m.flags = gets_every_voice(s) ? SESSION_EVERY_VOICE : 0;
-	s->in_dp = dp_send(s->hub->dp, &m) == 0;
+	s->in_dp = link_send(s->hub->link, &m) == 0;
 	s->add_seq = m.hdr.seq;
 }
 
@@ -193,7 +193,7 @@ static void send_del(struct session *s)
 
 	ipc_begin(&m, CMD_SESSION_DEL);
 	m.sid = s->member.sid;
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 }
 
 // What the negotiation counted goes where its other losses are counted.

@@ -233,7 +233,7 @@ static void on_dtls_send(void *arg, const uint8_t *datagram, size_t len)
 {
 	struct session *s = arg;
 
-	if (dp_punt(s->hub->dp, s->worker, s->member.sid, datagram, len) < 0)
+	if (link_punt(s->hub->link, s->worker, s->member.sid, datagram, len) < 0)
 		session_drop(s, "punt_send");
 }
 
@@ -253,7 +253,7 @@ static int send_keys(struct session *s)
 	memcpy(m.tx_key, k.tx_key, sizeof(m.tx_key));
 	memcpy(m.rx_salt, k.rx_salt, sizeof(m.rx_salt));
 	memcpy(m.tx_salt, k.tx_salt, sizeof(m.tx_salt));
-	rc = dp_send(s->hub->dp, &m);
+	rc = link_send(s->hub->link, &m);
 	explicit_bzero(&m, sizeof(m));
 	keys_wipe(&k);
 	return rc;
@@ -370,7 +370,7 @@ static void send_map(struct session *s, const struct negotiate_sdp *sdp)
 	dcmsg_write_map(&w, lines, sdp->n_map);
 	if (!w.full)
 		send_dc(s, DCHAN_BINARY, msg, wbuf_len(&w));
-	dp_await(s->hub->dp);
+	link_await(s->hub->link);
 out:
 	free(lines);
 	free(msg);
@@ -392,7 +392,7 @@ static int send_by_dc(struct session *s, struct str json)
 
 	if (rc == 0)
 		rc = send_dc(s, DCHAN_BINARY, msg, wbuf_len(&w));
-	dp_await(s->hub->dp); // a long one waits for room in the peer's window
+	link_await(s->hub->link); // a long one waits for room in the peer's window
 	free(msg);
 	return rc;
 }

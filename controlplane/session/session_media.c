@@ -25,7 +25,7 @@ static void send_leg(struct session *s, const struct negotiate_leg *l)
 	m.importance = l->type == TYPE_SCREEN ? 0 : 1;
 	m.fb = l->fb;
 	memcpy(m.mid, l->mid.p, l->mid.len < sizeof(m.mid) ? l->mid.len : sizeof(m.mid));
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 }
 
 static void on_leg_up(void *arg, const struct negotiate_leg *l)
@@ -47,7 +47,7 @@ static void on_leg_down(void *arg, const struct negotiate_leg *l)
 	ipc_begin(&m, CMD_LEG_DEL);
 	m.sid = s->member.sid;
 	m.leg = l->leg;
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 	session_count_track(s, "out", l->codec, -1);
 }
 
@@ -59,7 +59,7 @@ static void on_extmap(void *arg, const uint8_t id[IPC_N_EXTS])
 	ipc_begin(&m, CMD_SESSION_EXTMAP);
 	m.sid = s->member.sid;
 	memcpy(m.id, id, sizeof(m.id));
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 }
 
 static int on_transport(void *arg, const struct negotiate_transport *t, struct negotiate_ice *local)
@@ -84,7 +84,7 @@ static int on_transport(void *arg, const struct negotiate_transport *t, struct n
 		memcpy(m.remote_ufrag, t->ufrag.p, t->ufrag.len);
 		memcpy(m.remote_pwd, t->pwd.p, t->pwd.len);
 	}
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 	return 0;
 }
 

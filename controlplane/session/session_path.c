@@ -28,7 +28,7 @@ static void send_ice(struct session *s, const struct negotiate_ice *ice)
 	memcpy(m.pwd, ice->pwd, sizeof(m.pwd));
 	if (negotiate_transport(s->neg, &t) && t.pwd.len < sizeof(m.remote_pwd))
 		memcpy(m.remote_pwd, t.pwd.p, t.pwd.len);
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 }
 
 // While an offer of this kind is unanswered it is made again as it was: the client may have applied it, and an answer

@@ -60,7 +60,7 @@ static void send_gate(struct session *s, const struct track *t)
 	m.sid = s->member.sid;
 	m.track = t->number;
 	m.enabled = gate_of(s, t);
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 }
 
 // --- what the session sends ------------------------------------------------------------------------
@@ -100,7 +100,7 @@ static void track_end(struct session *s, struct track *t)
 	ipc_begin(&m, CMD_TRACK_DEL);
 	m.sid = s->member.sid;
 	m.track = t->number;
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 	*t = (struct track){};
 	if (!is_video)
 		return;
@@ -161,7 +161,7 @@ static void send_track(struct session *s, const struct track *t, const struct ne
 		m.codec[i].apt = u->codec[i].apt;
 		m.codec[i].fb = u->codec[i].fb;
 	}
-	dp_send(s->hub->dp, &m);
+	link_send(s->hub->link, &m);
 }
 
 static void sync_upstream(void *arg, const struct negotiate_upstream *u)
