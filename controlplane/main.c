@@ -35,7 +35,7 @@ struct cp {
 	struct api *api;
 	struct http *http;
 	struct hub *hub;
-	struct registry *registry;
+	struct node *node;
 	struct timer drain_limit;
 	unsigned n_signals;
 };
@@ -140,9 +140,9 @@ static int open_calls(struct cp *cp)
 	}
 	if (linkstat_init(cp->metrics, hub_link(cp->hub)) < 0)
 		return EXIT_OS;
-	cp->registry = registry_new(cp->loop, cp->store, cp->conf.store.node_id, cp->conf.api.listen,
+	cp->node = node_new(cp->loop, cp->store, cp->conf.store.node_id, cp->conf.api.listen,
 				    cp->sysload, cp->hub);
-	return cp->registry ? 0 : EXIT_OS;
+	return cp->node ? 0 : EXIT_OS;
 }
 
 static void bind_api(struct cp *cp)
@@ -221,7 +221,7 @@ static void on_signal(void *arg, int signum)
 	metric_set(cp->metrics, M_DRAINING, METRIC_NO_LABELS, 1);
 	loop_arm_in(cp->loop, &cp->drain_limit, cp->conf.drain.max_s * NS_PER_S);
 	hub_drain(cp->hub, end_now, cp);
-	registry_beat(cp->registry);
+	node_beat(cp->node);
 }
 
 static void cp_close(struct cp *cp)
@@ -241,7 +241,7 @@ static void cp_close(struct cp *cp)
 		while (plugins_count(cp->plugins) > 0 && clock_now() < until)
 			loop_turn(cp->loop, 50 * NS_PER_MS);
 	}
-	registry_free(cp->registry);
+	node_free(cp->node);
 	http_free(cp->http);
 	auth_free(cp->auth);
 	api_free(cp->api);
