@@ -505,7 +505,7 @@ static int prove_dtls(struct hub *h)
 static int open_parts(struct hub *h)
 {
 	const struct conf *c = h->conf;
-	struct call_limits limits = {.sessions = c->limits.sessions,
+	struct registry_limits limits = {.sessions = c->limits.sessions,
 				     .sessions_per_client = c->limits.sessions_per_client,
 				     .sessions_per_call = c->limits.sessions_per_call,
 				     .calls_per_client = c->limits.calls_per_client,

@@ -1,4 +1,4 @@
-// Between the plugin connections (wsconn.c, wsmsg.c) and the calls (call.c, session.c): what each side
+// Between the plugin connections (wsconn.c, wsmsg.c) and the calls (registry.c, session.c): what each side
 // may ask of the other. Neither includes the other's headers.
 //
 // thread: the control-plane loop. ownership: every struct str is borrowed for the duration of the call.

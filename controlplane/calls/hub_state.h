@@ -1,7 +1,7 @@
 // The root object of the calls, shared by hub.c, session*.c and persist.c and nobody else.
 #pragma once
 
-#include "controlplane/session/call.h"
+#include "controlplane/session/registry.h"
 #include "controlplane/link/link.h"
 #include "controlplane/calls/hub.h"
 #include "controlplane/sys/loop.h"

@@ -1,11 +1,11 @@
-#include "controlplane/session/call.h"
+#include "controlplane/session/registry.h"
 
 #include <stdlib.h>
 
 #include "lib/base/err.h"
 #include "tests/unit/check.h"
 
-static const struct call_limits generous = {100, 80, 60, 10, 1000};
+static const struct registry_limits generous = {100, 80, 60, 10, 1000};
 
 static struct join_msg join_of(const char *call, const char *session)
 {
@@ -82,7 +82,7 @@ static void last_leaver_and_next_joiner(void)
 static void limits_hold(void)
 {
 	static const struct {
-		struct call_limits limits;
+		struct registry_limits limits;
 		const char *client[3], *call[3];
 		enum join_result last;
 	} cases[] = {
@@ -111,7 +111,7 @@ static void limits_hold(void)
 
 static void joins_are_paced(void)
 {
-	struct call_limits limits = generous;
+	struct registry_limits limits = generous;
 	struct registry r;
 	struct member m[2 * CALL_JOIN_BURST_S + 2] = {};
 	char ids[ARRAY_LEN(m)][8];
@@ -147,7 +147,7 @@ static void long_ids(void)
 	registry_fini(&r);
 }
 
-CU_TestInfo call_tests[] = {
+CU_TestInfo registry_tests[] = {
 	{"D10: a session id means nothing without its client", same_id_of_two_clients},
 	{"D14: a duplicate join leaves nothing behind and the old session alone", duplicate_leaves_nothing},
 	{"D29: who joins as the last one leaves gets a living call", last_leaver_and_next_joiner},

@@ -1,4 +1,4 @@
-#include "controlplane/session/call.h"
+#include "controlplane/session/registry.h"
 
 #include <stdlib.h>
 
@@ -31,7 +31,7 @@ const char *join_result_text(enum join_result r)
 	return "unknown";
 }
 
-int registry_init(struct registry *r, const struct call_limits *limits)
+int registry_init(struct registry *r, const struct registry_limits *limits)
 {
 	*r = (struct registry){.groups = map_new(), .limits = *limits};
 	return r->groups ? 0 : -ENOMEM;

@@ -45,13 +45,13 @@ struct member {
 	bool has_channel, av1_support, has_av1, dc_signaling, has_dc;
 };
 
-struct call_limits {
+struct registry_limits {
 	uint32_t sessions, sessions_per_client, sessions_per_call, calls_per_client, joins_per_s; // D58
 };
 
 struct registry {
 	struct map *groups; // by client
-	struct call_limits limits;
+	struct registry_limits limits;
 	uint32_t n_sessions, n_calls, last_number;
 };
 
@@ -69,7 +69,7 @@ enum join_result {
 };
 const char *join_result_text(enum join_result); // short word, fit for a metric label
 
-[[nodiscard]] int registry_init(struct registry *, const struct call_limits *); // 0 or -ENOMEM
+[[nodiscard]] int registry_init(struct registry *, const struct registry_limits *); // 0 or -ENOMEM
 void registry_fini(struct registry *);                                          // members must have left
 
 // Put a member (zeroed but for sid) into its call; makes group and call as needed. Nothing stays behind
