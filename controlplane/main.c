@@ -140,8 +140,8 @@ static int open_calls(struct cp *cp)
 	}
 	if (linkstat_init(cp->metrics, hub_link(cp->hub)) < 0)
 		return EXIT_OS;
-	cp->node = node_new(cp->loop, cp->store, cp->conf.store.node_id, cp->conf.api.listen,
-				    cp->sysload, cp->hub);
+	cp->node = node_new(cp->loop, cp->store, cp->conf.store.node_id, cp->conf.api.listen, cp->sysload,
+			    cp->hub);
 	return cp->node ? 0 : EXIT_OS;
 }
 
@@ -178,7 +178,7 @@ static int open_http(struct cp *cp)
 		log_error("start: %s", strerror(errno));
 		return EXIT_OS;
 	}
-	plugins_bind(cp->plugins, cp->http, cp->hub);
+	plugins_bind(cp->plugins, cp->http, &hub_plugin_ops, cp->hub);
 	bind_api(cp);
 	if (http_listen(cp->http, cp->conf.api.listen, why, sizeof(why)) < 0) {
 		log_error("%s", why);
@@ -236,7 +236,7 @@ static void cp_close(struct cp *cp)
 	if (cp->api)
 		bind_api(cp); // requests may still come
 	if (cp->plugins) {
-		plugins_bind(cp->plugins, cp->http, NULL);
+		plugins_bind(cp->plugins, cp->http, NULL, NULL);
 		until = clock_now() + LAST_WORDS_NS;
 		while (plugins_count(cp->plugins) > 0 && clock_now() < until)
 			loop_turn(cp->loop, 50 * NS_PER_MS);

@@ -292,14 +292,14 @@ static void write_view(struct wbuf *w, const struct session_view *v)
 	wbuf_printf(w, ",\"SessionID\":");
 	json_write_str(w, v->session_id);
 	wbuf_printf(w, ",\"Props\":{");
-	write_bool(w, "av1Support", v->has_av1, v->av1_support);
+	write_bool(w, "av1Support", v->flags.has_av1, v->flags.av1_support);
 	wbuf_printf(w, ",\"channelID\":");
-	if (v->has_channel)
+	if (v->flags.has_channel)
 		json_write_str(w, v->channel_id);
 	else
 		wbuf_printf(w, "null");
 	wbuf_printf(w, ",");
-	write_bool(w, "dcSignaling", v->has_dc, v->dc_signaling);
+	write_bool(w, "dcSignaling", v->flags.has_dc, v->flags.dc_signaling);
 	wbuf_printf(w, "}}");
 }
 

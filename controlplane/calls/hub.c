@@ -15,7 +15,7 @@ struct hub_deferred {
 	enum { LATE_JOIN, LATE_LEAVE, LATE_RECONNECT, LATE_RTC } kind;
 	conn_id conn;
 	enum rtc_type type;
-	bool has_channel, av1_support, has_av1, dc_signaling, has_dc;
+	struct join_flags flags;
 	struct {
 		size_t at, len;
 	} part[6]; // client, call, user, session, channel, data; into text
@@ -120,24 +120,20 @@ static void replay(struct hub *h, const struct hub_deferred *d)
 			     .user_id = part_of(d, PART_USER),
 			     .session_id = session,
 			     .channel_id = part_of(d, PART_CHANNEL),
-			     .has_channel = d->has_channel,
-			     .av1_support = d->av1_support,
-			     .has_av1 = d->has_av1,
-			     .dc_signaling = d->dc_signaling,
-			     .has_dc = d->has_dc};
+			     .flags = d->flags};
 
 	switch (d->kind) {
 	case LATE_JOIN:
-		hub_join(h, d->conn, client, &j);
+		hub_plugin_ops.join(h, d->conn, client, &j);
 		break;
 	case LATE_LEAVE:
-		hub_leave(h, d->conn, client, session);
+		hub_plugin_ops.leave(h, d->conn, client, session);
 		break;
 	case LATE_RECONNECT:
-		hub_reconnect(h, d->conn, client, session);
+		hub_plugin_ops.reconnect(h, d->conn, client, session);
 		break;
 	case LATE_RTC:
-		hub_rtc(h, d->conn, client, session, d->type, part_of(d, PART_DATA));
+		hub_plugin_ops.rtc(h, d->conn, client, session, d->type, part_of(d, PART_DATA));
 		break;
 	}
 }
@@ -167,19 +163,14 @@ static bool refuses_while_draining(struct hub *h, struct str client, const struc
 	return h->draining && registry_call(&h->reg, client, j->call_id) == NULL;
 }
 
-void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_msg *j)
+static void hub_join(void *arg, conn_id conn, struct str client, const struct join_msg *j)
 {
+	struct hub *h = arg;
 	enum join_result result = JOIN_OK;
 	struct session *s = NULL;
 
 	if (h->restoring) {
-		struct hub_deferred d = {.kind = LATE_JOIN,
-					 .conn = conn,
-					 .has_channel = j->has_channel,
-					 .av1_support = j->av1_support,
-					 .has_av1 = j->has_av1,
-					 .dc_signaling = j->dc_signaling,
-					 .has_dc = j->has_dc};
+		struct hub_deferred d = {.kind = LATE_JOIN, .conn = conn, .flags = j->flags};
 		if (!defer_message(h, d,
 				   (struct str[]){client, j->call_id, j->user_id, j->session_id,
 						  j->channel_id, STR_NONE})) {
@@ -207,8 +198,9 @@ void hub_join(struct hub *h, conn_id conn, struct str client, const struct join_
 	log_info(SESSION_FMT ": joined call %s", SESSION_ARG(s), s->member.call->id);
 }
 
-void hub_join_invalid(struct hub *h, conn_id conn, struct str client, struct str session_id)
+static void hub_join_invalid(void *arg, conn_id conn, struct str client, struct str session_id)
 {
+	struct hub *h = arg;
 	metric_add(h->metrics, M_JOINS_REFUSED, METRIC_LABELS(STR("invalid")), 1);
 	if (find(h, client, session_id) == NULL)
 		plugins_send_close(h->plugins, client, conn, session_id);
@@ -220,8 +212,9 @@ static void unknown(struct hub *h, struct str session_id, const char *what)
 	drop(h, "unknown_session");
 }
 
-void hub_leave(struct hub *h, conn_id conn, struct str client, struct str session_id)
+static void hub_leave(void *arg, conn_id conn, struct str client, struct str session_id)
 {
+	struct hub *h = arg;
 	struct session *s = find(h, client, session_id);
 
 	if (h->restoring) {
@@ -235,8 +228,9 @@ void hub_leave(struct hub *h, conn_id conn, struct str client, struct str sessio
 	}
 }
 
-void hub_reconnect(struct hub *h, conn_id conn, struct str client, struct str session_id)
+static void hub_reconnect(void *arg, conn_id conn, struct str client, struct str session_id)
 {
+	struct hub *h = arg;
 	struct session *s = find(h, client, session_id);
 
 	if (h->restoring) {
@@ -252,9 +246,10 @@ void hub_reconnect(struct hub *h, conn_id conn, struct str client, struct str se
 	}
 }
 
-void hub_rtc(struct hub *h, conn_id conn, struct str client, struct str session_id, enum rtc_type type,
-	     struct str data)
+static void hub_rtc(void *arg, conn_id conn, struct str client, struct str session_id, enum rtc_type type,
+		    struct str data)
 {
+	struct hub *h = arg;
 	struct session *s = find(h, client, session_id);
 
 	if (h->restoring) {
@@ -268,10 +263,9 @@ void hub_rtc(struct hub *h, conn_id conn, struct str client, struct str session_
 	}
 }
 
-void hub_conn_closed(struct hub *h, conn_id conn, struct str client)
-{
-	// Sessions outlive the plugin's connection; the next frame or `reconnect` moves them to another one.
-}
+// That a connection has closed tells nothing: sessions outlive it, and the next message or `reconnect` moves them to
+// another one.
+const struct plugin_ops hub_plugin_ops = {hub_join, hub_join_invalid, hub_leave, hub_reconnect, hub_rtc};
 
 void hub_client_gone(struct hub *h, struct str client)
 {
@@ -290,11 +284,7 @@ static void emit_one(const struct member *m, session_emit_fn emit, void *arg)
 					 .user_id = str_of(m->user_id),
 					 .session_id = str_of(m->session_id),
 					 .channel_id = str_of(m->channel_id),
-					 .has_channel = m->has_channel,
-					 .av1_support = m->av1_support,
-					 .has_av1 = m->has_av1,
-					 .dc_signaling = m->dc_signaling,
-					 .has_dc = m->has_dc});
+					 .flags = m->flags});
 }
 
 int hub_sessions(struct hub *h, struct str client, struct str call_id, struct str session_id,
@@ -506,10 +496,10 @@ static int open_parts(struct hub *h)
 {
 	const struct conf *c = h->conf;
 	struct registry_limits limits = {.sessions = c->limits.sessions,
-				     .sessions_per_client = c->limits.sessions_per_client,
-				     .sessions_per_call = c->limits.sessions_per_call,
-				     .calls_per_client = c->limits.calls_per_client,
-				     .joins_per_s = c->limits.joins_per_s};
+					 .sessions_per_client = c->limits.sessions_per_client,
+					 .sessions_per_call = c->limits.sessions_per_call,
+					 .calls_per_client = c->limits.calls_per_client,
+					 .joins_per_s = c->limits.joins_per_s};
 	int rc;
 
 	if (registry_init(&h->reg, &limits) < 0 || dchan_start(loop_now(h->loop)) < 0)

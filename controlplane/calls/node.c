@@ -13,7 +13,7 @@ struct node {
 	struct store_watcher *watcher;
 	const struct sysload *sysload; // borrowed
 	const struct hub *hub;         // borrowed
-	const char *id, *api;        // borrowed
+	const char *id, *api;          // borrowed
 	int64_t started;
 	struct timer timer;
 };
@@ -59,20 +59,20 @@ static void on_store(void *arg, enum store_state state)
 }
 
 struct node *node_new(struct loop *loop, struct store *store, const char *id, const char *api,
-			      const struct sysload *sysload, const struct hub *hub)
+		      const struct sysload *sysload, const struct hub *hub)
 {
 	struct node *n = calloc(1, sizeof(*n));
 
 	if (n == NULL)
 		return NULL;
 	*n = (struct node){.loop = loop,
-			       .store = store,
-			       .sysload = sysload,
-			       .hub = hub,
-			       .id = id,
-			       .api = api,
-			       .started = time(NULL),
-			       .timer.on_due = on_timer};
+			   .store = store,
+			   .sysload = sysload,
+			   .hub = hub,
+			   .id = id,
+			   .api = api,
+			   .started = time(NULL),
+			   .timer.on_due = on_timer};
 	n->watcher = store_watch(store, on_store, n);
 	if (n->watcher == NULL) {
 		free(n);

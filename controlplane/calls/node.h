@@ -12,7 +12,7 @@
 
 struct node;
 // id, api: shown to others; all borrowed. hub may be NULL. NULL + errno.
-struct node *node_new(struct loop *, struct store *, const char *id, const char *api,
-			      const struct sysload *, const struct hub *);
+struct node *node_new(struct loop *, struct store *, const char *id, const char *api, const struct sysload *,
+		      const struct hub *);
 void node_free(struct node *); // removes the entry; NULL is allowed
 void node_beat(struct node *); // now: something changed (draining)

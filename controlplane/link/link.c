@@ -225,7 +225,7 @@ static int punts_open(struct link *l)
 	l->bell = loop_watch(l->loop, l->fds[HELLO_BELL_TO_CP], LOOP_READ, on_bell, l);
 	if (l->bell == NULL)
 		return -ENOMEM;
-	on_bell(l, LOOP_READ);                      // announces sleep
+	on_bell(l, LOOP_READ);                       // announces sleep
 	return l->state == LINK_DOWN ? -EBADMSG : 0; // it may have found a ring broken
 }
 
@@ -421,11 +421,11 @@ struct link *link_new(struct loop *loop, const char *path, const struct link_ops
 	if (l == NULL)
 		return NULL;
 	*l = (struct link){.loop = loop,
-			 .ops = *ops,
-			 .arg = arg,
-			 .path = strdup(path),
-			 .retry = RETRY_MIN,
-			 .boot_id = rand_u64()};
+			   .ops = *ops,
+			   .arg = arg,
+			   .path = strdup(path),
+			   .retry = RETRY_MIN,
+			   .boot_id = rand_u64()};
 	memset(l->fds, -1, sizeof(l->fds));
 	l->timer.on_due = on_timer;
 	l->kick.fn = on_kick;

@@ -9,7 +9,8 @@ static void write_link(struct metrics_out *out, const struct link *link)
 	struct link_stats s;
 
 	link_stats(link, &s);
-	metrics_out_value(out, "sluice_dp_up", "gauge", "1 while the link to sluice-dp stands", link_is_up(link));
+	metrics_out_value(out, "sluice_dp_up", "gauge", "1 while the link to sluice-dp stands",
+			  link_is_up(link));
 	metrics_out_value(out, "sluice_dp_connects_total", "counter", "times the link to sluice-dp was made",
 			  (double)s.n_connects);
 	metrics_out_value(out, "sluice_dp_commands_total", "counter", "commands sent to sluice-dp",

@@ -40,7 +40,8 @@ struct plugins {
 	struct loop *loop;       // borrowed
 	struct metrics *metrics; // borrowed
 	struct http *http;       // borrowed
-	struct hub *hub;         // borrowed, may be NULL
+	const struct plugin_ops *ops; // borrowed, may be NULL
+	void *arg;                    // of ops
 	struct pool *conns;
 	struct map *clients; // id -> struct client, owned
 };
@@ -120,21 +121,22 @@ static struct client *client_get(struct plugins *p, struct str id)
 // --- incoming ----------------------------------------------------------------------------------------
 static void dispatch(struct plugin_conn *c, const struct wsmsg *m)
 {
-	struct hub *hub = c->plugins->hub;
+	const struct plugin_ops *ops = c->plugins->ops;
 	struct str client = c->client->id;
+	void *arg = c->plugins->arg;
 
 	switch (m->type) {
 	case WSMSG_JOIN:
-		hub_join(hub, c->id, client, &m->join);
+		ops->join(arg, c->id, client, &m->join);
 		break;
 	case WSMSG_LEAVE:
-		hub_leave(hub, c->id, client, m->session_id);
+		ops->leave(arg, c->id, client, m->session_id);
 		break;
 	case WSMSG_RECONNECT:
-		hub_reconnect(hub, c->id, client, m->session_id);
+		ops->reconnect(arg, c->id, client, m->session_id);
 		break;
 	case WSMSG_RTC:
-		hub_rtc(hub, c->id, client, m->session_id, m->rtc, m->data);
+		ops->rtc(arg, c->id, client, m->session_id, m->rtc, m->data);
 		break;
 	default:
 		break;
@@ -160,10 +162,10 @@ static void on_message(void *arg, bool is_text, struct str payload)
 		log_info("ws: %.*s: %s message refused: %s", STR_ARG(c->client->id), wsmsg_type_name(m.type),
 			 m.error);
 		count_drop(p, "malformed");
-		if (p->hub != NULL && m.type == WSMSG_JOIN && m.join.session_id.len > 0 &&
+		if (p->ops != NULL && m.type == WSMSG_JOIN && m.join.session_id.len > 0 &&
 		    m.join.session_id.len <= WSMSG_MAX_ID)
-			hub_join_invalid(p->hub, c->id, c->client->id, m.join.session_id);
-	} else if (p->hub != NULL) {
+			p->ops->join_invalid(p->arg, c->id, c->client->id, m.join.session_id);
+	} else if (p->ops != NULL) {
 		dispatch(c, &m);
 	}
 }
@@ -178,8 +180,6 @@ static void on_closed(void *arg)
 	metric_add(p->metrics, M_WS_CONNECTIONS, METRIC_LABELS(cl->id), -1);
 	TAILQ_REMOVE(&cl->conns, c, link);
 	cl->n_conns--;
-	if (p->hub != NULL)
-		hub_conn_closed(p->hub, c->id, cl->id);
 	pool_put(p->conns, c->id);
 	client_release(cl);
 }
@@ -285,27 +285,24 @@ static unsigned deliver(struct plugins *p, struct client *cl, conn_id preferred,
 	return n;
 }
 
-void plugins_send_rtc(struct plugins *p, struct str client, conn_id preferred, enum deliver policy,
-		      enum rtc_type type, struct str user_id, struct str session_id, struct str call_id,
-		      struct str data)
+void plugins_send_rtc(struct plugins *p, conn_id preferred, enum deliver policy, const struct rtc_msg *m)
 {
-	struct wsmsg_rtc m = {client, user_id, session_id, call_id, type, data};
-	bool is_vad = type == RTC_VOICE_ON || type == RTC_VOICE_OFF;
-	struct client *cl = map_find(p->clients, client);
-	size_t size = wsmsg_rtc_size(&m);
+	bool is_vad = m->type == RTC_VOICE_ON || m->type == RTC_VOICE_OFF;
+	struct client *cl = map_find(p->clients, m->client);
+	size_t size = wsmsg_rtc_size(m);
 	uint8_t *buf = cl && size <= WSMSG_MAX ? malloc(size) : NULL;
 	struct wbuf w = wbuf_of(buf, buf ? size : 0);
 	unsigned n = 0;
 
 	if (buf != NULL) {
-		wsmsg_write_rtc(&w, &m);
+		wsmsg_write_rtc(&w, m);
 		n = w.full ? 0 : deliver(p, cl, preferred, policy, &w);
 	}
 	free(buf);
 	if (n == 0)
 		count_drop(p, size > WSMSG_MAX ? "message too large" : "no connection");
 	for (; n > 0; n--)
-		count_message(p, client, "out", is_vad ? "vad" : "rtc");
+		count_message(p, m->client, "out", is_vad ? "vad" : "rtc");
 }
 
 static void queue_close(struct plugins *p, struct str client, struct str session_id)
@@ -365,10 +362,11 @@ unsigned plugins_count(const struct plugins *p)
 	return pool_count(p->conns);
 }
 
-void plugins_bind(struct plugins *p, struct http *http, struct hub *hub)
+void plugins_bind(struct plugins *p, struct http *http, const struct plugin_ops *ops, void *arg)
 {
 	p->http = http;
-	p->hub = hub;
+	p->ops = ops;
+	p->arg = arg;
 }
 
 struct plugins *plugins_new(struct loop *loop, struct metrics *metrics)

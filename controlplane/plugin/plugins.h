@@ -1,11 +1,11 @@
-// The plugins' WebSockets, by client: implements `struct plugins` of hub.h. Each connection has its own
+// The plugins' WebSockets, by client: implements `struct plugins` of plugin.h. Each connection has its own
 // bounded queue and is cut when slow, so one plugin never holds up another (D11). thread: loop.
 #pragma once
 
 #include <stdbool.h>
 
 #include "controlplane/http/http.h"
-#include "controlplane/calls/hub.h"
+#include "controlplane/plugin/plugin.h"
 #include "controlplane/sys/loop.h"
 #include "controlplane/sys/metrics.h"
 
@@ -19,8 +19,8 @@
 
 struct plugins *plugins_new(struct loop *, struct metrics *); // NULL + errno
 void plugins_free(struct plugins *);                          // after http_free; NULL is allowed
-// Both borrowed. hub NULL: messages are dropped (start and end of the process).
-void plugins_bind(struct plugins *, struct http *, struct hub *hub);
+// All borrowed; arg is handed to ops. ops NULL: messages are dropped (start and end of the process).
+void plugins_bind(struct plugins *, struct http *, const struct plugin_ops *ops, void *arg);
 
 // The request of an authenticated client: upgrade it (or refuse it as RFC 6455 says), say hello, replay.
 void plugins_accept(struct plugins *, http_id, struct str client);

@@ -17,7 +17,7 @@ const char *wsmsg_type_name(enum wsmsg_type type)
 	return type_names[type];
 }
 
-static int refuse(struct wsmsg *m, const char *error)
+static int wsmsg_refuse(struct wsmsg *m, const char *error)
 {
 	m->error = error;
 	return -EINVAL;
@@ -58,18 +58,18 @@ static void read_join_value(struct str key, struct mp_reader value, struct join_
 	else if (str_eq(key, STR("sessionID")))
 		read_join_str(value, &j->session_id, NULL);
 	else if (str_eq(key, STR("channelID")))
-		read_join_str(value, &j->channel_id, &j->has_channel);
+		read_join_str(value, &j->channel_id, &j->flags.has_channel);
 	else if (str_eq(key, STR("av1Support")))
-		read_join_bool(value, &j->av1_support, &j->has_av1);
+		read_join_bool(value, &j->flags.av1_support, &j->flags.has_av1);
 	else if (str_eq(key, STR("dcSignaling")))
-		read_join_bool(value, &j->dc_signaling, &j->has_dc);
+		read_join_bool(value, &j->flags.dc_signaling, &j->flags.has_dc);
 }
 
 static int check_id(struct wsmsg *m, struct str id, const char *when_empty)
 {
 	if (id.len == 0)
-		return refuse(m, when_empty);
-	return id.len > WSMSG_MAX_ID ? refuse(m, "id too long") : 0;
+		return wsmsg_refuse(m, when_empty);
+	return id.len > WSMSG_MAX_ID ? wsmsg_refuse(m, "id too long") : 0;
 }
 
 static int decode_join(struct mp_reader *r, struct wsmsg *m)
@@ -78,23 +78,23 @@ static int decode_join(struct mp_reader *r, struct wsmsg *m)
 	uint32_t n;
 
 	if (mp_read_map(r, &n) < 0)
-		return refuse(m, "join is not a map");
+		return wsmsg_refuse(m, "join is not a map");
 	while (n-- > 0) {
 		struct str key;
 		struct mp_reader value;
 
 		if (mp_read_bytes(r, false, &key) < 0)
-			return refuse(m, "join has a key that is not a string");
+			return wsmsg_refuse(m, "join has a key that is not a string");
 		value = *r;
 		if (mp_skip(r) < 0)
-			return refuse(m, "join is malformed");
+			return wsmsg_refuse(m, "join is malformed");
 		read_join_value(key, value, j);
 	}
 	if (check_id(m, j->call_id, "invalid CallID value: should not be empty") < 0 ||
 	    check_id(m, j->user_id, "invalid UserID value: should not be empty") < 0 ||
 	    check_id(m, j->session_id, "invalid SessionID value: should not be empty") < 0)
 		return -EINVAL;
-	return j->channel_id.len > WSMSG_MAX_ID ? refuse(m, "id too long") : 0;
+	return j->channel_id.len > WSMSG_MAX_ID ? wsmsg_refuse(m, "id too long") : 0;
 }
 
 // --- leave, reconnect: a map of strings ----------------------------------------------------------------
@@ -103,14 +103,14 @@ static int decode_session(struct mp_reader *r, struct wsmsg *m)
 	uint32_t n;
 
 	if (mp_read_map(r, &n) < 0)
-		return refuse(m, "not a map");
+		return wsmsg_refuse(m, "not a map");
 	for (uint32_t i = 0; i < n; i++) {
 		struct str key, value;
 
 		if (mp_read_bytes(r, false, &key) < 0) // nil too (D15)
-			return refuse(m, "a key is not a string");
+			return wsmsg_refuse(m, "a key is not a string");
 		if ((i == 0 && mp_peek(r) != MP_STR) || mp_read_bytes(r, i > 0, &value) < 0)
-			return refuse(m, "a value is not a string");
+			return wsmsg_refuse(m, "a value is not a string");
 		if (str_eq(key, STR("sessionID")))
 			m->session_id = value;
 	}
@@ -197,11 +197,11 @@ static int decode_rtc(struct mp_reader *r, struct wsmsg *m)
 		rc = -EBADMSG;
 	}
 	if (rc < 0)
-		return refuse(m, "rtc message is malformed");
+		return wsmsg_refuse(m, "rtc message is malformed");
 	if (check_id(m, m->session_id, "invalid SessionID value: should not be empty") < 0)
 		return -EINVAL;
 	if (!is_from_plugin(type))
-		return refuse(m, "rtc message of a type that plugins do not send");
+		return wsmsg_refuse(m, "rtc message of a type that plugins do not send");
 	m->rtc = (enum rtc_type)type;
 	return 0;
 }
@@ -226,7 +226,7 @@ int wsmsg_decode(const void *p, size_t len, struct wsmsg *m)
 	case WSMSG_RTC:
 		return decode_rtc(&r, m);
 	default:
-		return refuse(m, "message of a type that plugins do not send");
+		return wsmsg_refuse(m, "message of a type that plugins do not send");
 	}
 }
 
@@ -252,13 +252,13 @@ void wsmsg_write_close(struct wbuf *w, struct str session_id)
 	write_pair(w, STR("sessionID"), session_id);
 }
 
-void wsmsg_write_rtc(struct wbuf *w, const struct wsmsg_rtc *m)
+void wsmsg_write_rtc(struct wbuf *w, const struct rtc_msg *m)
 {
 	bool is_vad = m->type == RTC_VOICE_ON || m->type == RTC_VOICE_OFF;
 
 	mp_write_str(w, is_vad ? STR("vad") : STR("rtc"));
 	mp_write_map(w, m->data.len > 0 ? 6 : 5);
-	write_pair(w, STR("group_id"), m->group_id);
+	write_pair(w, STR("group_id"), m->client);
 	write_pair(w, STR("user_id"), m->user_id);
 	write_pair(w, STR("session_id"), m->session_id);
 	write_pair(w, STR("call_id"), m->call_id);
@@ -270,9 +270,9 @@ void wsmsg_write_rtc(struct wbuf *w, const struct wsmsg_rtc *m)
 	}
 }
 
-size_t wsmsg_rtc_size(const struct wsmsg_rtc *m)
+size_t wsmsg_rtc_size(const struct rtc_msg *m)
 {
-	return 96 + m->group_id.len + m->user_id.len + m->session_id.len + m->call_id.len + m->data.len;
+	return 96 + m->client.len + m->user_id.len + m->session_id.len + m->call_id.len + m->data.len;
 }
 
 void wsmsg_conn_id(char out[WSMSG_CONN_ID_LEN + 1])

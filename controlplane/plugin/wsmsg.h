@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "controlplane/calls/hub.h"
+#include "controlplane/plugin/plugin.h"
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
 
@@ -49,14 +49,9 @@ const char *wsmsg_type_name(enum wsmsg_type);
 // Encoders; overflow sets w->full. None ever writes nil, an empty map, or bin where str is expected.
 void wsmsg_write_hello(struct wbuf *, struct str client, struct str conn);
 void wsmsg_write_close(struct wbuf *, struct str session_id);
-struct wsmsg_rtc {
-	struct str group_id, user_id, session_id, call_id;
-	enum rtc_type type; // VOICE_ON and VOICE_OFF go out as "vad"
-	struct str data;    // empty: the key is omitted
-};
-void wsmsg_write_rtc(struct wbuf *, const struct wsmsg_rtc *);
+void wsmsg_write_rtc(struct wbuf *, const struct rtc_msg *);
 // Enough room for wsmsg_write_rtc.
-size_t wsmsg_rtc_size(const struct wsmsg_rtc *);
+size_t wsmsg_rtc_size(const struct rtc_msg *);
 
 // A new connection id: 26 characters of z-base-32, NUL-terminated.
 void wsmsg_conn_id(char out[WSMSG_CONN_ID_LEN + 1]);

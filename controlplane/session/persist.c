@@ -77,11 +77,7 @@ static int make_record(struct session *s, uint8_t *out, size_t size)
 					    .user_id = str_of(m->user_id),
 					    .session_id = str_of(m->session_id),
 					    .channel_id = str_of(m->channel_id),
-					    .has_channel = m->has_channel,
-					    .av1_support = m->av1_support,
-					    .has_av1 = m->has_av1,
-					    .dc_signaling = m->dc_signaling,
-					    .has_dc = m->has_dc},
+					    .flags = m->flags},
 				   .mic_on = s->mic_on,
 				   .screen_id = str_of(s->screen_id),
 				   .video_id = str_of(s->video_id)};

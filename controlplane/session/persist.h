@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "controlplane/calls/hub.h"
+#include "controlplane/plugin/plugin.h"
 #include "lib/base/str.h"
 #include "lib/ipc/wire.h"
 

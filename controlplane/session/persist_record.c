@@ -65,11 +65,12 @@ int persist_encode(const struct persist_record *r, void *buf, size_t size)
 {
 	struct wbuf w = wbuf_of(buf, size);
 	const struct join_msg *j = &r->join;
+	const struct join_flags *f = &j->flags;
 
 	wbuf_u8(&w, VERSION);
-	wbuf_u8(&w, (uint8_t)((j->has_channel ? F_CHANNEL : 0) | (j->av1_support ? F_AV1 : 0) |
-			      (j->has_av1 ? F_HAS_AV1 : 0) | (j->dc_signaling ? F_DC : 0) |
-			      (j->has_dc ? F_HAS_DC : 0) | (r->mic_on ? F_MIC : 0)));
+	wbuf_u8(&w, (uint8_t)((f->has_channel ? F_CHANNEL : 0) | (f->av1_support ? F_AV1 : 0) |
+			      (f->has_av1 ? F_HAS_AV1 : 0) | (f->dc_signaling ? F_DC : 0) |
+			      (f->has_dc ? F_HAS_DC : 0) | (r->mic_on ? F_MIC : 0)));
 	wbuf_u32(&w, r->sid);
 	put_str(&w, r->client);
 	put_str(&w, j->call_id);
@@ -104,11 +105,11 @@ int persist_decode(struct str value, struct persist_record *r)
 	r->video_id = get_str(&b);
 	get_tracks(&b, r);
 	r->sealed = get_str(&b);
-	r->join.has_channel = flags & F_CHANNEL;
-	r->join.av1_support = flags & F_AV1;
-	r->join.has_av1 = flags & F_HAS_AV1;
-	r->join.dc_signaling = flags & F_DC;
-	r->join.has_dc = flags & F_HAS_DC;
+	r->join.flags.has_channel = flags & F_CHANNEL;
+	r->join.flags.av1_support = flags & F_AV1;
+	r->join.flags.has_av1 = flags & F_HAS_AV1;
+	r->join.flags.dc_signaling = flags & F_DC;
+	r->join.flags.has_dc = flags & F_HAS_DC;
 	r->mic_on = flags & F_MIC;
 	if (b.bad || r->sid == 0 || r->client.len == 0 || r->join.call_id.len == 0 ||
 	    r->join.user_id.len == 0 || r->join.session_id.len == 0)

@@ -159,11 +159,7 @@ static enum join_result insert(struct registry *r, struct member *m, struct grou
 			     .session_id = dup_str(j->session_id),
 			     .user_id = dup_str(j->user_id),
 			     .channel_id = dup_str(j->channel_id),
-			     .has_channel = j->has_channel,
-			     .av1_support = j->av1_support,
-			     .has_av1 = j->has_av1,
-			     .dc_signaling = j->dc_signaling,
-			     .has_dc = j->has_dc};
+			     .flags = j->flags};
 	if (c == NULL)
 		c = call_new(r, g, j->call_id);
 	if (c == NULL || m->session_id == NULL || m->user_id == NULL || m->channel_id == NULL ||

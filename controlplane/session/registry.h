@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "controlplane/calls/hub.h"
+#include "controlplane/plugin/plugin.h"
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/list.h"
@@ -42,7 +42,7 @@ struct member {
 	struct call *call;                       // borrowed; NULL when not joined
 	handle_t sid;                            // pool handle = identity towards the dataplane
 	char *session_id, *user_id, *channel_id; // owned
-	bool has_channel, av1_support, has_av1, dc_signaling, has_dc;
+	struct join_flags flags;
 };
 
 struct registry_limits {
@@ -70,7 +70,7 @@ enum join_result {
 const char *join_result_text(enum join_result); // short word, fit for a metric label
 
 [[nodiscard]] int registry_init(struct registry *, const struct registry_limits *); // 0 or -ENOMEM
-void registry_fini(struct registry *);                                          // members must have left
+void registry_fini(struct registry *);                                              // members must have left
 
 // Put a member (zeroed but for sid) into its call; makes group and call as needed. Nothing stays behind
 // unless JOIN_OK.

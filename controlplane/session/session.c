@@ -42,6 +42,17 @@ void session_drop(struct session *s, const char *reason)
 	metric_add(s->hub->metrics, M_SIGNALING_DROPS, METRIC_LABELS(str_of(reason)), 1);
 }
 
+void session_tell_plugin(struct session *s, enum deliver policy, enum rtc_type type, struct str data)
+{
+	plugins_send_rtc(s->hub->plugins, s->conn, policy,
+			 &(struct rtc_msg){.client = session_client(s),
+					   .user_id = str_of(s->member.user_id),
+					   .session_id = str_of(s->member.session_id),
+					   .call_id = str_of(s->member.call->id),
+					   .type = type,
+					   .data = data});
+}
+
 // --- timers ----------------------------------------------------------------------------------------
 static void on_life_timer(struct timer *t, ns_t now)
 {
@@ -172,7 +183,7 @@ struct session *session_restore(struct hub *h, const struct ipc_snap_session *sn
 	count_new(s);
 	s->in_dp = s->has_keys = s->has_path = s->is_stored = true;
 	s->state = SESSION_READY; // without its data channel: descriptions go by WebSocket
-	if (r->join.dc_signaling) // but the client still answers there
+	if (r->join.flags.dc_signaling) // but the client still answers there
 		negotiate_assume_answers(s->neg);
 	s->is_suspect = snap->liveness != LIVE_OK;
 	s->mic_on = r->mic_on;

@@ -131,6 +131,7 @@ void session_arm_negotiation(struct session *); // after any call into s->neg
 void session_on_sdp(struct session *, struct str json, bool by_dc);
 void session_error(struct session *, const char *type);  // rtcd_rtc_errors_total
 void session_drop(struct session *, const char *reason); // sluice_signaling_drops_total
+void session_tell_plugin(struct session *, enum deliver, enum rtc_type, struct str data);
 
 // --- session_media.c -----------------------------------------------------------------------------
 extern const struct negotiate_ops session_negotiate_ops;

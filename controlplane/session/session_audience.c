@@ -26,7 +26,7 @@ static unsigned appetite(const struct session *receiver, uint8_t codec)
 		return 0;
 	if (codec != CODEC_AV1)
 		return 2;
-	if (receiver->member.av1_support)
+	if (receiver->member.flags.av1_support)
 		return 3;
 	return negotiate_has_offered(receiver->neg, codec) ? 1 : 0;
 }

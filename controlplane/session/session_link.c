@@ -378,9 +378,7 @@ out:
 
 static void send_by_ws(struct session *s, struct str json)
 {
-	plugins_send_rtc(s->hub->plugins, session_client(s), s->conn, DELIVER_ALL, RTC_SDP,
-			 str_of(s->member.user_id), str_of(s->member.session_id), str_of(s->member.call->id),
-			 json);
+	session_tell_plugin(s, DELIVER_ALL, RTC_SDP, json);
 }
 
 static int send_by_dc(struct session *s, struct str json)
@@ -441,7 +439,7 @@ static void route(struct session *s, const struct negotiate_sdp *sdp, struct str
 		send_map(s, sdp);
 	if (sdp->ice_restart || !s->has_dc)
 		send_by_ws(s, json);
-	else if (!s->member.dc_signaling)
+	else if (!s->member.flags.dc_signaling)
 		hold_offer(s, json);
 	else
 		send_by_dc(s, json);

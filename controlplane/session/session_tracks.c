@@ -265,9 +265,7 @@ static void tell_voice(struct session *s, bool on)
 	if (s->voice_on == on || s->member.call == NULL)
 		return;
 	s->voice_on = on;
-	plugins_send_rtc(s->hub->plugins, session_client(s), s->conn, DELIVER_ONE,
-			 on ? RTC_VOICE_ON : RTC_VOICE_OFF, str_of(s->member.user_id),
-			 str_of(s->member.session_id), str_of(s->member.call->id), STR_NONE);
+	session_tell_plugin(s, DELIVER_ONE, on ? RTC_VOICE_ON : RTC_VOICE_OFF, STR_NONE);
 }
 
 void session_on_voice(struct session *s, const struct ipc_voice *e)

@@ -13,7 +13,7 @@ static void inside(struct str s, const uint8_t *p, size_t size)
 
 static void write_back(const struct wsmsg *m)
 {
-	struct wsmsg_rtc out = {STR("g"), STR("u"), m->session_id, STR("c"), m->rtc, m->data};
+	struct rtc_msg out = {STR("g"), STR("u"), m->session_id, STR("c"), m->rtc, m->data};
 	size_t size = wsmsg_rtc_size(&out);
 	uint8_t *buf = malloc(size);
 	struct wbuf w = wbuf_of(buf, size);

@@ -68,16 +68,14 @@ void client_join(struct client *c, const char *call, bool dc_signaling)
 			     .user_id = STR("user"),
 			     .session_id = str_of(c->id),
 			     .channel_id = STR("channel"),
-			     .has_channel = true,
-			     .dc_signaling = dc_signaling,
-			     .has_dc = true};
+			     .flags = {.has_channel = true, .dc_signaling = dc_signaling, .has_dc = true}};
 
-	hub_join(world->hub, 1, STR("clientA"), &j);
+	hub_plugin_ops.join(world->hub, 1, STR("clientA"), &j);
 }
 
 void client_rtc(struct client *c, enum rtc_type type, const char *data)
 {
-	hub_rtc(world->hub, 1, STR("clientA"), str_of(c->id), type, str_of(data));
+	hub_plugin_ops.rtc(world->hub, 1, STR("clientA"), str_of(c->id), type, str_of(data));
 }
 
 void client_send_sdp(struct client *c, enum sigmsg_type type, const char *sdp, bool by_dc)
@@ -89,8 +87,8 @@ void client_send_sdp(struct client *c, enum sigmsg_type type, const char *sdp, b
 	sigmsg_write_sdp(&w, type, str_of(sdp));
 	CHECK(!w.full);
 	if (!by_dc) {
-		hub_rtc(world->hub, 1, STR("clientA"), str_of(c->id), RTC_SDP,
-			(struct str){json, wbuf_len(&w)});
+		hub_plugin_ops.rtc(world->hub, 1, STR("clientA"), str_of(c->id), RTC_SDP,
+				   (struct str){json, wbuf_len(&w)});
 		return;
 	}
 	CHECK_EQ(dcmsg_write_sdp(&m, (struct str){json, wbuf_len(&w)}), 0);

@@ -4,21 +4,19 @@
 #include "tests/support/calls/client.h"
 #include "tests/support/calls/world.h"
 
-void plugins_send_rtc(struct plugins *p, struct str client, conn_id preferred, enum deliver deliver,
-		      enum rtc_type type, struct str user_id, struct str session_id, struct str call_id,
-		      struct str data)
+void plugins_send_rtc(struct plugins *p, conn_id preferred, enum deliver deliver, const struct rtc_msg *m)
 {
-	struct client *c = client_by_id(session_id);
+	struct client *c = client_by_id(m->session_id);
 
 	if (c == NULL)
 		return;
-	CHECK(user_id.len > 0 && call_id.len > 0);
+	CHECK(m->user_id.len > 0 && m->call_id.len > 0);
 	c->last_conn = preferred;
-	if (type == RTC_SDP)
-		client_on_sdp(c, data, false);
-	c->n_voice_on += type == RTC_VOICE_ON;
-	c->n_voice_off += type == RTC_VOICE_OFF;
-	CHECK(type == RTC_SDP ? deliver == DELIVER_ALL : deliver == DELIVER_ONE);
+	if (m->type == RTC_SDP)
+		client_on_sdp(c, m->data, false);
+	c->n_voice_on += m->type == RTC_VOICE_ON;
+	c->n_voice_off += m->type == RTC_VOICE_OFF;
+	CHECK(m->type == RTC_SDP ? deliver == DELIVER_ALL : deliver == DELIVER_ONE);
 }
 
 void plugins_send_close(struct plugins *p, struct str client, conn_id preferred, struct str session_id)

@@ -76,15 +76,13 @@ void client_offer_lines(struct client *c, const struct offer_line *lines, unsign
 
 void client_join_av1(struct client *c, bool av1)
 {
-	struct join_msg j = {.call_id = STR("call1"),
-			     .user_id = STR("user"),
-			     .session_id = str_of(c->id),
-			     .av1_support = av1,
-			     .has_av1 = true,
-			     .dc_signaling = true,
-			     .has_dc = true};
+	struct join_msg j = {
+		.call_id = STR("call1"),
+		.user_id = STR("user"),
+		.session_id = str_of(c->id),
+		.flags = {.av1_support = av1, .has_av1 = true, .dc_signaling = true, .has_dc = true}};
 
-	hub_join(world->hub, 1, STR("clientA"), &j);
+	hub_plugin_ops.join(world->hub, 1, STR("clientA"), &j);
 	CHECK(world_until(c->sid != 0, 2));
 }
 

@@ -81,7 +81,7 @@ static inline bool rig_open_limits(struct rig *r, const char *url, const struct 
 	r->http = http_new(r->loop, limits ? limits : &normal, NULL, r->metrics, api_on_request, r->api);
 	if (!r->store || !r->auth || !r->http)
 		return false;
-	plugins_bind(r->plugins, r->http, NULL);
+	plugins_bind(r->plugins, r->http, NULL, NULL);
 	api_bind(r->api, &(struct api_parts){.conf = &r->conf,
 					     .http = r->http,
 					     .auth = r->auth,

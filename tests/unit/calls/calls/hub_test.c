@@ -61,7 +61,7 @@ static void hears_each_other(bool dc_signaling)
 	client_answer(late);
 	CHECK(world_until(late->n_legs_up == 2, 2));
 	// leaving
-	hub_leave(world->hub, 1, STR("clientA"), STR("alice"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("alice"));
 	CHECK_EQ(c[0]->n_closes, 1);
 	CHECK(world_until(c[1]->n_legs_down == 1 && late->n_legs_down == 1 && c[0]->is_deleted, 2));
 	CHECK(world_until(c[0]->is_down, 2)); // close_notify
@@ -177,10 +177,10 @@ static void foreign_client(void)
 
 	world_begin();
 	c = client_connect("alice", "call1", 1, true);
-	hub_leave(world->hub, 2, STR("clientB"), STR("alice"));
-	hub_rtc(world->hub, 2, STR("clientB"), STR("alice"), RTC_MUTE, STR_NONE);
-	hub_reconnect(world->hub, 2, STR("clientB"), STR("alice"));
-	hub_leave(world->hub, 2, STR("clientA"), STR("nobody"));
+	hub_plugin_ops.leave(world->hub, 2, STR("clientB"), STR("alice"));
+	hub_plugin_ops.rtc(world->hub, 2, STR("clientB"), STR("alice"), RTC_MUTE, STR_NONE);
+	hub_plugin_ops.reconnect(world->hub, 2, STR("clientB"), STR("alice"));
+	hub_plugin_ops.leave(world->hub, 2, STR("clientA"), STR("nobody"));
 	world_for(0.05);
 	CHECK_EQ(world_sessions(), 1);
 	CHECK_EQ(c->n_gates, 0);
@@ -211,8 +211,8 @@ static void leaves_at_once(void)
 	dp_live(c[1]);
 	CHECK(world_until(c[0]->n_offers == 1, 2));
 	ns_t before = clock_now();
-	hub_leave(world->hub, 1, STR("clientA"), STR("bob"));
-	hub_leave(world->hub, 1, STR("clientA"), STR("alice"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("bob"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("alice"));
 	CHECK(clock_now() - before < NS_PER_S / 20);
 	CHECK_EQ(c[0]->n_closes + c[1]->n_closes, 2);
 	world_fini();
@@ -227,7 +227,7 @@ static void reused_id(void)
 	c = client_connect("alice", "call1", 1, true);
 	first = c->sid;
 	struct client old = {.sid = first};
-	hub_leave(world->hub, 1, STR("clientA"), STR("alice"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("alice"));
 	CHECK_EQ(c->n_closes, 1);
 	client_gone(c);
 	client_join(c, "call1", true);
@@ -286,14 +286,14 @@ static void nul_in_ids(void)
 
 	world_begin();
 	for (unsigned i = 0; i < 3; i++) {
-		hub_join(world->hub, 1, STR("clientA"), &j);
-		hub_leave(world->hub, 1, STR("clientA"), j.session_id);
+		hub_plugin_ops.join(world->hub, 1, STR("clientA"), &j);
+		hub_plugin_ops.leave(world->hub, 1, STR("clientA"), j.session_id);
 		world_for(0.05);
 	}
 	j = (struct join_msg){.call_id = STR("c\0d"), .user_id = STR("u"), .session_id = STR("s")};
 	for (unsigned i = 0; i < 3; i++) {
-		hub_join(world->hub, 1, STR("clientA"), &j);
-		hub_leave(world->hub, 1, STR("clientA"), j.session_id);
+		hub_plugin_ops.join(world->hub, 1, STR("clientA"), &j);
+		hub_plugin_ops.leave(world->hub, 1, STR("clientA"), j.session_id);
 		world_for(0.05);
 	}
 	CHECK_EQ(world->n_unknown_closes, 6); // D53: each refused join is told
@@ -309,7 +309,7 @@ static void keys_are_apart(void)
 	c = client_connect("x/y%", "call1", 1, true);
 	CHECK(world_until(world->n_records == 1, 2));
 	CHECK(strstr(world->records[0].key, "/clientA/x%2Fy%25") != NULL);
-	hub_leave(world->hub, 1, STR("clientA"), str_of(c->id));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), str_of(c->id));
 	CHECK(world_until(world->n_records == 0, 2));
 	world_fini();
 }
@@ -321,7 +321,7 @@ static void reconnects_unknown(void)
 
 	world_begin();
 	c = client_new("ghost");
-	hub_reconnect(world->hub, 7, STR("clientA"), STR("ghost"));
+	hub_plugin_ops.reconnect(world->hub, 7, STR("clientA"), STR("ghost"));
 	CHECK_EQ(c->n_closes, 1);
 	CHECK_EQ(world_sessions(), 0);
 	world_fini();
@@ -348,8 +348,8 @@ static void drains(void)
 	late = client_new("late");
 	client_join(late, "call2", true);
 	CHECK_EQ(late->n_closes, 1);
-	hub_leave(world->hub, 1, STR("clientA"), STR("a"));
-	hub_leave(world->hub, 1, STR("clientA"), STR("b"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("a"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("b"));
 	CHECK(world_until(done, 1));
 	CHECK_EQ(a->n_closes, 1);
 	world_fini();
@@ -372,7 +372,7 @@ static void five_hundred_lives(void)
 				dtls_close(old->dtls);
 				CHECK(world_until(old->n_closes == 1, 2));
 			} else {
-				hub_leave(world->hub, 1, STR("clientA"), str_of(old->id));
+				hub_plugin_ops.leave(world->hub, 1, STR("clientA"), str_of(old->id));
 			}
 			CHECK_EQ(old->n_closes, 1);
 			client_gone(old);

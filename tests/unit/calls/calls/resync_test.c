@@ -59,7 +59,7 @@ static void taken_back(void)
 	client_answer(late);
 	CHECK(world_until(late->n_legs_up == 1, 2));
 	CHECK_EQ(late->last_leg.src_sid, c[0]->sid);
-	hub_leave(world->hub, 1, STR("clientA"), STR("alice"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("alice"));
 	CHECK_EQ(c[0]->n_closes, 1);
 	CHECK(world_until(c[1]->n_legs_down == 1 && late->n_legs_down == 1, 2));
 	world_for(0.3);
@@ -177,7 +177,7 @@ static void messages_wait(void)
 	client_join(d, "call1", true);
 	client_offer(d, 0, false);
 	client_join(c[0], "call1", true); // lives on: nothing happens
-	hub_leave(world->hub, 1, STR("clientA"), STR("bob"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("bob"));
 	CHECK_EQ(d->n_answers, 0);
 	CHECK(world_until(d->n_answers == 1, 2));
 	CHECK_EQ(c[0]->n_closes, 0);
@@ -196,9 +196,10 @@ static void messages_wait_bounded(void)
 	world_hub();
 	d = client_new("dave");
 	for (unsigned i = 0; i < 64; i++) // what one flooding plugin may keep us remembering
-		hub_rtc(world->hub, 1, STR("clientA"), STR("alice"), RTC_SDP, (struct str){big, sizeof(big)});
+		hub_plugin_ops.rtc(world->hub, 1, STR("clientA"), STR("alice"), RTC_SDP,
+				   (struct str){big, sizeof(big)});
 	for (unsigned i = 0; i < HUB_DEFERRED; i++)
-		hub_leave(world->hub, 1, STR("clientA"), STR("nobody"));
+		hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("nobody"));
 	client_join(d, "call1", true);
 	CHECK_EQ(d->n_closes, 1); // D53: told at once
 	CHECK(world_until(world_serves(), 2));
@@ -242,7 +243,7 @@ static void link_breaks(void)
 	fresh = client_new("fresh");
 	dp_die();
 	client_join(fresh, "call1", true); // made while the link is down
-	hub_leave(world->hub, 1, STR("clientA"), STR("bob"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("bob"));
 	dp_listen();
 	CHECK(world_until(fresh->sid != 0, 3));
 	CHECK(world_until(c[1]->is_deleted, 2)); // left meanwhile

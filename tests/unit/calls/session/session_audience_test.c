@@ -30,9 +30,9 @@ static void share_ends(void)
 	client_rtc(c, RTC_SCREEN_ON, "{\"screenStreamID\":\"scr\"}");
 	client_takes(viewer, 3);
 	CHECK_EQ(viewer->n_map, 2);
-	hub_leave(world->hub, 1, STR("clientA"), STR("alice")); // the presenter leaves
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("alice")); // the presenter leaves
 	CHECK(world_until(client_n_legs(viewer) == 0, 2));
-	hub_leave(world->hub, 1, STR("clientA"), STR("viewer"));
+	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("viewer"));
 	CHECK(world->sums[M_RTC_RTP_TRACKS] == 0);
 	world_fini();
 }
@@ -59,7 +59,7 @@ static void many_presenters(void)
 		CHECK_STR(client_leg_of(viewer, c, 0)->mid, "1");
 		client_rtc(c, RTC_SCREEN_OFF, "");
 		client_takes(viewer, 2 * i + 2);
-		hub_leave(world->hub, 1, STR("clientA"), str_of(id));
+		hub_plugin_ops.leave(world->hub, 1, STR("clientA"), str_of(id));
 		client_gone(c);
 	}
 	CHECK_EQ(lines, 3);
@@ -159,7 +159,7 @@ static void bots(void)
 	CHECK_EQ(c->add.flags, 0);
 	struct client *b = client_new("bot1");
 	struct join_msg j = {.call_id = STR("call1"), .user_id = STR("bot"), .session_id = STR("bot1")};
-	hub_join(world->hub, 1, STR("clientA"), &j);
+	hub_plugin_ops.join(world->hub, 1, STR("clientA"), &j);
 	CHECK(world_until(b->sid != 0, 2));
 	CHECK_EQ(b->add.flags, SESSION_EVERY_VOICE);
 	world_fini();

@@ -12,7 +12,7 @@ static void reconnects(void)
 
 	world_begin();
 	c = client_connect("alice", "call1", 1, true);
-	hub_reconnect(world->hub, 7, STR("clientA"), STR("alice"));
+	hub_plugin_ops.reconnect(world->hub, 7, STR("clientA"), STR("alice"));
 	world_for(0.1);
 	CHECK_EQ(c->n_offers, 0); // the path is fine
 	dp_live(c);
@@ -106,16 +106,16 @@ static void reconnect_looks(void)
 	for (unsigned i = 0; i < 10; i++) { // pings come: the user's WebSocket was lost, the path was not
 		client_dc(c, "\x01", 1, DCHAN_BINARY);
 		if (i == 4)
-			hub_reconnect(world->hub, 7, STR("clientA"), STR("alice"));
+			hub_plugin_ops.reconnect(world->hub, 7, STR("clientA"), STR("alice"));
 		world_for(0.3);
 	}
 	CHECK_EQ(c->n_offers, 0);
 	world_for(1.8); // silence that the dataplane does not call suspect yet
-	hub_reconnect(world->hub, 7, STR("clientA"), STR("alice"));
+	hub_plugin_ops.reconnect(world->hub, 7, STR("clientA"), STR("alice"));
 	CHECK(world_until(c->n_offers == 1, 0.2));
 	CHECK(!c->offer_by_dc);
 	// The plugin may have lost that one: its next connection gets it again, soon.
-	hub_reconnect(world->hub, 8, STR("clientA"), STR("alice"));
+	hub_plugin_ops.reconnect(world->hub, 8, STR("clientA"), STR("alice"));
 	CHECK(world_until(c->n_offers == 2, 2));
 	CHECK_EQ(c->last_conn, 8);
 	world_fini();
@@ -136,7 +136,7 @@ static void reconnect_after_a_repair(void)
 	client_answer(c);
 	world_for(0.1);
 	for (unsigned i = 0; i < 5; i++) {
-		hub_reconnect(world->hub, 7, STR("clientA"), STR("alice"));
+		hub_plugin_ops.reconnect(world->hub, 7, STR("clientA"), STR("alice"));
 		world_for(0.2);
 		CHECK_EQ(c->n_offers, 2); // at once, and only once
 	}

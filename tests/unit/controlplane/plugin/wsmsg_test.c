@@ -70,7 +70,7 @@ static void writes_answer(void)
 				   "c1"
 				   "\xa4type\x02\xa4"
 				   "data\xc4\x21{\"type\":\"answer\",\"sdp\":\"v=0\\r\\n\"}";
-	struct wsmsg_rtc m = {STR("clientA"), STR("u1"), STR("s1"), STR("c1"), RTC_SDP, str_of(data)};
+	struct rtc_msg m = {STR("clientA"), STR("u1"), STR("s1"), STR("c1"), RTC_SDP, str_of(data)};
 	uint8_t buf[256];
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 
@@ -90,8 +90,8 @@ static void writes_vad(void)
 	uint8_t buf[128];
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 
-	wsmsg_write_rtc(&w, &(struct wsmsg_rtc){STR("clientA"), STR("u1"), STR("s1"), STR("c1"), RTC_VOICE_ON,
-						STR_NONE});
+	wsmsg_write_rtc(&w, &(struct rtc_msg){STR("clientA"), STR("u1"), STR("s1"), STR("c1"), RTC_VOICE_ON,
+					      STR_NONE});
 	CHECK_EQ(wbuf_len(&w), 64);
 	CHECK_MEM(buf, want, 64);
 }
@@ -99,7 +99,7 @@ static void writes_vad(void)
 static void large_sdp_is_bin16(void)
 {
 	static char data[300];
-	struct wsmsg_rtc m = {STR("g"), STR("u"), STR("s"), STR("c"), RTC_SDP, {data, sizeof(data)}};
+	struct rtc_msg m = {STR("g"), STR("u"), STR("s"), STR("c"), RTC_SDP, {data, sizeof(data)}};
 	uint8_t buf[512];
 	struct wbuf w = wbuf_of(buf, wsmsg_rtc_size(&m));
 
@@ -112,7 +112,7 @@ static void size_is_enough_for_any_ids(void)
 {
 	static char long_text[70000];
 	struct str l = {long_text, sizeof(long_text)};
-	struct wsmsg_rtc m = {l, l, l, l, RTC_SDP, l};
+	struct rtc_msg m = {l, l, l, l, RTC_SDP, l};
 	uint8_t *buf = malloc(wsmsg_rtc_size(&m));
 	struct wbuf w = wbuf_of(buf, wsmsg_rtc_size(&m));
 
@@ -139,8 +139,8 @@ static void reads_join(void)
 	check_str(m.join.user_id, "u1");
 	check_str(m.join.session_id, "s1");
 	check_str(m.join.channel_id, "ch1");
-	CHECK(m.join.has_channel && m.join.has_av1 && m.join.av1_support && m.join.has_dc &&
-	      !m.join.dc_signaling);
+	CHECK(m.join.flags.has_channel && m.join.flags.has_av1 && m.join.flags.av1_support &&
+	      m.join.flags.has_dc && !m.join.flags.dc_signaling);
 }
 
 static void join_is_lenient(void)
@@ -156,7 +156,8 @@ static void join_is_lenient(void)
 			    "dcSignaling\xc3\xa7groupID\xa5other\xa1x\x92\x01\x81\xa1y\xc0");
 
 	check_str(m.join.call_id, "c1");
-	CHECK(!m.join.has_channel && !m.join.has_av1 && !m.join.av1_support && m.join.dc_signaling);
+	CHECK(!m.join.flags.has_channel && !m.join.flags.has_av1 && !m.join.flags.av1_support &&
+	      m.join.flags.dc_signaling);
 }
 
 static void join_is_refused(void)

@@ -15,9 +15,9 @@ static void records_are_strict(void)
 					     .user_id = STR("u"),
 					     .session_id = STR("s"),
 					     .channel_id = STR("ch"),
-					     .has_channel = true,
-					     .has_av1 = true,
-					     .dc_signaling = true},
+					     .flags = {.has_channel = true,
+						       .has_av1 = true,
+						       .dc_signaling = true}},
 				    .screen_id = STR("scr"),
 				    .sealed = STR("0123456789")},
 			      out;
@@ -29,8 +29,8 @@ static void records_are_strict(void)
 	CHECK_EQ(out.sid, in.sid);
 	CHECK(str_eq(out.client, in.client) && str_eq(out.join.channel_id, in.join.channel_id));
 	CHECK(str_eq(out.screen_id, in.screen_id) && str_eq(out.sealed, in.sealed));
-	CHECK(out.join.has_channel && out.join.has_av1 && out.join.dc_signaling);
-	CHECK(!out.join.av1_support && !out.join.has_dc && !out.mic_on);
+	CHECK(out.join.flags.has_channel && out.join.flags.has_av1 && out.join.flags.dc_signaling);
+	CHECK(!out.join.flags.av1_support && !out.join.flags.has_dc && !out.mic_on);
 	for (int len = 0; len < n; len++)
 		CHECK_EQ(persist_decode((struct str){(char *)buf, (size_t)len}, &out), -EBADMSG);
 	buf[0]++;

@@ -214,8 +214,8 @@ static void routes_by_policy(void)
 	expect_message(&r, first, CLOSE_S1, 22);
 	expect_message(&r, second, CLOSE_S1, 22);
 	// voice: one of them is enough
-	plugins_send_rtc(r.plugins, STR("a"), 0, DELIVER_ONE, RTC_VOICE_ON, STR("u"), STR("s"), STR("c"),
-			 STR_NONE);
+	plugins_send_rtc(r.plugins, 0, DELIVER_ONE,
+			 &(struct rtc_msg){STR("a"), STR("u"), STR("s"), STR("c"), RTC_VOICE_ON, STR_NONE});
 	rig_turn(&r, 50 * NS_PER_MS);
 	CHECK_EQ(recv(first, out, 100, MSG_DONTWAIT) > 0, recv(second, out, 100, MSG_DONTWAIT) <= 0);
 	CHECK_EQ(recv(other, out, 100, MSG_DONTWAIT), -1);
@@ -234,9 +234,10 @@ static void close_waits_for_the_client(void)
 	CHECK_OR_RETURN(rig_open(&r));
 	CHECK_EQ(rig_register(&r, "a", RIG_KEY), 201);
 	plugins_send_close(r.plugins, STR("a"), 5, STR("s1"));
-	plugins_send_rtc(r.plugins, STR("a"), 5, DELIVER_ALL, RTC_SDP, STR("u"), STR("s"), STR("c"),
-			 STR("{}")); // dropped
-	fd = open_client(&r, "a");   // hello comes first
+	plugins_send_rtc(
+		r.plugins, 5, DELIVER_ALL,
+		&(struct rtc_msg){STR("a"), STR("u"), STR("s"), STR("c"), RTC_SDP, STR("{}")}); // dropped
+	fd = open_client(&r, "a"); // hello comes first
 	expect_message(&r, fd, CLOSE_S1, 22);
 	rig_turn(&r, 50 * NS_PER_MS);
 	CHECK_EQ(recv(fd, out, 100, MSG_DONTWAIT), -1); // once, and nothing else
@@ -279,8 +280,9 @@ static void slow_peers_are_cut(void)
 	fast = open_client(&r, "fast");
 	memset(data, 'x', sizeof(data));
 	for (int i = 0; i < 100 && plugins_count(r.plugins) == 2; i++) { // 20 MB that nobody reads
-		plugins_send_rtc(r.plugins, STR("slow"), 0, DELIVER_ALL, RTC_SDP, STR("u"), STR("s"),
-				 STR("c"), (struct str){data, sizeof(data)});
+		plugins_send_rtc(r.plugins, 0, DELIVER_ALL,
+				 &(struct rtc_msg){STR("slow"), STR("u"), STR("s"), STR("c"), RTC_SDP,
+						   (struct str){data, sizeof(data)}});
 		loop_turn(r.loop, NS_PER_MS);
 	}
 	rig_turn(&r, 20 * NS_PER_MS);
@@ -340,7 +342,7 @@ static void connections_of_a_client_are_bounded(void)
 	rig_close(&r);
 }
 
-CU_TestInfo wsconn_tests[] = {
+CU_TestInfo plugins_tests[] = {
 	{"hello is the first message; connections are counted", hello_first},
 	{"D8: refused upgrades are worded as documented and never counted", upgrades_are_checked},
 	{"D54, D9: strangers get 401, the admin 403", strangers_get_401},
