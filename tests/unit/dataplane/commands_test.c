@@ -1,6 +1,7 @@
 // A control plane that says anything: the model stays whole, memory comes back, the workers go on.
+#include "lib/base/rand.h"
 #include "lib/ipc/ipc.h"
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 #define COMMANDS 30000
 

@@ -1,5 +1,5 @@
 // From a client's packet to its receivers, in memory, with one and with two workers.
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 static const enum seal_profile profiles[] = {SEAL_AEAD_AES_128_GCM, SEAL_AEAD_AES_256_GCM,
 					     SEAL_AES128_CM_SHA1_80};

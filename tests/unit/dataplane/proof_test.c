@@ -1,7 +1,7 @@
 // An address gets volume only once it has proved that it receives: what a client that aims
 // at somebody else's address can and cannot do.
 #include "lib/rtc/wire/rtcp.h"
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 #define VICTIM_PORT 7000
 

@@ -8,9 +8,9 @@ static void wishes_become_few_requests(void)
 {
 	struct layer *l;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 5);
-	listen_to_server();
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	show_shoot_run(L, 100, 5);
+	show_listen();
 	l = rig_source(1, 1)->video->layer[0];
 	for (unsigned i = 0; i < 1000; i++)
 		layer_ask_key(l);
@@ -18,55 +18,55 @@ static void wishes_become_few_requests(void)
 		rig_run(20 * MS);
 		layer_ask_key(l);
 	}
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_pli, 1);
 	// It was lost, so it is repeated; what was wished in between is not forgotten.
 	for (unsigned i = 0; i < 10; i++)
 		rig_run(20 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_pli, 1);
 	for (unsigned i = 0; i < 150; i++)
 		rig_run(20 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK(told.n_pli >= 2 && told.n_pli <= 3);
-	shoot(L, 105, LAYER_KEY);
+	show_shoot(L, 105, LAYER_KEY);
 	rig_run(0);
 	for (unsigned i = 0; i < 300; i++)
 		rig_run(20 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_pli, 0);
 	// The layer has been silent for long: a wish is still heard.
-	rig_check(&a);
-	rig_check(&b);
+	rig_check(&sender);
+	rig_check(&watcher);
 	for (unsigned i = 0; i < 60; i++) {
-		rig_check(&a);
-		rig_check(&b);
+		rig_check(&sender);
+		rig_check(&watcher);
 		rig_run(500 * MS);
 	}
-	listen_to_server();
+	show_listen();
 	layer_ask_key(l);
 	rig_run(500 * MS);
 	rig_run(500 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK(told.n_pli >= 1);
-	close_show();
+	show_close();
 }
 
 static void nobody_watches_nothing_is_asked(void)
 {
 	struct ipc_leg_ref del = {.leg = 0};
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	del.sid = b.sid;
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	del.sid = watcher.sid;
 	CHECK_EQ(rig_cmd(&del, CMD_LEG_DEL), 0);
-	shoot_run(L, 100, 5);
+	show_shoot_run(L, 100, 5);
 	layer_ask_key(rig_source(1, 1)->video->layer[0]);
 	for (unsigned i = 0; i < 50; i++)
 		rig_run(20 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_pli, 0);
-	CHECK(is_held(0, 104)); // but kept, for who comes
-	close_show();
+	CHECK(show_is_held(0, 104)); // but kept, for who comes
+	show_close();
 }
 
 static void fir_where_there_is_no_pli(void)
@@ -86,90 +86,90 @@ static void fir_where_there_is_no_pli(void)
 				  .ssrc = 0x8801,
 				  .clock_hz = 90000};
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	add.sid = leg.src_sid = a.sid;
-	leg.sid = b.sid;
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	add.sid = leg.src_sid = sender.sid;
+	leg.sid = watcher.sid;
 	CHECK_EQ(rig_cmd(&add, CMD_TRACK_ADD), 0);
 	CHECK_EQ(rig_cmd(&leg, CMD_LEG_ADD), 0);
-	shoot_run(H, 100, 2);
-	shoot(H, 104, 0);
+	show_shoot_run(H, 100, 2);
+	show_shoot(H, 104, 0);
 	rig_run(0);
 	layer_ask_key(rig_source(1, 2)->video->layer[0]);
 	for (unsigned i = 0; i < 3; i++)
 		rig_run(21 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_pli, 0);
 	CHECK_EQ(told.n_fir, 1);
 	CHECK_EQ(told.n_nack, 0); // not negotiated either
-	close_show();
+	show_close();
 }
 
 // --- reports ------------------------------------------------------------------------------------------------------
 
 static void arrivals_count_whatever_becomes_of_them(void)
 {
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 2);
-	listen_to_server();
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	show_shoot_run(L, 100, 2);
+	show_listen();
 	for (unsigned i = 0; i < 300; i++) {
-		shoot(L, 102 + i, 0);
-		rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
-						.index = i,
-						.pt = RIG_RTX,
-						.mid = "1",
-						.is_rtx = true,
-						.osn = 100});
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0xbad, .index = i, .is_padding = true});
-		rig_say(&a);
-		a.index--; // (its own number would be another's)
-		a.index++;
+		show_shoot(L, 102 + i, 0);
+		rig_shoot(&sender, (struct rig_shot){.ssrc = L_RTX,
+						     .index = i,
+						     .pt = RIG_RTX,
+						     .mid = "1",
+						     .is_rtx = true,
+						     .osn = 100});
+		rig_shoot(&sender, (struct rig_shot){.ssrc = 0xbad, .index = i, .is_padding = true});
+		rig_say(&sender);
+		sender.index--; // (its own number would be another's)
+		sender.index++;
 		rig_run(10 * MS);
 	}
 	rig_run(200 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK(told.n_twcc > 50); // at ends of frames, each 20 ms
 	CHECK(told.n_received >= 900);
 	CHECK_EQ(rig_counter(DROP_NO_MBUF), 0);
-	close_show();
+	show_close();
 }
 
 static void publishers_see_no_loss(void)
 {
 	unsigned n = 0;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
+	CHECK_OR_RETURN(show_open(1, L, 0));
 	for (unsigned i = 0; i < 400; i++) {
-		shoot(L, 100 + i, i == 0 ? LAYER_KEY : 0);
-		rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
-						.index = i,
-						.pt = RIG_RTX,
-						.mid = "1",
-						.is_rtx = true,
-						.osn = 1});
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0xbad, .index = i});
+		show_shoot(L, 100 + i, i == 0 ? LAYER_KEY : 0);
+		rig_shoot(&sender, (struct rig_shot){.ssrc = L_RTX,
+						     .index = i,
+						     .pt = RIG_RTX,
+						     .mid = "1",
+						     .is_rtx = true,
+						     .osn = 1});
+		rig_shoot(&sender, (struct rig_shot){.ssrc = 0xbad, .index = i});
 		rig_run(5 * MS);
-		listen_to_server();
+		show_listen();
 		n += told.n_received;
 		CHECK_EQ(told.n_lost, 0);
 	}
 	rig_run(200 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(n + told.n_received, 1200);
-	close_show();
+	show_close();
 }
 
 static void all_ssrcs_are_reported(void)
 {
 	bool seen[40] = {};
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
+	CHECK_OR_RETURN(show_open(1, L, 0));
 	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned i = 0; i < 40; i++)
-			rig_shoot(&a, (struct rig_shot){.ssrc = 0x100 + i, .index = 5 + 2 * round});
+			rig_shoot(&sender, (struct rig_shot){.ssrc = 0x100 + i, .index = 5 + 2 * round});
 		rig_run(0);
 	}
 	rig_run(1600 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_rr, 2);
 	CHECK_EQ(told.n_blocks, 40);
 	for (unsigned i = 0; i < told.n_blocks; i++) {
@@ -178,7 +178,7 @@ static void all_ssrcs_are_reported(void)
 	}
 	for (unsigned i = 0; i < 40; i++)
 		CHECK(seen[i]);
-	close_show();
+	show_close();
 }
 
 static void send_sr(uint32_t ssrc, uint32_t rtp, uint32_t index)
@@ -189,9 +189,9 @@ static void send_sr(uint32_t ssrc, uint32_t rtp, uint32_t index)
 	int sealed;
 
 	rtcp_write_sr(&out, &sr, NULL, 0);
-	sealed = seal_rtcp_protect(rig.seal, a.tx, pkt, wbuf_len(&out), sizeof(pkt), index);
+	sealed = seal_rtcp_protect(rig.seal, sender.tx, pkt, wbuf_len(&out), sizeof(pkt), index);
 	CHECK_OR_RETURN(sealed > 0);
-	rig_receive(&a, pkt, (size_t)sealed);
+	rig_receive(&sender, pkt, (size_t)sealed);
 }
 
 static void receivers_workers_are_told(void)
@@ -199,14 +199,14 @@ static void receivers_workers_are_told(void)
 	struct layer_info info;
 	struct layer *l;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
+	CHECK_OR_RETURN(show_open(1, L, 0));
 	l = rig_source(1, 1)->video->layer[0];
 	for (unsigned i = 0; i < 300; i++) {
-		rig_shoot(&a, (struct rig_shot){.ssrc = L,
-						.index = 100 + i,
-						.ts = i * 900,
-						.flags = i == 0 ? LAYER_KEY | LAYER_START : LAYER_START,
-						.n_bytes = 1000});
+		rig_shoot(&sender, (struct rig_shot){.ssrc = L,
+						     .index = 100 + i,
+						     .ts = i * 900,
+						     .flags = i == 0 ? LAYER_KEY | LAYER_START : LAYER_START,
+						     .n_bytes = 1000});
 		rig_run(10 * MS);
 	}
 	layer_info(l, &info);
@@ -224,16 +224,16 @@ static void receivers_workers_are_told(void)
 		rig_run(20 * MS);
 	layer_info(l, &info);
 	CHECK(!info.is_active);
-	close_show();
+	show_close();
 }
 
 // --- SSRCs --------------------------------------------------------------------------------------------------------
 
 static void good_ssrcs_are_limited(void)
 {
-	CHECK_OR_RETURN(open_show(1, L, 0));
+	CHECK_OR_RETURN(show_open(1, L, 0));
 	for (unsigned i = 0; i < 1000; i++) {
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0x10000 + i, .index = 1, .mid = "1"});
+		rig_shoot(&sender, (struct rig_shot){.ssrc = 0x10000 + i, .index = 1, .mid = "1"});
 		if (i % 32 == 31)
 			rig_run(MS);
 	}
@@ -241,7 +241,7 @@ static void good_ssrcs_are_limited(void)
 	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 1000 - SESSION_MAX_SSRCS);
 	CHECK_EQ(atomic_load(&rig.dp->session[1])->n_streams, SESSION_MAX_SSRCS);
 	CHECK_EQ(rig_counter(CTR_SSRCS_ENDED), 0);
-	close_show();
+	show_close();
 }
 
 static void send_bye(uint32_t ssrc, uint32_t index)
@@ -251,9 +251,9 @@ static void send_bye(uint32_t ssrc, uint32_t index)
 	int sealed;
 
 	rtcp_write_bye(&out, ssrc);
-	sealed = seal_rtcp_protect(rig.seal, a.tx, pkt, wbuf_len(&out), sizeof(pkt), index);
+	sealed = seal_rtcp_protect(rig.seal, sender.tx, pkt, wbuf_len(&out), sizeof(pkt), index);
 	CHECK_OR_RETURN(sealed > 0);
-	rig_receive(&a, pkt, (size_t)sealed);
+	rig_receive(&sender, pkt, (size_t)sealed);
 }
 
 static void sharing_again_and_again_is_fine(void)
@@ -262,49 +262,49 @@ static void sharing_again_and_again_is_fine(void)
 	uint32_t ssrc = 0x20000;
 	unsigned held;
 
-	CHECK_OR_RETURN(open_show(1, 0, 2));
-	del.sid = a.sid;
-	held = n_held_buffers();
+	CHECK_OR_RETURN(show_open(1, 0, 2));
+	del.sid = sender.sid;
+	held = show_n_kept();
 	for (unsigned cycle = 0; cycle < 40; cycle++, ssrc += 4) {
 		static const char *const rid[2] = {"l", "h"};
 
 		for (unsigned k = 0; k < 2; k++) {
-			rig_shoot(&a, (struct rig_shot){.ssrc = ssrc + k,
-							.index = 100,
-							.mid = "1",
-							.rid = rid[k],
-							.flags = LAYER_KEY | LAYER_START});
-			rig_shoot(&a, (struct rig_shot){.ssrc = ssrc + 2 + k,
-							.index = 100,
-							.pt = RIG_RTX,
-							.mid = "1",
-							.rrid = rid[k],
-							.is_rtx = true});
+			rig_shoot(&sender, (struct rig_shot){.ssrc = ssrc + k,
+							     .index = 100,
+							     .mid = "1",
+							     .rid = rid[k],
+							     .flags = LAYER_KEY | LAYER_START});
+			rig_shoot(&sender, (struct rig_shot){.ssrc = ssrc + 2 + k,
+							     .index = 100,
+							     .pt = RIG_RTX,
+							     .mid = "1",
+							     .rrid = rid[k],
+							     .is_rtx = true});
 		}
 		rig_run(MS);
-		CHECK_EQ(top_of(0), 100);
-		CHECK_EQ(top_of(1), 100);
+		CHECK_EQ(show_top(0), 100);
+		CHECK_EQ(show_top(1), 100);
 		send_bye(ssrc, 1);
-		rig_check(&a);
-		rig_check(&b);
+		rig_check(&sender);
+		rig_check(&watcher);
 		rig_run(500 * MS);
 		CHECK_EQ(rig_cmd(&del, CMD_TRACK_DEL), 0);
 		rig_run(500 * MS);
-		CHECK_EQ(rig_video_track(&a, 1, "1", 0, 2), 0);
-		CHECK_EQ(video_leg(0, 0x9000 + 2 * cycle), 0);
+		CHECK_EQ(rig_video_track(&sender, 1, "1", 0, 2), 0);
+		CHECK_EQ(show_leg(0, 0x9000 + 2 * cycle), 0);
 		rig_run(MS);
 	}
 	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 0);
 	CHECK(rig_counter(CTR_SSRCS_ENDED) >= 40 * 4 - SESSION_MAX_SSRCS);
-	CHECK_EQ(n_held_buffers(), held);
+	CHECK_EQ(show_n_kept(), held);
 	// What was received under the first SSRC cannot be played back, only what follows it.
-	rig_shoot(&a, (struct rig_shot){.ssrc = 0x20000, .index = 100, .mid = "1", .rid = "l"});
+	rig_shoot(&sender, (struct rig_shot){.ssrc = 0x20000, .index = 100, .mid = "1", .rid = "l"});
 	rig_run(3 * NS_PER_S);
 	CHECK_EQ(rig_counter(DROP_REPLAY_DUP) + rig_counter(DROP_REPLAY), 1);
-	CHECK_EQ(top_of(0), 0);
-	rig_shoot(&a, (struct rig_shot){.ssrc = 0x20000, .index = 101, .mid = "1", .rid = "l"});
+	CHECK_EQ(show_top(0), 0);
+	rig_shoot(&sender, (struct rig_shot){.ssrc = 0x20000, .index = 101, .mid = "1", .rid = "l"});
 	rig_run(0);
-	CHECK_EQ(top_of(0), 101);
+	CHECK_EQ(show_top(0), 101);
 	// Nor its RTCP.
 	held = (unsigned)rig_counter(DROP_REPLAY_RTCP);
 	send_bye(0x20000, 1);
@@ -313,43 +313,43 @@ static void sharing_again_and_again_is_fine(void)
 	send_bye(0x20000, 2);
 	rig_run(0);
 	CHECK_EQ(rig_counter(CTR_RTCP_BYE_RX), 41);
-	close_show();
+	show_close();
 }
 
 static void silence_ends_an_ssrc(void)
 {
-	CHECK_OR_RETURN(open_show(1, 0, 0));
+	CHECK_OR_RETURN(show_open(1, 0, 0));
 	for (unsigned i = 0; i < SESSION_MAX_SSRCS; i++)
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0x30000 + i, .index = 1, .mid = "1"});
+		rig_shoot(&sender, (struct rig_shot){.ssrc = 0x30000 + i, .index = 1, .mid = "1"});
 	rig_run(MS);
-	rig_shoot(&a, (struct rig_shot){.ssrc = 0x40000, .index = 1, .mid = "1"});
+	rig_shoot(&sender, (struct rig_shot){.ssrc = 0x40000, .index = 1, .mid = "1"});
 	rig_run(MS);
 	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 1);
 	for (unsigned i = 0; i < 61; i++) {
-		rig_check(&a);
-		rig_shoot(&a, (struct rig_shot){.ssrc = 0x30000, .index = 2 + i, .mid = "1"});
+		rig_check(&sender);
+		rig_shoot(&sender, (struct rig_shot){.ssrc = 0x30000, .index = 2 + i, .mid = "1"});
 		rig_run(NS_PER_S);
 	}
-	rig_shoot(&a, (struct rig_shot){.ssrc = 0x40000, .index = 1, .mid = "1"});
+	rig_shoot(&sender, (struct rig_shot){.ssrc = 0x40000, .index = 1, .mid = "1"});
 	rig_run(MS);
 	CHECK_EQ(rig_counter(DROP_SSRC_LIMIT), 1);
 	CHECK_EQ(rig_counter(CTR_SSRCS_ENDED), 1);
-	CHECK_EQ(top_of(0), 62); // the one that speaks goes on to feed the track
-	close_show();
+	CHECK_EQ(show_top(0), 62); // the one that speaks goes on to feed the track
+	show_close();
 }
 
 static void strange_packets_cost_only_themselves(void)
 {
 	static const uint8_t cut[] = {0xff, 0xff}; // VP8 descriptor that goes on behind the end
 	uint8_t pkt[600] = {0x9f, RIG_VP8};
-	struct seal_rtp job = {.key = a.tx, .hdr = pkt, .len = 100, .ssrc = L, .index = 101};
+	struct seal_rtp job = {.key = sender.tx, .hdr = pkt, .len = 100, .ssrc = L, .index = 101};
 	uint8_t payload[100] = {0x10};
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	job.key = a.tx;
-	shoot(L, 100, LAYER_KEY);
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	job.key = sender.tx;
+	show_shoot(L, 100, LAYER_KEY);
 	// 15 CSRCs and an extension block of 100 elements that ends in the middle of one
 	be16_put(pkt + 2, 101);
 	be32_put(pkt + 8, L);
@@ -361,17 +361,17 @@ static void strange_packets_cost_only_themselves(void)
 	job.src = payload;
 	job.dst = pkt + 276;
 	CHECK_EQ(seal_rtp_protect(rig.seal, &job, 1), 1);
-	rig_receive(&a, pkt, 376 + seal_rtp_tag_len(a.profile));
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 102, .payload = cut, .n_bytes = 2});
+	rig_receive(&sender, pkt, 376 + seal_rtp_tag_len(sender.profile));
+	rig_shoot(&sender, (struct rig_shot){.ssrc = L, .index = 102, .payload = cut, .n_bytes = 2});
 	rig_run(0);
 	CHECK_EQ(rig_counter(DROP_BAD_EXT), 1);
-	CHECK_EQ(top_of(0), 102);
-	CHECK_EQ(state_of(0, 101, &e, &m), RTXRING_HELD);
+	CHECK_EQ(show_top(0), 102);
+	CHECK_EQ(show_state(0, 101, &e, &m), RTXRING_HELD);
 	CHECK_EQ(pkt_of(m)->hdr_len, 276);
-	CHECK_EQ(state_of(0, 102, &e, &m), RTXRING_HELD);
+	CHECK_EQ(show_state(0, 102, &e, &m), RTXRING_HELD);
 	CHECK_EQ(e.flags, 0);
 	CHECK_EQ(pkt_of(m)->vp8.len, 0);
-	close_show();
+	show_close();
 }
 
 static void a_session_takes_its_video_along(void)
@@ -379,17 +379,17 @@ static void a_session_takes_its_video_along(void)
 	struct ipc_session_ref del = {};
 	unsigned held;
 
-	CHECK_OR_RETURN(open_show(2, L, 0));
-	a.queue = atomic_load(&rig.dp->session[1])->home;
-	del.sid = a.sid;
-	held = n_held_buffers();
-	shoot_run(L, 100, 50);
-	CHECK(n_held_buffers() >= held + 50);
+	CHECK_OR_RETURN(show_open(2, L, 0));
+	sender.queue = atomic_load(&rig.dp->session[1])->home;
+	del.sid = sender.sid;
+	held = show_n_kept();
+	show_shoot_run(L, 100, 50);
+	CHECK(show_n_kept() >= held + 50);
 	CHECK_EQ(rig_cmd(&del, CMD_SESSION_DEL), 0);
 	for (unsigned i = 0; i < 5; i++)
 		rig_run(2 * MS);
-	CHECK_EQ(n_held_buffers(), held);
-	close_show();
+	CHECK_EQ(show_n_kept(), held);
+	show_close();
 }
 
 CU_TestInfo publish_rtcp_tests[] = {

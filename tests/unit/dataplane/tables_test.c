@@ -1,7 +1,7 @@
 // Classification, flow and ufrag tables, token buckets.
 #include "dataplane/gate/classify.h"
 #include "dataplane/gate/flow.h"
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 static void first_bytes(void)
 {

@@ -1,6 +1,6 @@
 // Floods of STUN from strangers: bounded per network, and nobody who is known notices.
 #include "dataplane/core/strangers.h"
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 static struct flow_key from_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 {

@@ -1,6 +1,6 @@
 // Paths and consent as the dataplane applies them; what icelite decides is tested with lib/rtc.
 #include "dataplane/gate/flow.h"
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 static uint8_t last_liveness(uint32_t sid)
 {

@@ -1,7 +1,7 @@
 // Datagrams between workers and a control plane that is played here, at the other end of their rings.
 #include <poll.h>
 
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 static struct punt *punt;
 static struct pktring_rx to_cp[2];

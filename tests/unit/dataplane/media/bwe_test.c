@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "dataplane/deliver/viewer.h"
+#include "lib/base/rand.h"
 #include "lib/rtc/wire/rtcp.h"
 #include "lib/rtc/send/simulcast.h"
 #include "lib/rtc/wire/twcc.h"

@@ -1,5 +1,5 @@
 // Large calls: who is heard when more microphones are open than speakers are chosen.
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 #define VOICES 12
 #define K 2

@@ -8,35 +8,35 @@
 
 static void missing_packets_are_asked_for(void)
 {
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 5);
-	shoot(L, 107, 0);
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	show_shoot_run(L, 100, 5);
+	show_shoot(L, 107, 0);
 	rig_run(0);
 	rig_run(21 * MS);
 	rig_run(21 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_nack, 1);
 	CHECK_EQ(told.n_seq, 2);
 	CHECK_EQ(told.seq[0], 105);
 	CHECK_EQ(told.seq[1], 106);
 	// The original comes late, the other one by repair; both are held, and no more is asked for.
-	shoot(L, 105, 0);
-	rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
-					.index = 1,
-					.ts = 106 * 3000,
-					.pt = RIG_RTX,
-					.mid = "1",
-					.is_rtx = true,
-					.osn = 106,
-					.flags = LAYER_START | LAYER_MARKER});
+	show_shoot(L, 105, 0);
+	rig_shoot(&sender, (struct rig_shot){.ssrc = L_RTX,
+					     .index = 1,
+					     .ts = 106 * 3000,
+					     .pt = RIG_RTX,
+					     .mid = "1",
+					     .is_rtx = true,
+					     .osn = 106,
+					     .flags = LAYER_START | LAYER_MARKER});
 	rig_run(0);
-	CHECK(is_held(0, 105) && is_held(0, 106));
+	CHECK(show_is_held(0, 105) && show_is_held(0, 106));
 	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 2);
 	for (unsigned i = 0; i < 20; i++)
 		rig_run(20 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_nack, 0);
-	close_show();
+	show_close();
 }
 
 static void repaired_packets_look_like_originals(void)
@@ -45,23 +45,23 @@ static void repaired_packets_look_like_originals(void)
 	struct rte_mbuf *m;
 	struct rtp_view v;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot(L, 100, LAYER_KEY);
-	shoot(L, 102, 0);
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	show_shoot(L, 100, LAYER_KEY);
+	show_shoot(L, 102, 0);
 	rig_run(0);
-	rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
-					.index = 900,
-					.ts = 303000,
-					.pt = RIG_RTX,
-					.mid = "1",
-					.is_rtx = true,
-					.osn = 101,
-					.flags = LAYER_START | LAYER_MARKER,
-					.pid = 101});
+	rig_shoot(&sender, (struct rig_shot){.ssrc = L_RTX,
+					     .index = 900,
+					     .ts = 303000,
+					     .pt = RIG_RTX,
+					     .mid = "1",
+					     .is_rtx = true,
+					     .osn = 101,
+					     .flags = LAYER_START | LAYER_MARKER,
+					     .pid = 101});
 	rig_run(0);
-	CHECK_EQ(state_of(0, 101, &e, &m), RTXRING_HELD);
+	CHECK_EQ(show_state(0, 101, &e, &m), RTXRING_HELD);
 	if (m == NULL)
-		state_of(0, 100, &e, &m);
+		show_state(0, 100, &e, &m);
 	CHECK_EQ(rtp_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, 0, &v), 0);
 	CHECK_EQ(v.ssrc, L);
 	CHECK_EQ(v.seq, 101);
@@ -73,7 +73,7 @@ static void repaired_packets_look_like_originals(void)
 	CHECK_EQ(pkt_of(m)->vp8.picture_id, 101);
 	CHECK_EQ(pkt_of(m)->codec, CODEC_VP8);
 	CHECK_EQ(e.flags, LAYER_START | LAYER_MARKER | LAYER_SWITCH_UP);
-	close_show();
+	show_close();
 }
 
 static void useless_repairs_are_ignored(void)
@@ -81,35 +81,35 @@ static void useless_repairs_are_ignored(void)
 	struct rig_shot rtx = {
 		.ssrc = L_RTX, .index = 1, .pt = RIG_RTX, .mid = "1", .is_rtx = true, .osn = 100};
 
-	CHECK_OR_RETURN(open_show(1, 0, 0));
-	rig_shoot(&a, rtx); // before any original
+	CHECK_OR_RETURN(show_open(1, 0, 0));
+	rig_shoot(&sender, rtx); // before any original
 	rig_run(0);
-	rig_shoot(&a,
+	rig_shoot(&sender,
 		  (struct rig_shot){.ssrc = L, .index = 100, .mid = "1", .flags = LAYER_KEY | LAYER_START});
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 103, .flags = LAYER_START});
+	rig_shoot(&sender, (struct rig_shot){.ssrc = L, .index = 103, .flags = LAYER_START});
 	rtx.index++;
-	rig_shoot(&a, rtx); // not missing: a probe
+	rig_shoot(&sender, rtx); // not missing: a probe
 	rtx.index++;
 	rtx.osn = 60000;
-	rig_shoot(&a, rtx); // never heard of
+	rig_shoot(&sender, rtx); // never heard of
 	rtx.osn = 101;
 	for (unsigned cut = 1; cut <= 2; cut++) { // 0 and 1 bytes of payload
 		rtx.index++;
 		rtx.cut = cut;
-		rig_shoot(&a, rtx);
+		rig_shoot(&sender, rtx);
 	}
 	rig_run(0);
 	CHECK_EQ(rig_counter(DROP_RTX_UNNEEDED), 5);
 	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 0);
 	rtx.index++;
 	rtx.cut = 0;
-	rig_shoot(&a, rtx);
+	rig_shoot(&sender, rtx);
 	rtx.index++;
-	rig_shoot(&a, rtx); // twice
+	rig_shoot(&sender, rtx); // twice
 	rig_run(0);
 	CHECK_EQ(rig_counter(DROP_RTX_UNNEEDED), 6);
-	CHECK(is_held(0, 101));
-	close_show();
+	CHECK(show_is_held(0, 101));
+	show_close();
 }
 
 static void what_does_not_come_is_given_up(void)
@@ -117,25 +117,25 @@ static void what_does_not_come_is_given_up(void)
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 3);
-	shoot(L, 105, 0);
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	show_shoot_run(L, 100, 3);
+	show_shoot(L, 105, 0);
 	rig_run(0);
 	for (unsigned i = 0; i < 30; i++)
 		rig_run(20 * MS);
-	CHECK_EQ(state_of(0, 103, &e, &m), RTXRING_MISSING);
+	CHECK_EQ(show_state(0, 103, &e, &m), RTXRING_MISSING);
 	for (unsigned i = 0; i < 40; i++)
 		rig_run(20 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK(told.n_nack >= 3 && told.n_nack <= 10);
 	CHECK(told.n_pli >= 1 && told.n_pli <= 2); // by the receiver, too
 	CHECK_EQ(told.pli_ssrc, L);
-	CHECK_EQ(state_of(0, 103, &e, &m), RTXRING_FILLER);
+	CHECK_EQ(show_state(0, 103, &e, &m), RTXRING_FILLER);
 	CHECK_EQ(rig_counter(CTR_VIDEO_GIVEN_UP), 2);
-	shoot(L, 104, 0); // too late now
+	show_shoot(L, 104, 0); // too late now
 	rig_run(0);
 	CHECK_EQ(rig_counter(DROP_TOO_LATE), 1);
-	close_show();
+	show_close();
 }
 
 static void padding_takes_no_place(void)
@@ -143,21 +143,21 @@ static void padding_takes_no_place(void)
 	struct rtxring_entry e, f;
 	struct rte_mbuf *m;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 2);
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 102, .is_padding = true});
-	shoot(L, 103, 0);
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	show_shoot_run(L, 100, 2);
+	rig_shoot(&sender, (struct rig_shot){.ssrc = L, .index = 102, .is_padding = true});
+	show_shoot(L, 103, 0);
 	rig_run(0);
-	state_of(0, 101, &e, &m);
-	state_of(0, 103, &f, &m);
+	show_state(0, 101, &e, &m);
+	show_state(0, 103, &f, &m);
 	CHECK_EQ(f.rank[RTXRING_ALL], e.rank[RTXRING_ALL] + 1);
 	// Late padding fills a place that was kept.
-	shoot(L, 105, 0);
-	rig_shoot(&a, (struct rig_shot){.ssrc = L, .index = 104, .is_padding = true});
+	show_shoot(L, 105, 0);
+	rig_shoot(&sender, (struct rig_shot){.ssrc = L, .index = 104, .is_padding = true});
 	rig_run(0);
-	CHECK_EQ(state_of(0, 104, &e, &m), RTXRING_FILLER);
+	CHECK_EQ(show_state(0, 104, &e, &m), RTXRING_FILLER);
 	CHECK_EQ(rig_counter(DROP_PADDING_ONLY), 2);
-	close_show();
+	show_close();
 }
 
 static void wide_gaps_are_not_asked_for(void)
@@ -165,40 +165,40 @@ static void wide_gaps_are_not_asked_for(void)
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 3);
-	shoot(L, 20000, 0);
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	show_shoot_run(L, 100, 3);
+	show_shoot(L, 20000, 0);
 	rig_run(0);
 	rig_run(21 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_nack, 0);
 	CHECK_EQ(told.n_pli, 1);
-	CHECK_EQ(top_of(0), 104); // one place is missing, so that receivers notice
-	CHECK_EQ(state_of(0, 103, &e, &m), RTXRING_MISSING);
-	CHECK_EQ(state_of(0, 104, &e, &m), RTXRING_HELD);
-	shoot(L, 19999, 0); // before the run
-	shoot(L, 20001, 0);
+	CHECK_EQ(show_top(0), 104); // one place is missing, so that receivers notice
+	CHECK_EQ(show_state(0, 103, &e, &m), RTXRING_MISSING);
+	CHECK_EQ(show_state(0, 104, &e, &m), RTXRING_HELD);
+	show_shoot(L, 19999, 0); // before the run
+	show_shoot(L, 20001, 0);
 	rig_run(0);
-	CHECK_EQ(top_of(0), 105);
+	CHECK_EQ(show_top(0), 105);
 	CHECK_EQ(rig_counter(DROP_TOO_LATE), 1);
-	close_show();
+	show_close();
 }
 
 static void a_new_declaration_moves_the_track(void)
 {
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	shoot_run(L, 100, 3);
-	CHECK_EQ(rig_video_track(&a, 1, "1", H, 0), 0); // the client chose another SSRC
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	show_shoot_run(L, 100, 3);
+	CHECK_EQ(rig_video_track(&sender, 1, "1", H, 0), 0); // the client chose another SSRC
 	rig_run(600 * MS);
-	shoot(L, 103, 0); // (from before: nobody claims it now)
-	shoot(H, 9, LAYER_KEY);
+	show_shoot(L, 103, 0); // (from before: nobody claims it now)
+	show_shoot(H, 9, LAYER_KEY);
 	rig_run(0);
-	shoot(H, 10, 0);
+	show_shoot(H, 10, 0);
 	rig_run(0);
-	CHECK_EQ(top_of(0), 104);
+	CHECK_EQ(show_top(0), 104);
 	rig_run(2 * NS_PER_S);
 	CHECK_EQ(rig_counter(DROP_NO_TRACK), 1);
-	close_show();
+	show_close();
 }
 
 static uint32_t dice_state = 4711;
@@ -224,7 +224,7 @@ static void chance(unsigned loss, unsigned n, bool is_wild)
 	struct rte_mbuf *m;
 
 	memset(first_seen, 0, sizeof(first_seen));
-	gate.sid = a.sid;
+	gate.sid = sender.sid;
 	for (unsigned i = 0; i < n; i++) {
 		index += is_wild && dice(2000) == 0 ? 3000 : 1;
 		if (dice(100) < loss)
@@ -232,34 +232,34 @@ static void chance(unsigned loss, unsigned n, bool is_wild)
 		else if (dice(20) == 0 && n_late < 64)
 			late[n_late++] = index;
 		else
-			shoot(L, index, index % 100 == 0 ? LAYER_KEY : 0);
+			show_shoot(L, index, index % 100 == 0 ? LAYER_KEY : 0);
 		if (n_late > 0 && dice(8) == 0)
-			shoot(L, late[--n_late], 0);
+			show_shoot(L, late[--n_late], 0);
 		if (is_wild && dice(gate.enabled ? 1000 : 100) == 0) {
 			gate.enabled ^= 1;
 			CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
 		}
 		if (i % 500 == 0) {
-			rig_check(&a);
-			rig_check(&b);
+			rig_check(&sender);
+			rig_check(&watcher);
 		}
 		rig_run(4 * MS);
-		listen_to_server();
+		show_listen();
 		for (unsigned k = 0; k < told.n_seq && k < 32; k++) {
 			uint64_t osn;
 			if (!seq64_extend(index, told.seq[k], &osn) || dice(100) < loss)
 				continue;
-			rig_shoot(&a, (struct rig_shot){.ssrc = L_RTX,
-							.index = rtx++,
-							.pt = RIG_RTX,
-							.mid = "1",
-							.is_rtx = true,
-							.osn = osn,
-							.ts = (uint32_t)osn * 3000,
-							.flags = LAYER_START | LAYER_MARKER});
+			rig_shoot(&sender, (struct rig_shot){.ssrc = L_RTX,
+							     .index = rtx++,
+							     .pt = RIG_RTX,
+							     .mid = "1",
+							     .is_rtx = true,
+							     .osn = osn,
+							     .ts = (uint32_t)osn * 3000,
+							     .flags = LAYER_START | LAYER_MARKER});
 		}
-		for (uint64_t at = top_of(0) > 100 ? top_of(0) - 100 : 0; at <= top_of(0); at++) {
-			if (state_of(0, at, &e, &m) != RTXRING_HELD)
+		for (uint64_t at = show_top(0) > 100 ? show_top(0) - 100 : 0; at <= show_top(0); at++) {
+			if (show_state(0, at, &e, &m) != RTXRING_HELD)
 				continue;
 			uint16_t seq = be16_get(rte_pktmbuf_mtod_offset(m, uint8_t *, 2));
 			uint16_t *seen = &first_seen[at & 0xffff];
@@ -277,27 +277,27 @@ static void loss_is_repaired(void)
 {
 	unsigned n_missing = 0;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
+	CHECK_OR_RETURN(show_open(1, L, 0));
 	chance(10, 3000, false);
-	for (uint64_t at = top_of(0) - 900; at < top_of(0) - 200; at++) {
+	for (uint64_t at = show_top(0) - 900; at < show_top(0) - 200; at++) {
 		struct rtxring_entry e;
 		struct rte_mbuf *m;
-		enum rtxring_state state = state_of(0, at, &e, &m);
+		enum rtxring_state state = show_state(0, at, &e, &m);
 
 		n_missing += state == RTXRING_MISSING || state == RTXRING_FILLER;
 	}
 	CHECK_EQ(n_missing, 0);
 	CHECK(rig_counter(CTR_VIDEO_LATE) > 300);
-	close_show();
+	show_close();
 }
 
 static void whatever_happens_a_place_is_one_packet(void)
 {
-	CHECK_OR_RETURN(open_show(1, L, 0));
+	CHECK_OR_RETURN(show_open(1, L, 0));
 	chance(20, 10000, true);
 	CHECK(rig_counter(DROP_MUTED) > 0);
 	CHECK(rig_counter(CTR_VIDEO_GIVEN_UP) + rig_counter(CTR_VIDEO_LATE) > 1000);
-	close_show();
+	show_close();
 }
 
 // --- held back ----------------------------------------------------------------------------------------------------
@@ -306,19 +306,19 @@ static void held_video_is_counted_but_not_kept(void)
 {
 	struct ipc_track_gate gate = {.track = 1};
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	gate.sid = a.sid;
-	shoot_run(L, 100, 3);
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	gate.sid = sender.sid;
+	show_shoot_run(L, 100, 3);
 	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
 	rig_run(0);
-	listen_to_server();
+	show_listen();
 	for (unsigned i = 0; i < 100; i++) {
 		if (i != 50)
-			shoot(L, 103 + i, 0);
+			show_shoot(L, 103 + i, 0);
 		rig_run(20 * MS);
 	}
-	listen_to_server();
-	CHECK_EQ(top_of(0), 102);
+	show_listen();
+	CHECK_EQ(show_top(0), 102);
 	CHECK_EQ(rig_counter(DROP_MUTED), 99);
 	CHECK(told.n_rr > 0 && told.n_twcc > 5);
 	CHECK_EQ(told.n_lost, 0);
@@ -327,36 +327,36 @@ static void held_video_is_counted_but_not_kept(void)
 	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
 	rig_run(0);
 	rig_run(21 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_pli, 1);
-	shoot(L, 203, LAYER_KEY);
+	show_shoot(L, 203, LAYER_KEY);
 	rig_run(0);
-	CHECK_EQ(top_of(0), 103); // right behind the last one
-	close_show();
+	CHECK_EQ(show_top(0), 103); // right behind the last one
+	show_close();
 }
 
 static void held_from_the_first_packet_on(void)
 {
 	struct ipc_track_gate gate = {.track = 1};
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	gate.sid = a.sid;
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	gate.sid = sender.sid;
 	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
-	shoot_run(L, 100, 5);
+	show_shoot_run(L, 100, 5);
 	CHECK_EQ(rig_counter(DROP_MUTED), 5);
 	CHECK_EQ(rig_counter(CTR_VIDEO_KEPT), 0);
 	rig_run(200 * MS);
-	listen_to_server();
+	show_listen();
 	gate.enabled = 1;
 	CHECK_EQ(rig_cmd(&gate, CMD_TRACK_GATE), 0);
 	rig_run(0);
 	rig_run(21 * MS);
-	listen_to_server();
+	show_listen();
 	CHECK_EQ(told.n_pli, 1); // before the next packet comes: a still screen sends few
-	shoot(L, 105, LAYER_KEY);
+	show_shoot(L, 105, LAYER_KEY);
 	rig_run(0);
-	CHECK_EQ(top_of(0), 105);
-	close_show();
+	CHECK_EQ(show_top(0), 105);
+	show_close();
 }
 
 static void another_ssrc_takes_over(void)
@@ -364,26 +364,27 @@ static void another_ssrc_takes_over(void)
 	struct rtxring_entry e, f;
 	struct rte_mbuf *m;
 
-	CHECK_OR_RETURN(open_show(1, 0, 0));
-	rig_shoot(&a,
+	CHECK_OR_RETURN(show_open(1, 0, 0));
+	rig_shoot(&sender,
 		  (struct rig_shot){
 			  .ssrc = L, .index = 100, .ts = 5000, .mid = "1", .flags = LAYER_KEY | LAYER_START});
 	rig_run(0);
-	rig_shoot(&a,
+	rig_shoot(&sender,
 		  (struct rig_shot){
 			  .ssrc = H, .index = 7, .ts = 999, .mid = "1", .flags = LAYER_KEY | LAYER_START});
 	rig_run(10 * MS);
 	CHECK_EQ(rig_counter(DROP_STALE), 1); // one at a time
 	rig_run(600 * MS);
-	rig_shoot(&a, (struct rig_shot){.ssrc = H, .index = 8, .ts = 999, .flags = LAYER_KEY | LAYER_START});
+	rig_shoot(&sender,
+		  (struct rig_shot){.ssrc = H, .index = 8, .ts = 999, .flags = LAYER_KEY | LAYER_START});
 	rig_run(0);
-	CHECK_EQ(top_of(0), 101);
-	state_of(0, 100, &e, &m);
-	CHECK_EQ(state_of(0, 101, &f, &m), RTXRING_HELD);
+	CHECK_EQ(show_top(0), 101);
+	show_state(0, 100, &e, &m);
+	CHECK_EQ(show_state(0, 101, &f, &m), RTXRING_HELD);
 	CHECK_EQ(f.rank[RTXRING_ALL], e.rank[RTXRING_ALL] + 1);
 	CHECK_EQ(f.ts - e.ts, 610 * 90);
 	CHECK_EQ(pkt_of(m)->ts, f.ts);
-	close_show();
+	show_close();
 }
 
 // --- two workers --------------------------------------------------------------------------------------------------
@@ -392,23 +393,23 @@ static void other_workers_get_one_word_per_burst(void)
 {
 	uint64_t before;
 
-	CHECK_OR_RETURN(open_show(2, L, 0));
+	CHECK_OR_RETURN(show_open(2, L, 0));
 	CHECK(atomic_load(&rig.dp->session[1])->home != atomic_load(&rig.dp->session[2])->home);
-	a.queue = atomic_load(&rig.dp->session[1])->home;
-	shoot(L, 100, LAYER_KEY);
+	sender.queue = atomic_load(&rig.dp->session[1])->home;
+	show_shoot(L, 100, LAYER_KEY);
 	rig_run(0);
 	before = rig_counter(CTR_FANOUT_NOTICES);
 	for (unsigned i = 1; i <= 20; i++)
-		shoot(L, 100 + i, 0);
-	shoot(L, 122, 0);
+		show_shoot(L, 100 + i, 0);
+	show_shoot(L, 122, 0);
 	rig_run(0);
 	CHECK_EQ(rig_counter(CTR_FANOUT_NOTICES), before + 1);
-	shoot(L, 121, 0); // a late one is told by itself
+	show_shoot(L, 121, 0); // a late one is told by itself
 	rig_run(0);
 	CHECK_EQ(rig_counter(CTR_FANOUT_NOTICES), before + 2);
 	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 1);
-	CHECK(is_held(0, 121));
-	close_show();
+	CHECK(show_is_held(0, 121));
+	show_close();
 }
 
 // --- threads --------------------------------------------------------------------------------------------------------
@@ -444,21 +445,21 @@ static void receivers_read_while_the_publisher_writes(void)
 	pthread_t thread;
 	void *bad;
 
-	CHECK_OR_RETURN(open_show(2, L, 0));
+	CHECK_OR_RETURN(show_open(2, L, 0));
 	w = rig.dp->worker[atomic_load(&rig.dp->session[1])->home];
-	a.queue = w->id;
+	sender.queue = w->id;
 	atomic_store(&over, false);
 	CHECK_EQ(pthread_create(&thread, NULL, watch, rig_source(1, 1)->video->layer[0]), 0);
 	for (uint64_t i = 0; i < 6000; i++) {
 		if (i % 10 != 3)
-			shoot(L, 100 + i, i % 300 == 0 ? LAYER_KEY : 0);
+			show_shoot(L, 100 + i, i % 300 == 0 ? LAYER_KEY : 0);
 		if (i % 10 == 7)
-			shoot(L, 100 + i - 4, 0); // late
+			show_shoot(L, 100 + i - 4, 0); // late
 		if (i % 20 == 19)
 			worker_round(w, clock_now());
 		if (i % 100 == 0)
 			layer_ask_key(rig_source(1, 1)->video->layer[0]);
-		while (n_held_buffers() > 2500) // far above any real rate: wait for a grace period
+		while (show_n_kept() > 2500) // far above any real rate: wait for a grace period
 			worker_round(w, clock_now());
 	}
 	atomic_store(&over, true);
@@ -468,7 +469,7 @@ static void receivers_read_while_the_publisher_writes(void)
 	CHECK_EQ(rig_counter(CTR_VIDEO_LATE), 600);
 	rig.now = clock_now();
 	rig_run(MS);
-	close_show();
+	show_close();
 }
 
 static void av1_is_told_by_its_obus(void)
@@ -486,20 +487,20 @@ static void av1_is_told_by_its_obus(void)
 	struct rte_mbuf *m;
 	struct layer *l;
 
-	CHECK_OR_RETURN(open_show(1, L, 0));
-	add.sid = a.sid;
+	CHECK_OR_RETURN(show_open(1, L, 0));
+	add.sid = sender.sid;
 	CHECK_EQ(rig_cmd(&add, CMD_TRACK_ADD), 0);
-	rig_shoot(&a, shot);
+	rig_shoot(&sender, shot);
 	rig_run(0);
 	shot.index++;
 	shot.payload = more;
 	shot.flags = LAYER_MARKER;
-	rig_shoot(&a, shot);
+	rig_shoot(&sender, shot);
 	rig_run(0);
 	shot.index++;
 	shot.ts += 3000;
 	shot.payload = frame;
-	rig_shoot(&a, shot);
+	rig_shoot(&sender, shot);
 	rig_run(0);
 	l = rig_source(1, 2)->video->layer[0];
 	CHECK_EQ(layer_read(l, RTXRING_ALL, 10, &e, &m), RTXRING_HELD);
@@ -509,7 +510,7 @@ static void av1_is_told_by_its_obus(void)
 	CHECK_EQ(e.flags, LAYER_MARKER);
 	layer_read(l, RTXRING_ALL, 12, &e, &m);
 	CHECK_EQ(e.flags, LAYER_START | LAYER_MARKER);
-	close_show();
+	show_close();
 }
 
 CU_TestInfo publish_video_tests[] = {

@@ -1,8 +1,9 @@
 // RTCP in both directions, with a clock of the test's own.
+#include "lib/base/rand.h"
 #include "lib/rtc/wire/rtcp.h"
 #include "lib/rtc/recv/stats.h"
 #include "lib/rtc/wire/twcc.h"
-#include "tests/support/dataplane/rig.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 // --- what a peer got --------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@
 
 #include "dataplane/port/tcp/tcp.h"
 #include "lib/base/err.h"
-#include "tests/support/dataplane/rig.h"
+#include "lib/base/rand.h"
+#include "tests/support/dataplane/rig_peer.h"
 
 // As the defaults, but for the times.
 static const struct tcp_limits quick = {.first = 300 * NS_PER_MS,
