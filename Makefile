@@ -129,8 +129,8 @@ unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
 		$(if $(T),$$1 -l | grep -q '^$(firstword $(subst /, ,$(T)))/' || return 0;) \
 		tools/devtools/tap $(MODE)-$$(basename $$1) $(NO_ASLR) $$1 $(if $(T),-s '$(T)'); \
 	}; \
-	run $(B)/unit-calls & : waits for timers most of its time, so beside the others; \
-	status=0; for u in $(filter-out %/unit-calls,$(UNIT_BIN)); do run $$u || status=1; done; \
+	run $(B)/unit-controlplane & : waits for sockets and timers half of its time, so beside the others; \
+	status=0; for u in $(filter-out %/unit-controlplane,$(UNIT_BIN)); do run $$u || status=1; done; \
 	wait $$! || status=1; exit $$status
 check: layers headers unit fuzz-replay lint-sh spell ## what to run before each commit, under 2 minutes
 layers: ## who may include whom

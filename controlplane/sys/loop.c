@@ -172,7 +172,7 @@ void loop_turn(struct loop *l, ns_t timeout)
 {
 	update_now(l);
 	uv_timer_start(&l->turn_timer, on_turn, (uint64_t)(timeout / NS_PER_MS), 0);
-	uv_run(&l->uv, UV_RUN_ONCE);
+	uv_run(&l->uv, timeout > 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 	uv_timer_stop(&l->turn_timer);
 	update_now(l);
 }

@@ -18,7 +18,7 @@ void loop_free(struct loop *); // closes what is left open; NULL is allowed
 void loop_run(struct loop *);  // until loop_stop
 void loop_stop(struct loop *); // loop_run returns at the end of this turn
 
-// One turn: waits at most timeout for something to happen. Tests and shutdown.
+// One turn: waits at most timeout for something to happen, not at all when it is 0. Tests and shutdown.
 void loop_turn(struct loop *, ns_t timeout);
 
 // Time of this turn, same clock as clock_now(); cheap.

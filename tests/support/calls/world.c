@@ -44,7 +44,8 @@ void world_begin(void)
 
 void world_turn(void)
 {
-	loop_turn(world->loop, 5 * NS_PER_MS);
+	loop_turn(world->loop, 0);
+	clock_pass(NS_PER_MS);
 	for (unsigned i = 0; i < world->n_clients; i++) {
 		struct client *c = world->clients[i];
 		if (c->dtls && !c->is_up)

@@ -210,10 +210,10 @@ static void leaves_at_once(void)
 	world_for(0.2); // the server waits for the lock, and for an answer on the other side
 	dp_live(c[1]);
 	CHECK(world_until(c[0]->n_offers == 1, 2));
-	ns_t before = clock_now();
+	ns_t before = clock_of_machine();
 	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("bob"));
 	hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("alice"));
-	CHECK(clock_now() - before < NS_PER_S / 20);
+	CHECK(clock_of_machine() - before < NS_PER_S / 20);
 	CHECK_EQ(c[0]->n_closes + c[1]->n_closes, 2);
 	world_fini();
 }
