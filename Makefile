@@ -123,7 +123,7 @@ UNIT_BIN := $(foreach p,$(UNIT_PARTS),$(if $(call unit_src,$(p)),$(B)/unit-$(p))
 
 # gcc 12's ThreadSanitizer gives up where the kernel randomises 32 bits of mmap; not every container allows setarch.
 NO_ASLR = $(if $(filter tsan,$(MODE)),$(shell setarch -R true 2>/dev/null && echo setarch -R))
-.PHONY: unit check layers headers lint-sh spell fuzz-replay
+.PHONY: unit check
 unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
 	@run() { \
 		$(if $(T),$$1 -l | grep -q '^$(firstword $(subst /, ,$(T)))/' || return 0;) \
@@ -132,15 +132,23 @@ unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
 	run $(B)/unit-controlplane & : waits for sockets and timers half of its time, so beside the others; \
 	status=0; for u in $(filter-out %/unit-controlplane,$(UNIT_BIN)); do run $$u || status=1; done; \
 	wait $$! || status=1; exit $$status
-check: layers headers unit fuzz-replay lint-sh spell ## what to run before each commit, under 2 minutes
-layers: ## who may include whom
-	@tools/devtools/check-layers
-headers: ## each header compiles alone, what they poison does not
-	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/check-headers
-	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/check-poison
-lint-sh:
+# Parts of `check` run side by side; -O keeps the output of each together.
+CHECKS := layers headers poison unit fuzz-replay devtools lint-sh spell
+.PHONY: $(CHECKS)
+check: ## what to run before each commit, under 2 minutes; installs what it needs
+	@tools/devtools/install-packages run check
+	@$(MAKE) --no-print-directory -k -Otarget $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc)) $(CHECKS)
+layers: $(B)/sluice-dp $(B)/sluice-cp ## who may include and call whom
+	@tools/devtools/tap layers tools/devtools/check-layers $(B)
+headers: ## each header compiles alone
+	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/tap headers tools/devtools/check-headers
+poison: ## what dataplane/port/dpdk.h poisons does not compile
+	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/tap poison tools/devtools/check-poison
+devtools: $(B)/sluice-dp $(B)/sluice-cp ## tests of the tools that check (T=pattern)
+	@CC="$(CC)" BUILD=$(B) tools/devtools/stories tests/devtools '$(T)'
+lint-sh: ## shellcheck
 	@tools/devtools/tap shellcheck tools/devtools/check-shell
-spell:
+spell: ## codespell
 	@tools/devtools/tap codespell tools/devtools/check-spelling
 
 # A fuzz target tests/fuzz/NAME_fuzz.c has a corpus in tests/fuzz/corpus/NAME/. Lines `// sources: a.c b.c` and
@@ -183,7 +191,7 @@ unit-bins: $(UNIT_BIN)
 debug: ## build both daemons for gdb
 	@$(MAKE) --no-print-directory MODE=debug all
 test: ## install what is missing, build, run every test that CI runs
-	@tools/devtools/install-packages run test
+	@tools/devtools/install-packages run check test
 	@rm -rf build/tap && mkdir -p build
 	@$(MAKE) --no-print-directory -k -j$$(nproc) build-tests >build/build.log 2>&1 || \
 		grep -E -A6 '(error|warning|undefined reference|No rule)|\*\*\* ' build/build.log | head -80
@@ -223,7 +231,7 @@ soak: ## MINUTES (30) at 80 % of what this machine does, or LOAD='sluicegun argu
 	@MINUTES=$(or $(MINUTES),30) LOAD='$(LOAD)' tools/devtools/tap soak tools/sluicegun/soak $(B)
 
 bench-network: all ## a screen over links that lose, delay and limit; freezes, layers, estimate -> build/network/ (SCENARIOS=regex)
-	@tools/devtools/install-packages run test
+	@tools/devtools/install-packages run check test
 	@tests/perf/network/run
 
 bench-baseline: all ## count instructions anew for tests/perf/baseline.json
