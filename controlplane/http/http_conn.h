@@ -1,4 +1,4 @@
-// Inside of a connection, shared by http.c (requests) and http_ws.c (WebSocket). Nobody else includes it.
+// Inside of controlplane/http: one connection, as http.c, http_listen.c, http_reply.c and http_ws.c see it.
 #pragma once
 
 #include <stdint.h>

@@ -1,4 +1,4 @@
-// Inside of lib/seal: what seal.c and its two backends share. Nobody else includes this.
+// Inside of lib/seal: what seal.c, its self-test and the two backends share. Not for callers.
 //
 // Protocol of a backend:
 // 1. open() allocates its engine, whose first member is struct seal_engine, and fills name, key_size and
