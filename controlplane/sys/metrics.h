@@ -16,27 +16,27 @@
 // id, name, type, labels in byte order, buckets, help
 #define METRICS_FAMILIES(X)                                                                               \
 	X(M_RTC_CLIENT_JITTER, "rtcd_rtc_client_jitter", HISTOGRAM, "groupID", L,                         \
-	  "client-side jitter, seconds")                                                                  \
+	  "jitter as the client measures it, seconds")                                                    \
 	X(M_RTC_CLIENT_LOSS_RATE, "rtcd_rtc_client_loss_rate", HISTOGRAM, "groupID", R,                   \
-	  "client-side loss, 0 to 1")                                                                     \
+	  "loss as the client measures it, 0 to 1")                                                       \
 	X(M_RTC_CLIENT_RTT, "rtcd_rtc_client_rtt", HISTOGRAM, "groupID", L,                               \
-	  "client-side round trip, seconds")                                                              \
+	  "round trip as the client measures it, seconds")                                                \
 	X(M_RTC_CONN_STATES, "rtcd_rtc_conn_states_total", COUNTER, "type", N,                            \
-	  "transitions of peer connections")                                                              \
+	  "state changes of peer connections")                                                            \
 	X(M_RTC_CONNECTION_TIME, "rtcd_rtc_connection_time", HISTOGRAM, "groupID", D,                     \
-	  "join to connected, seconds")                                                                   \
+	  "time from join to connected, seconds")                                                         \
 	X(M_RTC_DC_OPEN_TIME, "rtcd_rtc_dc_open_time", HISTOGRAM, "groupID", D,                           \
-	  "first answer to open data channel, seconds")                                                   \
+	  "time from the first answer to the open data channel, seconds")                                 \
 	X(M_RTC_ERRORS, "rtcd_rtc_errors_total", COUNTER, "groupID,type", N, "RTC errors")                \
 	X(M_RTC_RTP_TRACKS, "rtcd_rtc_rtp_tracks_total", GAUGE, "direction,groupID,type", N,              \
 	  "active RTP tracks")                                                                            \
 	X(M_RTC_RTP_WRITES, "rtcd_rtc_rtp_tracks_writes_time", HISTOGRAM, "groupID,type", L,              \
-	  "time to hand on one packet, seconds")                                                          \
+	  "time to forward one packet, seconds; always empty")                                            \
 	X(M_RTC_SESSIONS, "rtcd_rtc_sessions_total", GAUGE, "groupID", N, "active sessions")              \
 	X(M_RTC_LOCK_GRAB, "rtcd_rtc_signaling_lock_grab_time", HISTOGRAM, "groupID", D,                  \
-	  "wait for the signaling lock, seconds")                                                         \
+	  "time spent waiting for the signaling lock, seconds")                                           \
 	X(M_RTC_LOCK_HELD, "rtcd_rtc_signaling_lock_locked_time", HISTOGRAM, "groupID", D,                \
-	  "hold of the signaling lock, seconds")                                                          \
+	  "time the signaling lock was held, seconds")                                                    \
 	X(M_WS_CONNECTIONS, "rtcd_ws_connections_total", GAUGE, "clientID", N, "open plugin WebSockets")  \
 	X(M_WS_MESSAGES, "rtcd_ws_messages_total", COUNTER, "clientID,direction,type", N,                 \
 	  "messages on plugin WebSockets")                                                                \
@@ -51,7 +51,7 @@
 	X(M_SESSIONS_CLOSED, "sluice_sessions_closed_total", COUNTER, "reason", N,                        \
 	  "sessions ended by reason")                                                                     \
 	X(M_SIGNALING_DROPS, "sluice_signaling_drops_total", COUNTER, "reason", N,                        \
-	  "plugin, data-channel and SDP input dropped")                                                   \
+	  "messages of plugins and data channels, and SDP, that were dropped")                            \
 	X(M_WS_DROPS, "sluice_ws_drops_total", COUNTER, "reason", N,                                      \
 	  "plugin messages dropped or connections cut")
 

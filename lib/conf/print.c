@@ -10,11 +10,12 @@
 static const char *const section_help[][2] = {
 	{"api", "HTTP and WebSocket, towards the Mattermost Calls plugin (sluice-cp)"},
 	{"rtc", "ICE, DTLS and negotiation (sluice-cp); ports and addresses are read by sluice-dp too"},
-	{"limits", "How much one node takes on (sluice-cp)"},
+	{"limits", "How much one node accepts (sluice-cp)"},
+	{"audio", "Which voices a large call hears (both)"},
 	{"dataplane", "Packets: ports, cores, memory (sluice-dp)"},
 	{"store", "Where state is kept (sluice-cp)"},
 	{"log", "Log lines on stderr (both)"},
-	{"drain", "Going down (sluice-cp)"},
+	{"drain", "Shutting down (sluice-cp)"},
 };
 
 static const char *section_text(const char *name, size_t len)
@@ -223,21 +224,21 @@ static void print_preface(FILE *out)
 {
 	fputs("# Configuration\n"
 	      "\n"
-	      "Generated from `lib/conf/schema.c` by `make docs`; do not edit. The same as a file\n"
-	      "with comments: [conf/sluice.yaml](../conf/sluice.yaml).\n"
+	      "Generated from `lib/conf/schema.c` by `make docs`; do not edit. The same as a commented file:\n"
+	      "[conf/sluice.yaml](../conf/sluice.yaml).\n"
 	      "\n"
-	      "Both daemons read the same YAML file (`--config FILE`). Every key may also be given in\n"
-	      "the environment, as `SLUICE_` and its path in capitals with `_` for `.`:\n"
-	      "`rtc.ice_port_udp` is `SLUICE_RTC_ICE_PORT_UDP`. Where rtcd has the same setting, its\n"
-	      "variable is accepted as well, so an environment made for rtcd keeps working.\n"
+	      "Both daemons read the same YAML file (`--config FILE`). Every key may also be given in the\n"
+	      "environment, as `SLUICE_` and its path in capitals with `_` for `.`: `rtc.ice_port_udp` is\n"
+	      "`SLUICE_RTC_ICE_PORT_UDP`. Other variables that begin with `SLUICE_` are ignored. Where rtcd has\n"
+	      "the same setting, its variable is accepted as well, so an environment made for rtcd keeps working.\n"
 	      "\n"
-	      "Order: defaults, file, rtcd's variables, `SLUICE_` variables; the last one wins. A\n"
-	      "variable that is set but empty counts. Lists are YAML sequences, or one text with\n"
-	      "commas; in the environment a JSON array works too.\n"
+	      "Order: defaults, file, rtcd's variables, `SLUICE_` variables; the last one wins. A variable that is\n"
+	      "set but empty counts as set. Lists are YAML sequences, or one text with commas; in the environment\n"
+	      "a JSON array works too.\n"
 	      "\n"
-	      "A mistake ends the daemon with status 78 and one line, `file:line:column: key: reason`,\n"
-	      "or `VARIABLE: key: reason`. `--check-config` only checks; `sluice-cp --print-config`\n"
-	      "shows each value and where it comes from.\n",
+	      "A mistake ends the daemon with status 78 and one line, `file:line:column: key: reason`, or\n"
+	      "`VARIABLE: key: reason`. `--check-config` only checks; `sluice-cp --print-config` shows each value\n"
+	      "and where it comes from.\n",
 	      out);
 }
 
