@@ -133,7 +133,7 @@ unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
 	status=0; for u in $(filter-out %/unit-controlplane,$(UNIT_BIN)); do run $$u || status=1; done; \
 	wait $$! || status=1; exit $$status
 # Parts of `check` run side by side; -O keeps the output of each together.
-CHECKS := layers headers poison unit fuzz-replay devtools lint-sh spell
+CHECKS := layers headers poison unit fuzz-replay devtools lint-sh lint-docs spell
 .PHONY: $(CHECKS)
 check: ## what to run before each commit, under 2 minutes; installs what it needs
 	@tools/devtools/install-packages run check
@@ -148,6 +148,8 @@ devtools: $(B)/sluice-dp $(B)/sluice-cp ## tests of the tools that check (T=patt
 	@CC="$(CC)" BUILD=$(B) tools/devtools/stories tests/devtools '$(T)'
 lint-sh: ## shellcheck
 	@tools/devtools/tap shellcheck tools/devtools/check-shell
+lint-docs: ## do the manuals name what exists
+	@tools/devtools/tap docs tools/devtools/check-docs
 spell: ## codespell
 	@tools/devtools/tap codespell tools/devtools/check-spelling
 
