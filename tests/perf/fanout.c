@@ -1,5 +1,5 @@
 // TSC cycles per packet sent by one worker, all in: buffer, header, rewrite, seal, network headers, port. Beside it
-// the raw cipher of the same run (raw.h): runs of both alternate, so that what disturbs the one disturbs the other.
+// the raw cipher of the same run (cipher.h): runs of both alternate, so that what disturbs the one disturbs the other.
 // One JSON row each on stdout; those with "case" are what bench puts on top of summary.json.
 //
 //   perf-fanout              everything
@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "dataplane/deliver/viewer_priv.h"
-#include "tests/perf/bed.h"
-#include "tests/perf/stages.h"
+#include "tests/perf/support/bed.h"
+#include "tests/perf/support/stages.h"
 
 enum {
 	RECEIVERS = 1000,

@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/perf/perf.h"
+#include "tests/perf/support/perf.h"
 
 enum { RECEIVERS = 50, VOICE_BYTES = 198, ROUNDS = 2000, REPEATS = 7 };
 enum { MAX_PEOPLE = 4000, AT_ONCE = 64, TICK_MS = 5 };

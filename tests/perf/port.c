@@ -17,7 +17,7 @@
 #include "dataplane/ctl/eal.h"
 #include "dataplane/worker/worker.h"
 #include "lib/base/clock.h"
-#include "tests/perf/perf.h"
+#include "tests/perf/support/perf.h"
 
 enum { MEDIA_PORT = 8443, PEER_PORT = 9000, BYTES = 198, ROUNDS = 7, ROUND_MS = 250, SETTLE_MS = 30 };
 // First byte of a datagram.

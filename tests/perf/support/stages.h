@@ -2,7 +2,7 @@
 // reading and writing state.
 #pragma once
 
-#include "tests/perf/bed.h"
+#include "tests/perf/support/bed.h"
 
 #define STAGES_RING 1024
 #define STAGES_RUNS 101

@@ -8,7 +8,7 @@
 
 #include "lib/base/rand.h"
 #include "lib/seal/seal.h"
-#include "tests/perf/perf.h"
+#include "tests/perf/support/perf.h"
 
 #define RAW_KEY 1024 // bytes from key to key: aligned to lines
 #define RAW_HDR 20   // RTP header with the level: authenticated, not encrypted

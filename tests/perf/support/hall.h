@@ -20,7 +20,7 @@
 #include "lib/base/rand.h"
 #include "lib/rtc/wire/rtp.h"
 #include "lib/rtc/wire/stun.h"
-#include "tests/perf/perf.h"
+#include "tests/perf/support/perf.h"
 
 #define HALL_MAX_TALKERS 64
 #define HALL_QUEUES 2

@@ -19,7 +19,7 @@
 #include "lib/base/buf.h"
 #include "lib/rtc/wire/rtp.h"
 #include "lib/rtc/send/simulcast.h"
-#include "tests/perf/raw.h"
+#include "tests/perf/support/cipher.h"
 
 #define BED_PT 96
 
