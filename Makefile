@@ -215,7 +215,8 @@ run: ## install what is missing, build, start both daemons on this machine (API_
 demo: ## a page to talk through a running `make run`, in two browser tabs
 	@tools/devtools/install-packages demo
 	@API_PORT=$(API_PORT) exec tools/demo/start
-$(B)/perf-%: $(B)/tests/perf/%.o $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
+$(B)/libtest-perf.a: $(call obj,$(call src,tests/perf/support))
+$(B)/perf-%: $(B)/tests/perf/%.o $(B)/libtest-perf.a $(B)/libdp.a $(B)/libseal.a $(B)/libsluice.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(SEAL_LIBS) $(XDP_LIBS) $(BASE_LIBS)
 bench: ## cycles per packet and CPU per delivered packet -> build/bench/ (T=part)

@@ -3,7 +3,9 @@
 // A screen is 180 packets a second of 1114 bytes, a voice 50 of 80. One JSON row each on stdout.
 //
 //   perf-calls [WORD]   those whose name has the word
+#include "dataplane/ctl/eal.h"
 #include "tests/perf/support/hall.h"
+#include "tests/perf/support/perf.h"
 
 #define WARM_NS (4 * NS_PER_S) // until estimates allow everybody the screen
 #define RUN_NS (5 * NS_PER_S)

@@ -9,8 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/core/session.h"
 #include "dataplane/deliver/viewer_priv.h"
+#include "dataplane/media/bwe.h"
 #include "tests/perf/support/bed.h"
+#include "tests/perf/support/cipher.h"
+#include "tests/perf/support/perf.h"
 #include "tests/perf/support/stages.h"
 
 enum {
@@ -55,22 +59,22 @@ static double sample_all(struct bed *b)
 	return (double)took / (double)sent;
 }
 
-static double sample_raw(struct raw *raw, uint16_t len)
+static double sample_raw(struct cipher *raw, const struct bed *b)
 {
 	uint64_t began = rte_rdtsc();
 
-	raw_seal(raw, len);
-	return (double)(rte_rdtsc() - began) / raw->n_keys;
+	cipher_seal(raw, b->is->len);
+	return (double)(rte_rdtsc() - began) / b->n;
 }
 
 // One block: the first run of each is not counted, it fetches what the other has displaced.
-static void run_block(struct bed *b, struct raw *raw, struct figures *f)
+static void run_block(struct bed *b, struct cipher *raw, struct figures *f)
 {
 	struct samples all = {}, alone = {};
 
-	(void)sample_raw(raw, b->is->len);
+	(void)sample_raw(raw, b);
 	for (unsigned i = 0; i < RUNS; i++)
-		samples_add(&alone, sample_raw(raw, b->is->len));
+		samples_add(&alone, sample_raw(raw, b));
 	(void)sample_all(b);
 	for (unsigned i = 0; i < RUNS; i++)
 		samples_add(&all, sample_all(b));
@@ -83,16 +87,16 @@ static void measure(struct bed *b, const struct bench_case *c, unsigned n, const
 		    const char *label)
 {
 	static struct figures f;
-	struct raw *raw;
+	struct cipher *raw;
 	double cycles;
 
 	memset(&f, 0, sizeof(f));
 	bed_fill(b, c, n);
 	bed_settle(b);
-	raw = raw_new(c->profile, n, b->dp->tx_pool, b->card.n_ring);
+	raw = cipher_new(c->profile, n, b->dp->tx_pool, b->card.n_ring);
 	for (unsigned i = 0; i < BLOCKS; i++)
 		run_block(b, raw, &f);
-	raw_free(raw);
+	cipher_free(raw);
 	bed_empty(b);
 	printf("{\"name\": \"%s\", \"%s\": \"%s\", \"receivers\": %u, \"payload\": %u, ", what, label,
 	       c->name, n, c->len);
@@ -103,7 +107,7 @@ static void measure(struct bed *b, const struct bench_case *c, unsigned n, const
 	samples_print(&f.added, "overhead_cycles");
 	double pps = (double)rte_get_tsc_hz() / cycles;
 	printf(", \"mpps_per_core\": %.2f, \"gbit_per_core\": %.1f}\n", pps / 1e6,
-	       pps * 8 * (42 + RAW_HDR + c->len + (double)seal_rtp_tag_len(c->profile)) / 1e9);
+	       pps * 8 * (42 + CIPHER_HDR + c->len + (double)seal_rtp_tag_len(c->profile)) / 1e9);
 	fflush(stdout);
 }
 
@@ -132,7 +136,7 @@ static void all_figures(struct bed *b)
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)
 		if (!cases[i].is_video) {
 			bed_fill(b, &cases[i], RECEIVERS);
-			stages(b);
+			stages_print(b);
 			bed_empty(b);
 		}
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
