@@ -17,7 +17,7 @@
 #include "lib/rtc/send/rtxring.h"
 #include "lib/rtc/send/simulcast.h"
 #include "lib/rtc/send/tsalign.h"
-#include "lib/rtc/wire/vp8.h"
+#include "lib/rtc/codec/vp8.h"
 #include "lib/seal/seal.h"
 
 struct bwe;

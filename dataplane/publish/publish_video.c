@@ -10,7 +10,7 @@
 #include "dataplane/media/video.h"
 #include "dataplane/deliver/viewer.h"
 #include "dataplane/worker/worker.h"
-#include "lib/rtc/wire/av1.h"
+#include "lib/rtc/codec/av1.h"
 
 // --- what a packet is ----------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 // decryption. Payloads go on to the key-frame detectors.
 #include "lib/base/err.h"
 #include "lib/rtc/wire/demux.h"
-#include "lib/rtc/wire/keyframe.h"
+#include "lib/rtc/codec/keyframe.h"
 #include "lib/rtc/wire/rtp.h"
 
 static void payload(const uint8_t *p, size_t len)

@@ -2,9 +2,9 @@
 // and everything else; AV1 headers must be read within bounds.
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
-#include "lib/rtc/wire/av1.h"
-#include "lib/rtc/wire/keyframe.h"
-#include "lib/rtc/wire/vp8.h"
+#include "lib/rtc/codec/av1.h"
+#include "lib/rtc/codec/keyframe.h"
+#include "lib/rtc/codec/vp8.h"
 
 static void patch(uint8_t *p, size_t len, const uint8_t *off)
 {

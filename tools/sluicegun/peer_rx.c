@@ -11,7 +11,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/rtc/wire/demux.h"
-#include "lib/rtc/wire/keyframe.h"
+#include "lib/rtc/codec/keyframe.h"
 
 #define BATCH 64
 #define MAX_HEARD 1024       // SSRCs of one participant

@@ -8,7 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/rand.h"
 #include "lib/rtc/send/rewrite.h"
-#include "lib/rtc/wire/vp8.h"
+#include "lib/rtc/codec/vp8.h"
 
 #define SLOTS 1024
 #define MS NS_PER_MS

@@ -11,7 +11,7 @@
 #include "lib/rtc/wire/rtp.h"
 #include "lib/rtc/send/rtxring.h"
 #include "lib/rtc/send/tsalign.h"
-#include "lib/rtc/wire/vp8.h"
+#include "lib/rtc/codec/vp8.h"
 
 #define MS NS_PER_MS
 #define SLOTS 1024

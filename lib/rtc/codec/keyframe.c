@@ -1,4 +1,4 @@
-#include "lib/rtc/wire/keyframe.h"
+#include "lib/rtc/codec/keyframe.h"
 
 #include <errno.h>
 

@@ -1,4 +1,4 @@
-#include "lib/rtc/wire/vp8.h"
+#include "lib/rtc/codec/vp8.h"
 
 #include "lib/base/buf.h"
 

@@ -1,4 +1,4 @@
-#include "lib/rtc/wire/av1.h"
+#include "lib/rtc/codec/av1.h"
 
 #include "tests/unit/check.h"
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/rtc/wire/keyframe.h"
+#include "lib/rtc/codec/keyframe.h"
 
 // Zeroed is valid: pass through. Owner: worker of the receiver.
 struct vp8_leg {
