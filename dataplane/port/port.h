@@ -16,7 +16,7 @@
 
 #include "dataplane/port/dpdk.h"
 #include "lib/conf/conf.h"
-#include "lib/rtc/codec/keyframe.h"
+#include "lib/rtc/codec/vp8.h"
 
 #define PORT_MAX 8            // ports of this process
 #define PORT_MAX_BURST 64     // packets per rx or tx call

@@ -23,7 +23,7 @@ static uint8_t vp8_flags(struct pkt *pkt, const uint8_t *payload, size_t len)
 		*d = (struct vp8_desc){}; // passed on as it is; it begins nothing
 		return 0;
 	}
-	if (keyframe_vp8(payload, len))
+	if (vp8_is_key(payload, len))
 		flags |= LAYER_KEY | LAYER_SWITCH_UP;
 	if (d->is_start)
 		flags |= LAYER_START;

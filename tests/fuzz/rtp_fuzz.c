@@ -1,18 +1,17 @@
 // First byte: tag length and ids of extensions; the rest is a packet, as it comes from the network and as it is after
-// decryption. Payloads go on to the key-frame detectors.
+// decryption. Payloads go on to the reader of VP8 descriptors.
 #include "lib/base/err.h"
+#include "lib/rtc/codec/vp8.h"
 #include "lib/rtc/wire/demux.h"
-#include "lib/rtc/codec/keyframe.h"
 #include "lib/rtc/wire/rtp.h"
 
 static void payload(const uint8_t *p, size_t len)
 {
 	struct vp8_desc d;
 
-	(void)keyframe_av1(p, len);
 	if (vp8_parse(p, len, &d) == 0) {
 		MUST(d.len < len && d.picture_id_off < d.len && d.tl0_off < d.len);
-		(void)keyframe_vp8(p, len);
+		(void)vp8_is_key(p, len);
 	}
 }
 

@@ -3,7 +3,6 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/rtc/codec/av1.h"
-#include "lib/rtc/codec/keyframe.h"
 #include "lib/rtc/codec/vp8.h"
 
 static void patch(uint8_t *p, size_t len, const uint8_t *off)
@@ -28,7 +27,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct av1_agg agg;
-	struct av1_dd dd;
 	size_t len;
 	uint8_t *p;
 
@@ -39,9 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(p, data + 5, len);
 	if (av1_agg_parse(p, len, &agg) == 0) {
 		MUST(agg.first_obu < 16 && agg.n_elements < 4);
-		MUST(!agg.is_new_sequence || keyframe_av1(p, len));
+		MUST(!(agg.is_new_sequence && agg.is_continued));
 	}
-	MUST((av1_dd_parse(p, len, &dd) == 0) == (len >= AV1_DD_MIN));
 	patch(p, len, data);
 	free(p);
 	return 0;

@@ -10,8 +10,8 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
+#include "lib/rtc/codec/vp8.h"
 #include "lib/rtc/wire/demux.h"
-#include "lib/rtc/codec/keyframe.h"
 
 #define BATCH 64
 #define MAX_HEARD 1024       // SSRCs of one participant
@@ -162,7 +162,7 @@ static void on_media(struct peer *p, const struct arrival *a, const struct seal_
 		on_resent(p, h, job->dst, len, a->wall_us);
 		return;
 	}
-	if (h->has_nack && nackgen_packet(&h->nack, index, len > 0 && keyframe_vp8(job->dst, len),
+	if (h->has_nack && nackgen_packet(&h->nack, index, len > 0 && vp8_is_key(job->dst, len),
 					  p->w->now) == NACKGEN_OVERFLOW)
 		peer_pli(p, h->ssrc);
 	enter(p, h, job->dst, len, index, a->wall_us, false);

@@ -52,17 +52,3 @@ int av1_agg_parse(const uint8_t *payload, size_t len, struct av1_agg *a)
 	}
 	return 0;
 }
-
-int av1_dd_parse(const uint8_t *data, size_t len, struct av1_dd *d)
-{
-	struct rbuf r = rbuf_of(data, len);
-	uint8_t b = rbuf_u8(&r);
-
-	*d = (struct av1_dd){.is_frame_start = b & 0x80,
-			     .is_frame_end = b & 0x40,
-			     .template_id = b & 0x3f,
-			     .frame_number = rbuf_u16(&r)};
-	// First bit of the extended fields: template_dependency_structure_present_flag.
-	d->has_structure = rbuf_left(&r) > 0 && (*r.p & 0x80);
-	return r.bad ? -EBADMSG : 0;
-}

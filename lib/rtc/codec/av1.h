@@ -1,7 +1,6 @@
-// What can be told of an AV1 packet without decoding it: aggregation header, first OBU, and the mandatory
-// fields of the dependency descriptor.
+// What can be told of an AV1 packet without decoding it: aggregation header and first OBU.
 //
-// source: AOMedia "RTP Payload Format For AV1" section 4.4 and appendix A.8; AV1 bitstream section 5.3
+// source: AOMedia "RTP Payload Format For AV1" section 4.4; AV1 bitstream section 5.3
 #pragma once
 
 #include <stdbool.h>
@@ -27,18 +26,3 @@ enum av1_obu {
 
 // returns: 0; -ENODATA nothing follows the header; -EBADMSG Z with N, or a length that overruns the payload
 [[nodiscard]] int av1_agg_parse(const uint8_t *payload, size_t len, struct av1_agg *);
-
-#define AV1_DD_MIN 3 // bytes of the mandatory fields
-
-// |S|E| template id (6) | frame number (16) |, then optionally more
-struct av1_dd {
-	bool is_frame_start, is_frame_end;
-	bool has_structure; // a template structure is attached: a key frame, and receivers need it first
-	uint8_t template_id;
-	uint16_t frame_number;
-};
-
-// Read an extension element.
-//
-// returns: 0, -EBADMSG shorter than 3 bytes
-[[nodiscard]] int av1_dd_parse(const uint8_t *data, size_t len, struct av1_dd *);

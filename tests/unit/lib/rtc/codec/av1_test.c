@@ -50,25 +50,8 @@ static void malformed(void)
 	CHECK_EQ(a.first_obu, AV1_OBU_NONE);
 }
 
-static void descriptor(void)
-{
-	struct av1_dd d;
-
-	CHECK_EQ(av1_dd_parse((uint8_t[]){0xc5, 0x12, 0x34}, 3, &d), 0);
-	CHECK(d.is_frame_start && d.is_frame_end && !d.has_structure);
-	CHECK_EQ(d.template_id, 5);
-	CHECK_EQ(d.frame_number, 0x1234);
-	CHECK_EQ(av1_dd_parse((uint8_t[]){0x80, 0, 1, 0x80}, 4, &d), 0);
-	CHECK(d.is_frame_start && !d.is_frame_end && d.has_structure);
-	CHECK_EQ(av1_dd_parse((uint8_t[]){0x80, 0, 1, 0x40}, 4, &d), 0);
-	CHECK(!d.has_structure);
-	CHECK_EQ(av1_dd_parse((uint8_t[]){0x80, 0}, 2, &d), -EBADMSG);
-	CHECK_EQ(av1_dd_parse(NULL, 0, &d), -EBADMSG);
-}
-
 CU_TestInfo av1_tests[] = {
 	{"the aggregation header and the first OBU of a packet", aggregation},
 	{"malformed AV1 payloads claim nothing", malformed},
-	{"the mandatory fields of a dependency descriptor", descriptor},
 	CU_TEST_INFO_NULL,
 };

@@ -2,9 +2,50 @@
 
 #include "tests/unit/check.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "lib/base/rand.h"
+
+// X, I (15 bit), L, T and K all present; key frame.
+static const uint8_t full[] = {0x90, 0xf0, 0x81, 0x02, 0x07, 0x65, 0x10, 0, 0, 0x9d, 1, 0x2a};
+
+static void descriptor(void)
+{
+	struct vp8_desc d;
+
+	CHECK_EQ(vp8_parse(full, sizeof(full), &d), 0);
+	CHECK_EQ(d.len, 6);
+	CHECK(d.is_start && d.has_picture_id && d.is_picture_id_15 && d.has_tl0 && d.has_tid);
+	CHECK_EQ(d.picture_id, 0x102);
+	CHECK_EQ(d.picture_id_off, 2);
+	CHECK_EQ(d.tl0, 7);
+	CHECK_EQ(d.tl0_off, 4);
+	CHECK_EQ(d.tid, 1);
+	CHECK(d.is_switch_up);
+	CHECK_EQ(d.key_idx, 5);
+	CHECK(vp8_is_key(full, sizeof(full)));
+}
+
+static void truncated(void)
+{
+	for (size_t len = 0; len <= 6; len++) {
+		uint8_t *p = malloc(len ? len : 1);
+		struct vp8_desc d;
+		memcpy(p, full, len);
+		CHECK(vp8_parse(p, len, &d) < 0);
+		CHECK(!vp8_is_key(p, len));
+		free(p);
+	}
+}
+
+static void not_key(void)
+{
+	CHECK(vp8_is_key((uint8_t[]){0x10, 0x10}, 2));
+	CHECK(!vp8_is_key((uint8_t[]){0x10, 0x11}, 2)); // inter frame
+	CHECK(!vp8_is_key((uint8_t[]){0x00, 0x10}, 2)); // not a start
+	CHECK(!vp8_is_key((uint8_t[]){0x11, 0x10}, 2)); // partition 1
+}
 
 // X I(15) L T K
 static void payload_of(uint8_t p[8], uint16_t pid, uint8_t tl0)
@@ -113,6 +154,9 @@ static void thousand_switches(void)
 }
 
 CU_TestInfo vp8_tests[] = {
+	{"a VP8 descriptor with every field is read", descriptor},
+	{"a VP8 descriptor cut at each byte claims no key frame", truncated},
+	{"only the first packet of a VP8 key frame begins one", not_key},
 	{"a receiver that never switched gets the payload as it is", plain_before_switch},
 	{"picture id and TL0PICIDX continue over a switch and their wraps", continues},
 	{"a 7-bit picture id keeps its length", seven_bits},
