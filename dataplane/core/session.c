@@ -133,7 +133,7 @@ void session_keys(struct worker *w, struct session *s, const struct seal_key *rx
 	s->rtcp_ssrc = rtcp_ssrc;
 	s->profile = (uint16_t)seal_key_profile(tx);
 	s->rtp_tag = (uint8_t)seal_rtp_tag_len(seal_key_profile(tx));
-	icelite_on_keys_at(&s->ice, proven_by_dtls(s));
+	icelite_on_keys(&s->ice, proven_by_dtls(s));
 	ice_refresh(s);
 	session_prove(w, s);
 	stream_receive(w, parked, parking_take(w, &s->sealed, parked, DROP_NOT_KEYED));

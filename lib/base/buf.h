@@ -31,12 +31,6 @@ static inline void be16_put(uint8_t *p, uint16_t v)
 	p[0] = (uint8_t)(v >> 8);
 	p[1] = (uint8_t)v;
 }
-static inline void be24_put(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 16);
-	p[1] = (uint8_t)(v >> 8);
-	p[2] = (uint8_t)v;
-}
 static inline void be32_put(uint8_t *p, uint32_t v)
 {
 	be16_put(p, (uint16_t)(v >> 16));

@@ -149,22 +149,6 @@ bool conf_check_port_override(const char *text, char *why, size_t size)
 	return true;
 }
 
-uint16_t conf_port_override(const char *text, const char *local_ip)
-{
-	struct str rest = str_of(text);
-	uint64_t n = 0;
-
-	if (str_u64(rest, UINT16_MAX, &n))
-		return (uint16_t)n;
-	while (rest.len > 0) {
-		struct str pair = str_trim(str_cut(&rest, ',')), local = str_cut(&pair, '/');
-
-		if (str_eq(local, str_of(local_ip)) && str_u64(pair, UINT16_MAX, &n))
-			return (uint16_t)n;
-	}
-	return 0;
-}
-
 // --- STUN and TURN URLs (RFC 7064, RFC 7065) -----------------------------------------------------
 static bool is_authority(struct str s)
 {

@@ -118,7 +118,3 @@ void conf_print_docs(FILE *out);
 
 // "[::1]:8045" -> "::1", 8045; ":8045" -> "", 8045. 0 or -EINVAL.
 [[nodiscard]] int conf_host_port(const char *text, char *host, size_t size, uint16_t *port);
-
-// rtc.ice_host_port_override for one local address: its port, or 0 when there is none. A single number
-// holds for every address.
-uint16_t conf_port_override(const char *text, const char *local_ip);

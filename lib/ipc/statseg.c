@@ -30,7 +30,6 @@ struct statseg {
 	size_t len;
 	int fd; // owned; -1 for readers
 	unsigned n_blocks;
-	uint64_t boot_id;
 };
 
 static const struct counter_info infos[N_COUNTERS] = {
@@ -75,7 +74,6 @@ struct statseg *statseg_create(unsigned n_blocks, uint64_t boot_id)
 		return err_null(ENOMEM);
 	s->len = segment_len(n_blocks);
 	s->n_blocks = n_blocks;
-	s->boot_id = boot_id;
 	s->fd = memfd_create("sluice-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (s->fd < 0 || ftruncate(s->fd, (off_t)s->len) < 0)
 		goto err_fd;
@@ -152,7 +150,6 @@ struct statseg *statseg_open(int fd)
 	}
 	h = *(const struct head *)s->base;
 	s->n_blocks = h.n_blocks;
-	s->boot_id = h.boot_id;
 	err = head_check(&h, s->len);
 	if (err < 0) {
 		statseg_close(s);
@@ -169,16 +166,6 @@ void statseg_close(struct statseg *s)
 	if (s->fd >= 0)
 		close(s->fd);
 	free(s);
-}
-
-unsigned statseg_n_blocks(const struct statseg *s)
-{
-	return s->n_blocks;
-}
-
-uint64_t statseg_boot_id(const struct statseg *s)
-{
-	return s->boot_id;
 }
 
 uint64_t statseg_read(const struct statseg *s, unsigned block, unsigned id)

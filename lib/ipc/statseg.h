@@ -77,7 +77,5 @@ int statseg_fd(const struct statseg *); // borrowed; read-only descriptor to han
 struct statseg *statseg_open(int fd);
 
 void statseg_close(struct statseg *); // of either side; NULL is allowed
-unsigned statseg_n_blocks(const struct statseg *);
-uint64_t statseg_boot_id(const struct statseg *);
 uint64_t statseg_read(const struct statseg *, unsigned block, unsigned id); // 0 when out of range
 uint64_t statseg_sum(const struct statseg *, unsigned id);                  // over all blocks

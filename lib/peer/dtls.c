@@ -33,6 +33,8 @@ struct dtls_ctx {
 	char fingerprint[DTLS_FINGERPRINT_LEN + 1];
 };
 
+enum dtls_state { DTLS_NEW, DTLS_HANDSHAKE, DTLS_UP, DTLS_DOWN };
+
 struct dtls {
 	SSL *ssl;
 	struct dtls_ctx *ctx;
@@ -521,11 +523,6 @@ void dtls_close(struct dtls *d)
 		leave(d);
 	}
 	d->state = DTLS_DOWN;
-}
-
-enum dtls_state dtls_state(const struct dtls *d)
-{
-	return d->state;
 }
 
 const char *dtls_end_text(enum dtls_end why)

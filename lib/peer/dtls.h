@@ -32,7 +32,6 @@ struct dtls_ctx;
 struct dtls;
 
 enum dtls_role { DTLS_SERVER, DTLS_CLIENT };
-enum dtls_state { DTLS_NEW, DTLS_HANDSHAKE, DTLS_UP, DTLS_DOWN };
 
 // Why an association ended.
 enum dtls_end {
@@ -96,7 +95,6 @@ ns_t dtls_due(const struct dtls *, ns_t now);
 // Send close_notify (or nothing before up); no callback follows.
 void dtls_close(struct dtls *);
 
-enum dtls_state dtls_state(const struct dtls *);
 const char *dtls_end_text(enum dtls_end);
 
 // SRTP master keys of the finished handshake, for the caller to wipe. returns: 0, -ENOTCONN, -ENOTSUP

@@ -186,12 +186,12 @@ static void step(void)
 				       op & 8 ? STR("remotepassword") : STR_NONE, &out) == 0);
 		break;
 	case 8:
-		icelite_on_keys(&a);
+		icelite_on_keys(&a, a.selected);
 		break;
 	case 9:
 		op = rbuf_u8(&in);
 		if (op == 255)
-			icelite_on_proven(&a);
+			icelite_on_acked(&a, now);
 		else
 			(void)icelite_may_send(&a, op * 20u);
 		break;
@@ -209,6 +209,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step();
 		invariants();
 	}
-	icelite_fini(&a);
 	return 0;
 }

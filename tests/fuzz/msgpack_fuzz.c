@@ -63,7 +63,7 @@ static void only_one_reader_takes(const struct mp_reader *at)
 	r = *at;
 	n_taken += mp_read_str(&r, &s) == 0;
 	r = *at;
-	n_taken += mp_read_bin(&r, &s) == 0;
+	n_taken += mp_peek(&r) == MP_BIN && mp_read_bytes(&r, false, &s) == 0;
 	r = *at;
 	n_taken += mp_read_array(&r, &n) == 0;
 	r = *at;

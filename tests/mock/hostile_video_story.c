@@ -16,6 +16,7 @@
 #include "lib/base/rand.h"
 #include "lib/rtc/wire/rtp.h"
 #include "tests/mock/mock.h"
+#include "tests/support/rtcp_peer.h"
 
 #define LEVEL 40
 #define ROUNDS 30  // of 33 ms: voice and a frame of the screen in each
@@ -168,7 +169,7 @@ static void remb_garbage(unsigned i)
 	uint8_t fci[16] = {'R', 'E', 'M', 'B', 255, 0xff, 0xff, 0xff};
 
 	if (i % 3 == 0) {
-		rtcp_write_remb(&w, liar.ssrc, i % 2 ? UINT64_MAX : 0, &screen_at_liar, 1);
+		peer_write_remb(&w, liar.ssrc, i % 2 ? UINT64_MAX : 0, screen_at_liar);
 	} else {
 		rand_bytes(fci + 4, sizeof(fci) - 4);
 		put_fb(&w, 15, 206, 0, fci, i % 3 == 1 ? 16 : 4);

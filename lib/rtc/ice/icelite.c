@@ -104,12 +104,6 @@ void icelite_init(struct icelite *a, ns_t now)
 	memset(a->txid_pair, TXID_PAIR_GONE, sizeof(a->txid_pair));
 }
 
-void icelite_fini(struct icelite *a)
-{
-	explicit_bzero(a, sizeof(*a));
-	a->selected = NO_PAIR;
-}
-
 // --- liveness and proof -------------------------------------------------------------------------
 
 static void prove(struct icelite *a, int i)
@@ -123,7 +117,7 @@ static void prove(struct icelite *a, int i)
 		a->probe_pair = NO_PAIR;
 }
 
-void icelite_on_keys_at(struct icelite *a, int pair)
+void icelite_on_keys(struct icelite *a, int pair)
 {
 	assert(pair < ICELITE_PAIRS);
 	a->has_keys = true;
@@ -136,16 +130,6 @@ void icelite_on_keys_at(struct icelite *a, int pair)
 		ip_of(&a->pair[a->selected].tuple, ip);
 		a->pair[a->selected].is_proven |= memcmp(ip, a->proven_ip, sizeof(ip)) == 0;
 	}
-}
-
-void icelite_on_keys(struct icelite *a)
-{
-	icelite_on_keys_at(a, a->selected);
-}
-
-void icelite_on_proven(struct icelite *a)
-{
-	prove(a, a->selected);
 }
 
 void icelite_on_acked(struct icelite *a, ns_t sent_at)

@@ -7,11 +7,11 @@
 //   (responses),
 //      icelite_on_stun: verdict, reply bytes and events
 //   3. icelite_on_rx for every datagram of a pair (bytes); icelite_on_media for every authenticated SRTP,
-//   SRTCP
-//      or DTLS record; icelite_on_keys when DTLS completed; icelite_on_proven when the peer acknowledged
-//      media
+//      SRTCP or DTLS record; icelite_on_keys when DTLS completed; icelite_on_acked when the peer
+//      acknowledged media
 //   4. before sending anything but STUN: icelite_may_send
 //   5. icelite_tick every 50..500 ms
+// It holds passwords: the owner wipes its memory.
 // Every call may leave events in struct icelite_out; apply all that are set.
 //
 // Time is kept in 32-bit milliseconds since icelite_init internally.
@@ -188,13 +188,9 @@ void icelite_on_media(struct icelite *, unsigned pair, bool is_newer, ns_t now, 
 // without one liveness becomes ICELITE_SUSPECT at once.
 void icelite_on_gone(struct icelite *, unsigned pair, ns_t now, struct icelite_out *);
 
-// DTLS completed: the selected pair has proved that it receives.
-void icelite_on_keys(struct icelite *);
-// The same when the handshake ran on that pair, selected or not. -1: the caller cannot tell, nothing is proved.
-void icelite_on_keys_at(struct icelite *, int pair);
-
-// The selected pair is known to receive, by other means than the probes of this agent.
-void icelite_on_proven(struct icelite *);
+// DTLS completed on this pair, selected or not: it has proved that it receives. -1: the caller cannot tell which pair
+// it was, nothing is proved.
+void icelite_on_keys(struct icelite *, int pair);
 
 // The peer acknowledged something of ours that it cannot have guessed (the exact time of a sender report, LSR) and that
 // was sent at sent_at. A proof if that was after the pair was selected; else it may have gone the old way.
@@ -210,9 +206,6 @@ bool icelite_may_send_to(struct icelite *, unsigned pair, unsigned n);
 // Timers: idle pairs, silent selection, liveness, probes, old credentials. Call every 50..500 ms; a probe
 // comes out as ICELITE_EV_SEND.
 void icelite_tick(struct icelite *, const struct icelite_env *, ns_t now, struct icelite_out *);
-
-// Wipe credentials. The agent is not to be used afterwards.
-void icelite_fini(struct icelite *);
 
 // Selected pair; NULL when there is none.
 static inline const struct icelite_pair *icelite_path(const struct icelite *a)

@@ -42,12 +42,6 @@ void srtpidx_accept(struct srtpidx *, uint64_t index);
 // Begin again with nothing but the highest index known: whatever is not above it counts as seen.
 void srtpidx_restore(struct srtpidx *, uint64_t top);
 
-// Roll-over counter of the highest packet.
-static inline uint32_t srtpidx_roc(const struct srtpidx *s)
-{
-	return (uint32_t)(s->top >> 16);
-}
-
 // SRTCP carries its 31-bit index explicitly. Zeroed is valid.
 struct srtcpidx {
 	uint32_t top;

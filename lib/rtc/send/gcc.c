@@ -388,11 +388,6 @@ uint32_t gcc_target(const struct gcc *g)
 	return (uint32_t)clamp(v, g->conf.min_bps, g->conf.max_bps);
 }
 
-uint32_t gcc_acked_bps(const struct gcc *g)
-{
-	return (uint32_t)fmin(acked_bps(&g->acked), UINT32_MAX);
-}
-
 uint16_t gcc_loss(const struct gcc *g)
 {
 	return (uint16_t)(fmax(loss_excess(g), 0) * 1000);

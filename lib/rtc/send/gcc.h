@@ -128,8 +128,6 @@ void gcc_idle(struct gcc *, uint32_t sent_bps, ns_t now);
 void gcc_reset(struct gcc *, ns_t now);
 
 uint32_t gcc_target(const struct gcc *);
-// What arrived in the last half second, without gcc_other; 0: unknown.
-uint32_t gcc_acked_bps(const struct gcc *);
 // Loss beyond what the path loses at any rate, per mille.
 uint16_t gcc_loss(const struct gcc *);
 // Queueing delay above the lowest lately seen, milliseconds.

@@ -127,9 +127,3 @@ void simulcast_decide(struct simulcast *, const struct simulcast_in *, struct si
 //          is_switch_up  Y bit, or key frame
 // returns: true: it changes with this packet (rewrite_switch, as ranks are those of the new cap)
 [[nodiscard]] bool simulcast_on_frame(struct simulcast *, uint8_t tid, bool is_switch_up, ns_t now);
-
-// Is a packet of this layer forwarded?
-static inline bool simulcast_takes(const struct simulcast *s, uint8_t layer)
-{
-	return s->now != SIMULCAST_NONE && s->now_layer == layer && !s->is_frozen;
-}

@@ -199,14 +199,6 @@ int mp_read_str(struct mp_reader *r, struct str *v)
 	return rc < 0 ? rc : take_bytes(r, &h, v);
 }
 
-int mp_read_bin(struct mp_reader *r, struct str *v)
-{
-	struct head h;
-	int rc = head_want(r, MP_BIN, &h);
-
-	return rc < 0 ? rc : take_bytes(r, &h, v);
-}
-
 int mp_read_bytes(struct mp_reader *r, bool is_nil_ok, struct str *v)
 {
 	struct head h;
@@ -302,11 +294,6 @@ static void put(struct wbuf *w, uint8_t first, uint64_t v, unsigned width)
 		p[1 + i] = (uint8_t)(v >> (8 * (width - 1 - i)));
 }
 
-void mp_write_nil(struct wbuf *w)
-{
-	wbuf_u8(w, 0xc0);
-}
-
 void mp_write_bool(struct wbuf *w, bool v)
 {
 	wbuf_u8(w, v ? 0xc3 : 0xc2);
@@ -326,33 +313,9 @@ void mp_write_uint(struct wbuf *w, uint64_t v)
 		put(w, 0xcf, v, 8);
 }
 
-void mp_write_int(struct wbuf *w, int64_t v)
-{
-	if (v >= 0)
-		mp_write_uint(w, (uint64_t)v);
-	else if (v >= -32)
-		wbuf_u8(w, (uint8_t)v);
-	else if (v >= INT8_MIN)
-		put(w, 0xd0, (uint64_t)v, 1);
-	else if (v >= INT16_MIN)
-		put(w, 0xd1, (uint64_t)v, 2);
-	else if (v >= INT32_MIN)
-		put(w, 0xd2, (uint64_t)v, 4);
-	else
-		put(w, 0xd3, (uint64_t)v, 8);
-}
-
 void mp_write_uint8(struct wbuf *w, uint8_t v)
 {
 	put(w, 0xcc, v, 1);
-}
-
-void mp_write_double(struct wbuf *w, double v)
-{
-	uint64_t bits;
-
-	memcpy(&bits, &v, sizeof(bits));
-	put(w, 0xcb, bits, 8);
 }
 
 void mp_write_str(struct wbuf *w, struct str s)
@@ -372,7 +335,7 @@ void mp_write_str(struct wbuf *w, struct str s)
 	wbuf_bytes(w, s.p, s.len);
 }
 
-void mp_write_bin_header(struct wbuf *w, uint32_t len)
+static void put_bin_head(struct wbuf *w, uint32_t len)
 {
 	if (len <= UINT8_MAX)
 		put(w, 0xc4, len, 1);
@@ -388,18 +351,8 @@ void mp_write_bin(struct wbuf *w, const void *data, size_t len)
 		w->full = true;
 		return;
 	}
-	mp_write_bin_header(w, (uint32_t)len);
+	put_bin_head(w, (uint32_t)len);
 	wbuf_bytes(w, data, len);
-}
-
-void mp_write_array(struct wbuf *w, uint32_t n)
-{
-	if (n < 16)
-		wbuf_u8(w, (uint8_t)(0x90 | n));
-	else if (n <= UINT16_MAX)
-		put(w, 0xdc, n, 2);
-	else
-		put(w, 0xdd, n, 4);
 }
 
 void mp_write_map(struct wbuf *w, uint32_t n_pairs)

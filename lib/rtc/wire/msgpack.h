@@ -58,7 +58,6 @@ enum mp_type mp_peek(const struct mp_reader *);
 // float32, float64, or any integer form (JavaScript encoders write 0.0 as an integer).
 [[nodiscard]] int mp_read_number(struct mp_reader *, double *);
 [[nodiscard]] int mp_read_str(struct mp_reader *, struct str *); // borrowed view
-[[nodiscard]] int mp_read_bin(struct mp_reader *, struct str *); // borrowed view
 // str or bin; also nil, as the empty view with p NULL, when is_nil_ok.
 [[nodiscard]] int mp_read_bytes(struct mp_reader *, bool is_nil_ok, struct str *);
 // Headers. -ENODATA also when the declared count cannot fit what is left (one byte per element at least).
@@ -70,15 +69,9 @@ enum mp_type mp_peek(const struct mp_reader *);
 // --- writer -------------------------------------------------------------------------------------
 // Shortest encodings, as the Go library of the plugin writes them. Overflow sets w->full.
 
-void mp_write_nil(struct wbuf *);
 void mp_write_bool(struct wbuf *, bool);
 void mp_write_uint(struct wbuf *, uint64_t);
-void mp_write_int(struct wbuf *, int64_t);
 void mp_write_uint8(struct wbuf *, uint8_t); // always `cc NN`: data channel message types
-void mp_write_double(struct wbuf *, double);
 void mp_write_str(struct wbuf *, struct str);
 void mp_write_bin(struct wbuf *, const void *data, size_t len);
-void mp_write_array(struct wbuf *, uint32_t n);
 void mp_write_map(struct wbuf *, uint32_t n_pairs);
-// Header of a bin of len bytes that the caller writes afterwards.
-void mp_write_bin_header(struct wbuf *, uint32_t len);

@@ -62,14 +62,6 @@ int rtcp_sr_read(const struct rtcp_pkt *pkt, struct rtcp_sr *sr)
 	return 0;
 }
 
-int rtcp_rr_read(const struct rtcp_pkt *pkt, uint32_t *ssrc)
-{
-	if (pkt->len < 4)
-		return -EBADMSG;
-	*ssrc = be32_get(pkt->body);
-	return 0;
-}
-
 int rtcp_block_read(const struct rtcp_pkt *pkt, unsigned i, struct rtcp_block *block)
 {
 	size_t at = (pkt->pt == RTCP_SR ? SR_LEN : 4) + (size_t)BLOCK_LEN * i;
@@ -96,41 +88,6 @@ int rtcp_bye_read(const struct rtcp_pkt *pkt, unsigned i, uint32_t *ssrc)
 	if (4u * i + 4 > pkt->len)
 		return -EBADMSG;
 	*ssrc = be32_get(pkt->body + 4 * i);
-	return 0;
-}
-
-// One chunk: SSRC, items until a zero byte, then zeros up to a multiple of 4 of the body.
-static int sdes_chunk(const struct rtcp_pkt *pkt, struct rbuf *r, uint32_t *ssrc, struct str *cname)
-{
-	*ssrc = rbuf_u32(r);
-	*cname = STR_NONE;
-	for (;;) {
-		uint8_t type = rbuf_u8(r), len;
-		const uint8_t *text;
-
-		if (type == 0)
-			break;
-		len = rbuf_u8(r);
-		text = rbuf_take(r, len);
-		if (type == 1 && text && cname->len == 0)
-			*cname = (struct str){(const char *)text, len};
-	}
-	if (!r->bad)
-		rbuf_take(r, -(size_t)(r->p - pkt->body) & 3);
-	return r->bad ? -EBADMSG : 0;
-}
-
-int rtcp_sdes_read(const struct rtcp_pkt *pkt, unsigned i, uint32_t *ssrc, struct str *cname)
-{
-	struct rbuf r = rbuf_of(pkt->body, pkt->len);
-
-	if (i >= pkt->count)
-		return -ENOENT;
-	for (unsigned k = 0; k <= i; k++) {
-		int rc = sdes_chunk(pkt, &r, ssrc, cname);
-		if (rc < 0)
-			return rc;
-	}
 	return 0;
 }
 
@@ -255,12 +212,6 @@ void rtcp_write_sdes(struct wbuf *w, uint32_t ssrc, struct str cname)
 	wbuf_bytes(w, zero, body - 6 - len);
 }
 
-void rtcp_write_bye(struct wbuf *w, uint32_t ssrc)
-{
-	if (put_header(w, 1, RTCP_BYE, 4))
-		wbuf_u32(w, ssrc);
-}
-
 // How many of seq one FCI entry covers, and its bitmask.
 static unsigned nack_entry(const uint16_t *seq, unsigned n, uint16_t *blp)
 {
@@ -312,22 +263,4 @@ void rtcp_write_fir(struct wbuf *w, uint32_t sender, uint32_t media, uint8_t seq
 	wbuf_u32(w, 0); // RFC 5104 section 4.3.1.2: the media SSRC is in the entry
 	wbuf_u32(w, media);
 	wbuf_u32(w, (uint32_t)seq_nr << 24);
-}
-
-void rtcp_write_remb(struct wbuf *w, uint32_t sender, uint64_t bps, const uint32_t *ssrc, unsigned n)
-{
-	unsigned exp = 0;
-
-	if (n > UINT8_MAX)
-		n = UINT8_MAX;
-	while (bps >> exp > 0x3ffff)
-		exp++;
-	if (!put_header(w, PSFB_AFB, RTCP_PSFB, 16 + 4 * (size_t)n))
-		return;
-	wbuf_u32(w, sender);
-	wbuf_u32(w, 0);
-	wbuf_bytes(w, "REMB", 4);
-	wbuf_u32(w, (uint32_t)n << 24 | exp << 18 | (uint32_t)(bps >> exp));
-	for (unsigned i = 0; i < n; i++)
-		wbuf_u32(w, ssrc[i]);
 }

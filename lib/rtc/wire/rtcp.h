@@ -71,12 +71,8 @@ struct rtcp_block {
 };
 // i-th report block of an SR or RR.
 [[nodiscard]] int rtcp_block_read(const struct rtcp_pkt *, unsigned i, struct rtcp_block *);
-// Sender SSRC of an RR.
-[[nodiscard]] int rtcp_rr_read(const struct rtcp_pkt *, uint32_t *ssrc);
 // i-th source of a BYE.
 [[nodiscard]] int rtcp_bye_read(const struct rtcp_pkt *, unsigned i, uint32_t *ssrc);
-// i-th chunk of an SDES; cname is empty when the chunk has none. An item that overruns is -EBADMSG.
-[[nodiscard]] int rtcp_sdes_read(const struct rtcp_pkt *, unsigned i, uint32_t *ssrc, struct str *cname);
 
 // Feedback (RTPFB, PSFB): the two SSRCs. fci is what follows them.
 struct rtcp_fb {
@@ -100,9 +96,7 @@ unsigned rtcp_nack_read(const struct rtcp_fb *, uint16_t *seq, unsigned max);
 void rtcp_write_sr(struct wbuf *, const struct rtcp_sr *, const struct rtcp_block *, unsigned n_blocks);
 void rtcp_write_rr(struct wbuf *, uint32_t ssrc, const struct rtcp_block *, unsigned n_blocks);
 void rtcp_write_sdes(struct wbuf *, uint32_t ssrc, struct str cname); // cname up to 255 bytes
-void rtcp_write_bye(struct wbuf *, uint32_t ssrc);
 // seq ascending (serially); packed as PID and BLP.
 void rtcp_write_nack(struct wbuf *, uint32_t sender, uint32_t media, const uint16_t *seq, unsigned n);
 void rtcp_write_pli(struct wbuf *, uint32_t sender, uint32_t media);
 void rtcp_write_fir(struct wbuf *, uint32_t sender, uint32_t media, uint8_t seq_nr);
-void rtcp_write_remb(struct wbuf *, uint32_t sender, uint64_t bps, const uint32_t *ssrc, unsigned n);

@@ -19,10 +19,6 @@ static inline int seq16_diff(uint16_t a, uint16_t b)
 {
 	return (int16_t)(uint16_t)(a - b);
 }
-static inline bool seq16_newer(uint16_t a, uint16_t b)
-{
-	return seq16_diff(a, b) > 0;
-}
 // a - b on the circle of 32-bit numbers (RTP timestamps, extended sequence numbers).
 static inline int32_t seq32_diff(uint32_t a, uint32_t b)
 {

@@ -1,6 +1,7 @@
 // What a publisher of video is asked for and told, and how its SSRCs come and go.
 #include "dataplane/publish/arrivals.h"
 #include "tests/support/dataplane/show.h"
+#include "tests/support/rtcp_peer.h"
 
 // --- key frames ---------------------------------------------------------------------------------------------------
 
@@ -250,7 +251,7 @@ static void send_bye(uint32_t ssrc, uint32_t index)
 	struct wbuf out = wbuf_of(pkt, sizeof(pkt));
 	int sealed;
 
-	rtcp_write_bye(&out, ssrc);
+	peer_write_bye(&out, ssrc);
 	sealed = seal_rtcp_protect(rig.seal, sender.tx, pkt, wbuf_len(&out), sizeof(pkt), index);
 	CHECK_OR_RETURN(sealed > 0);
 	rig_receive(&sender, pkt, (size_t)sealed);

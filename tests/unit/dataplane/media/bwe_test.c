@@ -10,6 +10,7 @@
 #include "lib/rtc/send/simulcast.h"
 #include "lib/rtc/wire/twcc.h"
 #include "tests/support/dataplane/rig_video.h"
+#include "tests/support/rtcp_peer.h"
 
 #define MS NS_PER_MS
 #define VIDEO_SSRC 0x8800 // of the receiver; RTX is the next
@@ -522,7 +523,7 @@ static void by_reports(void)
 	CHECK_EQ(estimate()->n_probes, 0);
 	run(30000);
 	CHECK_EQ(choice()->now, 1);
-	rtcp_write_remb(&w, 1, 700000, &(uint32_t){net.video_ssrc}, 1);
+	peer_write_remb(&w, 1, 700000, net.video_ssrc);
 	answer(bytes, wbuf_len(&w));
 	run(8000);
 	CHECK(estimate()->target <= 700000 && estimate()->target > 690000);
@@ -613,7 +614,7 @@ static void hostile(void)
 		rtcp_write_nack(&w, 1, i % 2 ? VIDEO_SSRC : 0xdead, seq, ARRAY_LEN(seq));
 		rtcp_write_pli(&w, 1, i % 2 ? VIDEO_SSRC : VOICE_SSRC);
 		rtcp_write_fir(&w, 1, 0xbeef, (uint8_t)i);
-		rtcp_write_remb(&w, 1, i % 2 ? UINT64_MAX : 1, &(uint32_t){VIDEO_SSRC}, 1);
+		peer_write_remb(&w, 1, i % 2 ? UINT64_MAX : 1, VIDEO_SSRC);
 		answer(bytes, wbuf_len(&w));
 		run(10);
 	}

@@ -4,6 +4,7 @@
 #include "lib/rtc/recv/stats.h"
 #include "lib/rtc/wire/twcc.h"
 #include "tests/support/dataplane/rig_peer.h"
+#include "tests/support/rtcp_peer.h"
 
 // --- what a peer got --------------------------------------------------------------------------------------
 
@@ -31,7 +32,7 @@ static void take_packet(struct got *g, const struct rtcp_pkt *pkt, uint32_t ssrc
 		g->n_sr++;
 	} else if (pkt->pt == RTCP_RR) {
 		g->n_rr += rtcp_block_read(pkt, 0, &g->block) == 0;
-	} else if (pkt->pt == RTCP_SDES && rtcp_sdes_read(pkt, 0, &from, &cname) == 0) {
+	} else if (pkt->pt == RTCP_SDES && peer_read_sdes(pkt, &from, &cname) == 0) {
 		g->n_sdes++;
 		str_copy(cname, g->cname, sizeof(g->cname));
 	} else if (pkt->pt == RTCP_RTPFB && pkt->count == RTPFB_TWCC && rtcp_fb_read(pkt, &fb) == 0) {

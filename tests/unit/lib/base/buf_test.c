@@ -64,7 +64,7 @@ static void test_what_was_written_reads_back(void)
 	wbuf_u16(&w, 0xfedc);
 	wbuf_u32(&w, 0xfedcba98);
 	wbuf_u64(&w, 0xfedcba9876543210);
-	be24_put(wbuf_grab(&w, 3), 0xabcdef);
+	wbuf_bytes(&w, "\xab\xcd\xef", 3);
 	r = rbuf_of(bytes, wbuf_len(&w));
 	CHECK_EQ(rbuf_u8(&r), 0xfe);
 	CHECK_EQ(rbuf_u16(&r), 0xfedc);

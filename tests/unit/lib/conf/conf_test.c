@@ -439,10 +439,6 @@ static void test_helpers_for_loaded_values(void)
 	CHECK_EQ(conf_host_port(":8045", host, sizeof(host), &port), 0);
 	CHECK_STR(host, "");
 	CHECK_EQ(conf_host_port("a-much-too-long-name.example.com:80", host, 10, &port), -EINVAL);
-	CHECK_EQ(conf_port_override("9000", "10.0.0.1"), 9000);
-	CHECK_EQ(conf_port_override("10.0.0.1/9001, 10.0.0.2/9002", "10.0.0.2"), 9002);
-	CHECK_EQ(conf_port_override("10.0.0.1/9001", "10.0.0.2"), 0);
-	CHECK_EQ(conf_port_override("", "10.0.0.2"), 0);
 }
 
 static void test_files(void)

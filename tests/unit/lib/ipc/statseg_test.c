@@ -16,8 +16,6 @@ static void test_reader_sees_what_writers_count(void)
 	CHECK_OR_RETURN(w != NULL);
 	r = statseg_open(statseg_fd(w));
 	CHECK_OR_RETURN(r != NULL);
-	CHECK_EQ(statseg_n_blocks(r), 3);
-	CHECK_EQ(statseg_boot_id(r), 77);
 	statseg_add(statseg_block(w, 0), DROP_REPLAY, 5);
 	statseg_add(statseg_block(w, 2), DROP_REPLAY, 1);
 	statseg_set(statseg_block(w, 1), GAUGE_SESSIONS, 9);

@@ -136,8 +136,7 @@ static void replay(struct trace *t)
 		gcc_idle(&g, 1000000, (now + TRIP_US) * NS_PER_US);
 		rules_look(t, (double)now / 1e6, gcc_target(&g) / 1e3);
 		if (getenv("GCC_TRACE"))
-			printf("# %.1f %u %u %u\n", (double)now / 1e6, gcc_target(&g) / 1000,
-			       gcc_acked_bps(&g) / 1000, gcc_queue_ms(&g));
+			printf("# %.1f %u %u\n", (double)now / 1e6, gcc_target(&g) / 1000, gcc_queue_ms(&g));
 	}
 	free(told);
 }

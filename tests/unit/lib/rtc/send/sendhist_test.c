@@ -19,8 +19,7 @@ static struct rtcp_fb feedback(uint8_t *b, uint16_t base, uint16_t n, uint32_t r
 {
 	be16_put(b, base);
 	be16_put(b + 2, n);
-	be24_put(b + 4, ref);
-	b[7] = 0;
+	be32_put(b + 4, ref << 8);
 	be16_put(b + 8, (uint16_t)((is_received ? 0x2000 : 0) | n));
 	memset(b + 10, 4, is_received ? n : 0);
 	return (struct rtcp_fb){.fci = b, .fci_len = (uint16_t)(10 + (is_received ? n : 0))};

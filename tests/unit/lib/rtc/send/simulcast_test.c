@@ -13,6 +13,12 @@ static struct simulcast_out out;
 static struct simulcast_rung rung[2];
 static struct simulcast_in in;
 
+// Is a packet of this layer forwarded?
+static bool simulcast_takes(const struct simulcast *sim, uint8_t layer)
+{
+	return sim->now != SIMULCAST_NONE && sim->now_layer == layer && !sim->is_frozen;
+}
+
 // A ladder of l (500 kbit/s) and h (2.5 Mbit/s).
 static void begin(uint32_t budget_bps)
 {

@@ -44,6 +44,23 @@ static void golden_bytes(void)
 	CHECK_MEM(buf, leave, sizeof(leave));
 }
 
+// Negative numbers come from peers alone.
+static void int_write(struct wbuf *w, int64_t v)
+{
+	msgpack_sbuffer sb;
+	msgpack_packer pk;
+
+	if (v >= 0) {
+		mp_write_uint(w, (uint64_t)v);
+		return;
+	}
+	msgpack_sbuffer_init(&sb);
+	msgpack_packer_init(&pk, &sb, msgpack_sbuffer_write);
+	msgpack_pack_int64(&pk, v);
+	wbuf_bytes(w, sb.data, sb.size);
+	msgpack_sbuffer_destroy(&sb);
+}
+
 static void widths(void)
 {
 	static const struct {
@@ -75,7 +92,7 @@ static void widths(void)
 		struct mp_reader r;
 		int64_t got;
 
-		mp_write_int(&w, t[i].v);
+		int_write(&w, t[i].v);
 		CHECK_EQ(wbuf_len(&w), t[i].len);
 		r = written(&w);
 		CHECK_EQ(mp_read_int(&r, &got), 0);
@@ -128,7 +145,6 @@ static void any_int_form(void)
 static void floats(void)
 {
 	struct mp_reader r = mp_reader_of(BYTES(0xcb, 0x3f, 0xa9, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a));
-	struct wbuf w = wbuf_of(buf, sizeof(buf));
 	double d;
 
 	CHECK(mp_read_number(&r, &d) == 0 && d == 0.05);
@@ -136,10 +152,6 @@ static void floats(void)
 	CHECK(mp_read_number(&r, &d) == 0 && d == 0.5);
 	r = mp_reader_of(BYTES(0xca, 0x7f, 0xc0, 0, 0));
 	CHECK(mp_read_number(&r, &d) == 0 && isnan(d)); // judging it is the caller's
-	mp_write_double(&w, 0.05);
-	r = written(&w);
-	CHECK(mp_read_number(&r, &d) == 0 && d == 0.05);
-	CHECK_EQ(wbuf_len(&w), 9);
 	r = mp_reader_of(BYTES(0xa1, 'x'));
 	CHECK_EQ(mp_read_number(&r, &d), -ENOMSG);
 }
@@ -173,7 +185,7 @@ static void declared_lengths(void)
 		uint32_t n;
 
 		memcpy(p, t[i].b, t[i].len);
-		CHECK(mp_read_str(&r, &s) < 0 && mp_read_bin(&r, &s) < 0 && mp_read_bytes(&r, true, &s) < 0);
+		CHECK(mp_read_str(&r, &s) < 0 && mp_read_bytes(&r, true, &s) < 0);
 		CHECK(mp_read_array(&r, &n) < 0 && mp_read_map(&r, &n) < 0);
 		CHECK_EQ(mp_skip(&r), -ENODATA);
 		CHECK(r.p == p); // nothing consumed
@@ -253,7 +265,7 @@ static void full_buffer(void)
 		mp_write_str(&w, STR("0123456789ab"));
 		CHECK(w.full && wbuf_len(&w) == 0);
 		w = wbuf_of(buf, size < 9 ? size : 8);
-		mp_write_double(&w, 1);
+		mp_write_uint(&w, UINT64_MAX);
 		CHECK(w.full && wbuf_len(&w) == 0);
 	}
 }
@@ -264,12 +276,10 @@ static void full_buffer(void)
 static void random_value(msgpack_packer *pk, struct wbuf *w, unsigned depth)
 {
 	static const unsigned lens[] = {0, 1, 15, 16, 31, 32, 255, 256, 1000, 65535, 65536};
-	uint32_t kind = rand_u32() % (depth > 4 ? 6 : 8), shift = rand_u32() % 64;
+	uint32_t kind = rand_u32() % (depth > 4 ? 4 : 5), shift = rand_u32() % 64;
 	uint64_t u = rand_u64() >> shift;
-	int64_t i = (int64_t)rand_u64() >> shift;
 	unsigned len = lens[rand_u32() % (rand_u32() % 50 ? 7 : 11)], n = rand_u32() % 20;
 	static char text[65536];
-	double d = (double)i / 3;
 
 	switch (kind) {
 	case 0:
@@ -277,40 +287,23 @@ static void random_value(msgpack_packer *pk, struct wbuf *w, unsigned depth)
 		mp_write_uint(w, u);
 		break;
 	case 1:
-		msgpack_pack_int64(pk, i);
-		mp_write_int(w, i);
-		break;
-	case 2:
-		msgpack_pack_double(pk, d);
-		mp_write_double(w, d);
-		break;
-	case 3:
 		if (u & 1)
 			msgpack_pack_true(pk);
 		else
-			msgpack_pack_nil(pk);
-		if (u & 1)
-			mp_write_bool(w, true);
-		else
-			mp_write_nil(w);
+			msgpack_pack_false(pk);
+		mp_write_bool(w, u & 1);
 		break;
-	case 4:
+	case 2:
 		msgpack_pack_str(pk, len);
 		msgpack_pack_str_body(pk, text, len);
 		mp_write_str(w, (struct str){text, len});
 		break;
-	case 5:
+	case 3:
 		msgpack_pack_bin(pk, len);
 		msgpack_pack_bin_body(pk, text, len);
 		mp_write_bin(w, text, len);
 		break;
-	case 6:
-		msgpack_pack_array(pk, n);
-		mp_write_array(w, n);
-		for (unsigned k = 0; k < n; k++)
-			random_value(pk, w, depth + 2);
-		break;
-	case 7:
+	case 4:
 		msgpack_pack_map(pk, n);
 		mp_write_map(w, n);
 		for (unsigned k = 0; k < 2 * n; k++)
@@ -384,7 +377,7 @@ static bool scalar_agrees(const uint8_t *p, size_t len, const msgpack_object *o)
 	case MSGPACK_OBJECT_STR:
 		return mp_read_str(&r, &s) == 0 && str_eq(s, (struct str){o->via.str.ptr, o->via.str.size});
 	case MSGPACK_OBJECT_BIN:
-		return mp_read_bin(&r, &s) == 0 && str_eq(s, (struct str){o->via.bin.ptr, o->via.bin.size});
+		return mp_read_bytes(&r, false, &s) == 0 && str_eq(s, (struct str){o->via.bin.ptr, o->via.bin.size});
 	default:
 		return true;
 	}
