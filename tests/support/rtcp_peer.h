@@ -15,7 +15,7 @@ static inline void peer_write_bye(struct wbuf *w, uint32_t ssrc)
 }
 
 // Append a REMB of bps bit/s about one source.
-static inline void peer_write_remb(struct wbuf *w, uint32_t sender, uint64_t bps, uint32_t ssrc)
+static inline void peer_write_remb(struct wbuf *w, uint32_t from, uint64_t bps, uint32_t ssrc)
 {
 	unsigned exp = 0;
 
@@ -24,7 +24,7 @@ static inline void peer_write_remb(struct wbuf *w, uint32_t sender, uint64_t bps
 	wbuf_u8(w, 0x80 | PSFB_AFB);
 	wbuf_u8(w, RTCP_PSFB);
 	wbuf_u16(w, 5);
-	wbuf_u32(w, sender);
+	wbuf_u32(w, from);
 	wbuf_u32(w, 0);
 	wbuf_bytes(w, "REMB", 4);
 	wbuf_u32(w, 1u << 24 | exp << 18 | (uint32_t)(bps >> exp));
