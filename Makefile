@@ -3,7 +3,9 @@ MODE ?= release
 B := build/$(MODE)
 CC ?= gcc
 CLANG ?= clang-14
-VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+# The newest release of CHANGELOG.md.
+RELEASE := 0.1.0
+VERSION ?= $(shell git -c safe.directory="$(CURDIR)" describe --always --dirty 2>/dev/null || echo unknown)
 
 # Q hides commands; V=1 shows them.
 Q := $(if $(V),,@)
@@ -22,7 +24,7 @@ CFLAGS_tsan := -O1 -g -fsanitize=thread -Wno-tsan -fno-omit-frame-pointer -DDEBU
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 CFLAGS := -std=gnu2x $(WARN) $(CFLAGS_$(MODE)) -I. -I$(B) -D_GNU_SOURCE -fvisibility=hidden -fno-common -MMD -MP \
-	-DSLUICE_VERSION='"$(VERSION)"' $(EXTRA_CFLAGS)
+	$(EXTRA_CFLAGS)
 LDFLAGS := $(LDFLAGS_$(MODE)) -Wl,--as-needed -Wl,-z,relro,-z,now
 
 pc = $(shell pkg-config $(1) 2>/dev/null)
@@ -95,6 +97,13 @@ $(B)/sluicegun: $(call obj,tools/sluicegun/main.c) $(B)/libgun.a $(B)/libpeer.a 
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SEAL_LIBS) $(PEER_LIBS) -ljansson $(BASE_LIBS)
 
+# What lib/base/version.c tells; written when it changes.
+build/version.h: FORCE
+	@mkdir -p $(@D) && printf '#define SLUICE_RELEASE "%s"\n#define SLUICE_COMMIT "%s"\n' '$(RELEASE)' '$(VERSION)' >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(B)/lib/base/version.o build/fuzz/obj/lib/base/version.o: build/version.h
+.PHONY: FORCE
+
 # --- tests -------------------------------------------------------------------------------------
 # A unit test file tests/unit/PART/NAME_test.c exports `CU_TestInfo NAME_tests[]`; the list is generated.
 # What tests of a part share, fixtures above all, is in tests/support/PART/*.c. It is linked as objects, not from
@@ -144,7 +153,7 @@ headers: ## each header compiles alone
 	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/tap headers tools/devtools/check-headers
 poison: ## what dataplane/port/dpdk.h poisons does not compile
 	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/tap poison tools/devtools/check-poison
-devtools: $(B)/sluice-dp $(B)/sluice-cp ## tests of the tools that check (T=pattern)
+devtools: all ## tests of the tools that check (T=pattern)
 	@CC="$(CC)" BUILD=$(B) tools/devtools/stories tests/devtools '$(T)'
 lint-sh: ## shellcheck
 	@tools/devtools/tap shellcheck tools/devtools/check-shell
@@ -161,7 +170,7 @@ build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(call flags_of,$<) -fsanitize=fuzzer-no-link $(FUZZ_SAN) \
-		-MMD -MP -DSLUICE_VERSION='"fuzz"' -c -o $@ $<
+		-MMD -MP -c -o $@ $<
 define fuzz_target
 build/fuzz/$(1): build/fuzz/obj/tests/fuzz/$(1)_fuzz.o $(patsubst %.c,build/fuzz/obj/%.o,$(LIB_SRC) $(shell sed -n 's|^// sources: ||p' tests/fuzz/$(1)_fuzz.c))
 	$$(call say,LD)
@@ -239,6 +248,12 @@ bench-network: all ## a screen over links that lose, delay and limit; freezes, l
 
 bench-baseline: all ## count instructions anew for tests/perf/baseline.json
 	@tools/devtools/bench-baseline
+
+.PHONY: install uninstall
+install: all ## programs, units, configuration, documents (DESTDIR=, PREFIX=/usr/local, SYSCONFDIR=/etc)
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' tools/devtools/install-tree install $(B)
+uninstall: ## take away what `make install` with the same variables put there, but not the configuration
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' tools/devtools/install-tree uninstall $(B)
 
 # --- upkeep ------------------------------------------------------------------------------------
 .PHONY: format docs size clean help

@@ -19,6 +19,7 @@
 #include "lib/base/args.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/version.h"
 #include "lib/conf/conf.h"
 
 #define LAST_WORDS_NS (500 * NS_PER_MS) // for `close` messages to leave at the end
@@ -57,7 +58,7 @@ static int cp_args(struct cp *cp, int argc, char **argv)
 		{},
 	};
 	struct conf_error error;
-	int rc = args_parse(argc, argv, opts, "sluice-cp [options]", SLUICE_VERSION);
+	int rc = args_parse(argc, argv, opts, "sluice-cp [options]", version_full);
 
 	if (rc != 0)
 		return rc > 0 ? EXIT_OK : EXIT_USAGE;

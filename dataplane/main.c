@@ -13,6 +13,7 @@
 #include "lib/base/args.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/version.h"
 #include "lib/conf/conf.h"
 
 struct options {
@@ -142,7 +143,7 @@ int main(int argc, char **argv)
 	};
 	struct conf conf;
 	struct conf_error error;
-	int rc = args_parse(argc, argv, table, "sluice-dp [--config PATH]", SLUICE_VERSION);
+	int rc = args_parse(argc, argv, table, "sluice-dp [--config PATH]", version_full);
 
 	if (rc != 0)
 		return rc < 0 ? EXIT_USAGE : EXIT_OK;

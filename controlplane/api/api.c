@@ -11,6 +11,7 @@
 #include "controlplane/calls/query.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/version.h"
 
 #define JSON "application/json"
 
@@ -129,7 +130,7 @@ static void get_version(struct ask *a, const struct http_request *)
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 
 	// Semver build metadata is [0-9A-Za-z.-]; anything else in a tag's name becomes '-'.
-	snprintf(version, sizeof(version), "%s", SLUICE_VERSION);
+	snprintf(version, sizeof(version), "%s", version_commit);
 	for (char *c = version; *c; c++)
 		if (!((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
 		      *c == '.'))

@@ -6,6 +6,7 @@
 
 #include "controlplane/sys/json.h"
 #include "lib/base/err.h"
+#include "lib/base/version.h"
 
 struct node {
 	struct loop *loop;   // borrowed
@@ -39,7 +40,7 @@ void node_beat(struct node *n)
 		    ",\"version\":\"%s\",\"load\":%.4f,\"sessions\":%u,\"calls\":%u,\"draining\":%s,"
 		    "\"started\":%lld,"
 		    "\"seen\":%lld}",
-		    SLUICE_VERSION, sysload_get(n->sysload), load.n_sessions, load.n_calls,
+		    version_commit, sysload_get(n->sysload), load.n_sessions, load.n_calls,
 		    load.draining ? "true" : "false", (long long)n->started, (long long)time(NULL));
 	if (!w.full)
 		store_set(n->store, node_key(n, key, sizeof(key)), (struct str){value, wbuf_len(&w)},

@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "lib/base/version.h"
+
 static void emit_stat(struct metrics_out *out)
 {
 	FILE *f = fopen("/proc/self/stat", "re");
@@ -66,10 +68,13 @@ static void emit_fds(struct metrics_out *out)
 
 static void collect(void *, struct metrics_out *out)
 {
+	char label[128];
+
 	emit_stat(out);
 	emit_fds(out);
 	metrics_out_family(out, "sluice_build_info", "gauge", "1, with our version as label");
-	metrics_out_sample(out, "version=\"" SLUICE_VERSION "\"", 1);
+	snprintf(label, sizeof(label), "version=\"%s\"", version_commit);
+	metrics_out_sample(out, label, 1);
 }
 
 int procstat_init(struct metrics *m)

@@ -31,6 +31,7 @@ file() { # TEXT: a configuration file
 	printf '%b' "$1" >"$dir/f.yaml"
 }
 
+release=$(sed -nE 's/^## \[([0-9.]+)\].*/\1/p' CHANGELOG.md | head -1)
 for daemon in sluice-dp sluice-cp; do
 	run=("$build/$daemon" --config "$dir/f.yaml")
 	file 'rtc:\n  ice_port_udp: 12\n'
@@ -48,7 +49,7 @@ for daemon in sluice-dp sluice-cp; do
 		env RTCD_RTC_ICEPORTUDP=x "${run[@]}" --check-config
 	expect "$daemon refuses unknown options" 64 'confg: unknown option' "$build/$daemon" --confg x
 	expect "$daemon explains its options" 0 '--config=PATH' "$build/$daemon" --help
-	expect "$daemon tells its version" 0 "^$daemon [^ ]+$" "$build/$daemon" --version
+	expect "$daemon tells its version" 0 "^$daemon $release \\([^ ]+\\)$" "$build/$daemon" --version
 	expect "$daemon completes in bash" 0 "^complete .*--config=.* $daemon$" "$build/$daemon" --bash-completion
 	expect "$daemon accepts the sample file" 0 'configuration is' "$build/$daemon" --config conf/sluice.yaml --check-config
 done

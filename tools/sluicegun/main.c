@@ -14,6 +14,7 @@
 #include "lib/base/err.h"
 #include "lib/base/rand.h"
 #include "lib/base/str.h"
+#include "lib/base/version.h"
 #include "tools/sluicegun/gun.h"
 #include "tools/sluicegun/report.h"
 #include "tools/sluicegun/ws.h"
@@ -317,7 +318,7 @@ int main(int argc, char **argv)
 	struct shared *shared;
 	pid_t pid[GUN_MAX_WORKERS];
 	unsigned n_left;
-	int status = args_parse(argc, argv, options, NULL, SLUICE_VERSION);
+	int status = args_parse(argc, argv, options, NULL, version_full);
 
 	if (status != 0)
 		return status < 0 ? EXIT_USAGE : EXIT_OK;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base/err.h"
+#include "lib/base/version.h"
 
 void report_init(struct report *r, const struct gun_conf *c, const struct shared *s, ns_t now)
 {
@@ -203,7 +204,7 @@ static json_t *seconds_json(const struct report *r)
 
 int report_json(const struct report *r, FILE *f)
 {
-	json_t *o = json_pack("{s:s,s:o,s:o,s:f,s:o,s:o,s:o,s:o,s:o}", "version", SLUICE_VERSION, "shape",
+	json_t *o = json_pack("{s:s,s:o,s:o,s:f,s:o,s:o,s:o,s:o,s:o}", "version", version_commit, "shape",
 			      shape_json(r->conf), "counts", counts_json(&r->all), "loss", report_loss(r),
 			      "voice_latency_us", hist_json(&r->all.voice_us), "video_latency_us",
 			      hist_json(&r->all.video_us), "join_us", hist_json(&r->all.join_us), "steady",
