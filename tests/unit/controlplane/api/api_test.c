@@ -1,4 +1,9 @@
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/err.h"
 #include "tests/support/controlplane/rig.h"
+#include "tests/unit/check.h"
 
 static char out[65536];
 

@@ -1,5 +1,9 @@
 // Time limits and the liveness of WebSockets, with limits short enough to wait for.
+#include <errno.h>
+#include <unistd.h>
+
 #include "tests/support/controlplane/rig.h"
+#include "tests/unit/check.h"
 
 static char out[65536];
 

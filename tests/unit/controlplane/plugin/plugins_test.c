@@ -1,5 +1,10 @@
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "controlplane/plugin/wsmsg.h"
+#include "lib/base/err.h"
 #include "tests/support/controlplane/rig.h"
+#include "tests/unit/check.h"
 
 static char out[1 << 16];
 

@@ -1,5 +1,7 @@
 // The same questions to both backends, and Redis in every bad mood.
 #include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
 
 #include "controlplane/store/store.h"
 #include "tests/unit/check.h"
