@@ -109,7 +109,9 @@ $(B)/lib/base/version.o build/fuzz/obj/lib/base/version.o: build/version.h
 # What tests of a part share, fixtures above all, is in tests/support/PART/*.c. It is linked as objects, not from
 # an archive, so that a fake stands before the function of the daemon that it takes the place of.
 unit_src = $(sort $(shell find tests/unit/$(1) -name '*_test.c'))
-support_src = $(sort $(wildcard tests/support/$(1)/*.c))
+support_src = $(sort $(wildcard tests/support/$(1)/*.c $(addprefix tests/support/,$(addsuffix /*.c,$(support_$(1))))))
+support_controlplane := clock
+support_calls := clock
 define unit_part
 $(B)/tests/unit/$(1)/suites.h: $(call unit_src,$(1)) Makefile
 	@mkdir -p $$(@D)

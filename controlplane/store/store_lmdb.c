@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <lmdb.h>
 
@@ -173,7 +172,7 @@ static void fail_all(struct lmdb *l, int mdb_rc)
 static void run(struct work *w)
 {
 	struct lmdb *l = container_of(w, struct lmdb, work);
-	int64_t now = time(NULL);
+	int64_t now = clock_wall() / NS_PER_S;
 	struct store_op *op;
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(l->env, NULL, 0, &txn);

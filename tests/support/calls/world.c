@@ -20,6 +20,7 @@ void world_init(void)
 {
 	struct conf_error err;
 
+	clock_speed(0);
 	world = calloc(1, sizeof(*world));
 	log_set_level(getenv("SLUICE_TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
 	world->loop = loop_new();

@@ -15,8 +15,8 @@
 #include "lib/ipc/pktring.h"
 #include "lib/ipc/statseg.h"
 #include "tests/support/calls/client.h"
-#include "tests/support/calls/fake_clock.h"
 #include "tests/support/calls/fake_store.h"
+#include "tests/support/clock/fake_clock.h"
 #include "tests/unit/check.h"
 
 #define MAX_CLIENTS 600
@@ -70,7 +70,7 @@ void world_hub(void); // a hub, after the one before was freed
 // kill -9 of the control plane: nobody hears anything, the store keeps what it had, clients lose their data
 // channels. world_hub() starts the next one.
 void world_kill_hub(void);
-void world_turn(void); // the loop does all it can do now; a millisecond passes
+void world_turn(void);   // the loop does all it can do now; a millisecond passes
 bool world_serves(void); // the hub has read back what was and its link is up
 unsigned world_sessions(void);
 

@@ -1,5 +1,5 @@
-// A peer for the tests of negotiate: what a browser (polite: rolls its own offer back when one of ours meets it) or
-// Pion (cannot roll back, always locks) does with descriptions, and a judge of those it gets.
+// A peer for the tests of negotiate: what a browser (polite: rolls its own offer back when one of ours
+// meets it) or Pion (cannot roll back, always locks) does with descriptions, and a judge of those it gets.
 #pragma once
 
 #include <stdbool.h>
