@@ -1,4 +1,5 @@
-// Inside of the ipsec-mb backend: seal_ipsecmb.c (engine, keys, RTP) and seal_ipsecmb_rtcp.c. Nobody else includes this.
+// Inside of the ipsec-mb backend: seal_ipsecmb.c (engine, RTP), seal_ipsecmb_key.c and seal_ipsecmb_rtcp.c.
+// Nobody else includes this.
 //
 // A key in memory (multiples of 64 bytes, made for one implementation of the library):
 //
@@ -153,12 +154,20 @@ static inline void gcm_dec(struct imb_engine *e, bool is_256, const struct gcm_k
 				   op->aad_len, op->tag, SEAL_GCM_TAG);
 }
 
-// --- between the two files ---------------------------------------------------------------------
-// SHA-1 states after the first block of inner and outer hash. source: RFC 2104
+// --- seal_ipsecmb_key.c ------------------------------------------------------------------------
+// SHA-1 states after the first block of inner and outer hash; key_len <= 64. source: RFC 2104
 void imb_hmac_states(struct imb_engine *, const uint8_t *key, size_t key_len, uint8_t inner[20],
 		     uint8_t outer[20]);
 void imb_cm_expand(struct imb_engine *, struct cm_part *, const uint8_t key[16], const uint8_t auth[20]);
 
+// As in struct seal_ops.
+void imb_derive(struct seal_engine *, enum seal_profile, const uint8_t *master_key, const uint8_t master_salt[14],
+		struct seal_session_keys *);
+void imb_key_install(struct seal_engine *, struct seal_key *, const struct seal_session_keys *);
+int imb_key_expand(struct seal_engine *, struct seal_key *, const uint8_t *master_key,
+		   const uint8_t master_salt[14]);
+
+// --- seal_ipsecmb_rtcp.c -----------------------------------------------------------------------
 // As in struct seal_ops.
 int imb_rtcp_protect(struct seal_engine *, const struct seal_key *, uint8_t *pkt, size_t len, uint32_t index);
 int imb_rtcp_unprotect(struct seal_engine *, const struct seal_key *, uint8_t *pkt, size_t len,

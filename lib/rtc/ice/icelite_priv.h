@@ -1,4 +1,5 @@
-// Shared by the two halves of the ICE-lite agent: icelite.c (who may speak to us) and icelite_path.c (where we send).
+// Inside of the ICE-lite agent: icelite.c (who may speak to us) uses icelite_path.c (where we send), both use
+// icelite_creds.c and icelite_pairs.c. Nobody else includes this.
 #pragma once
 
 #include <assert.h>
@@ -45,6 +46,11 @@ static inline struct icelite_creds *creds_now(struct icelite *a)
 	return &a->creds[a->generation & 1];
 }
 
+static inline struct icelite_creds *creds_old(struct icelite *a)
+{
+	return &a->creds[(a->generation + 1) & 1];
+}
+
 static inline void out_clear(struct icelite_out *out)
 {
 	out->events = 0;
@@ -67,9 +73,20 @@ static inline void ip_of(const struct icelite_tuple *t, uint8_t ip[17])
 	memcpy(ip + 1, t->ip, 16);
 }
 
-// icelite.c
-void icelite_pair_remove(struct icelite *, int pair, struct icelite_out *);
+// icelite_creds.c
+bool icelite_creds_named(const struct icelite_creds *, struct str ufrag); // in constant time
+// A valid check came in under these. The first one under the current credentials starts the clock of the old ones.
+void icelite_creds_used(struct icelite *, struct icelite_creds *, uint32_t t);
 void icelite_creds_drop_old(struct icelite *, struct icelite_out *);
+
+// icelite_pairs.c
+// A pair for a tuple that has none; NO_PAIR when the table is full of busy ones, or too many are new.
+int icelite_pair_add(struct icelite *, const struct icelite_tuple *from, uint32_t t, struct icelite_out *);
+void icelite_pair_remove(struct icelite *, int pair, struct icelite_out *);
+// Was this transaction seen from another pair (NO_PAIR: of none of ours)? MESSAGE-INTEGRITY does not cover the source
+// address, so an observer can send a copy from elsewhere.
+bool icelite_txid_replayed(const struct icelite *, const uint8_t *txid, int pair);
+void icelite_txid_note(struct icelite *, const uint8_t *txid, int pair);
 
 // icelite_path.c: an authenticated check on a pair refreshes it and may move the path.
 //
