@@ -21,6 +21,7 @@
 #include "lib/base/log.h"
 #include "lib/base/version.h"
 #include "lib/conf/conf.h"
+#include "lib/peer/sslmem.h"
 
 #define LAST_WORDS_NS (500 * NS_PER_MS) // for `close` messages to leave at the end
 
@@ -272,6 +273,7 @@ static int cp_open(struct cp *cp)
 int main(int argc, char **argv)
 {
 	struct cp cp = {};
+	bool spares_memory = sslmem_install() == 0;
 	int rc = cp_args(&cp, argc, argv);
 
 	if (rc < 0) {
@@ -279,6 +281,8 @@ int main(int argc, char **argv)
 		if (rc == 0) {
 			int denied = priv_confine();
 
+			if (!spares_memory)
+				log_warn("start: OpenSSL keeps its allocator: more memory for each session");
 			if (denied < 0)
 				log_warn("start: not confined by seccomp: %s", strerror(-denied));
 			log_notice("serving on port %u, store %s", http_port(cp.http), store_name(cp.store));

@@ -1,5 +1,6 @@
 #include "lib/peer/sslmem.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -55,10 +56,9 @@ static void on_free(void *block, const char *, int)
 	free(block);
 }
 
-// OpenSSL takes these only before its first allocation. When it does not, nothing is noticed and nothing dropped.
-__attribute__((constructor)) static void take_over(void)
+int sslmem_install(void)
 {
-	CRYPTO_set_mem_functions(on_malloc, on_realloc, on_free);
+	return CRYPTO_set_mem_functions(on_malloc, on_realloc, on_free) ? 0 : -EBUSY;
 }
 
 void sslmem_watch(struct sslmem *m)

@@ -13,6 +13,11 @@ struct sslmem {
 	size_t len;  // bytes that are its own
 };
 
+// Take the place of OpenSSL's allocator: once, at the beginning of main. Without it nothing is noticed and nothing dropped.
+//
+// returns: 0, -EBUSY when OpenSSL has allocated already
+[[nodiscard]] int sslmem_install(void);
+
 // Notice what OpenSSL allocates until the next call, NULL: nothing.
 void sslmem_watch(struct sslmem *);
 // Drop the pages of the buffer; they come back zeroed when they are touched.

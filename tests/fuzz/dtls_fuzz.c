@@ -8,6 +8,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/peer/dtls.h"
+#include "lib/peer/sslmem.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -45,8 +46,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct seen seen = {};
 	struct dtls *d;
 
-	if (ctx == NULL)
+	if (ctx == NULL) {
+		MUST(sslmem_install() == 0);
 		ctx = dtls_ctx_new();
+	}
 	d = dtls_new(ctx, DTLS_SERVER, &fp, &ops, &seen);
 	MUST(ctx != NULL && d != NULL);
 	dtls_start(d, 0);

@@ -15,6 +15,7 @@
 #include "lib/base/rand.h"
 #include "lib/base/str.h"
 #include "lib/base/version.h"
+#include "lib/peer/sslmem.h"
 #include "tools/sluicegun/gun.h"
 #include "tools/sluicegun/report.h"
 #include "tools/sluicegun/ws.h"
@@ -324,6 +325,7 @@ int main(int argc, char **argv)
 		return status < 0 ? EXIT_USAGE : EXIT_OK;
 	if (settings(&conf) < 0)
 		return EXIT_USAGE;
+	(void)sslmem_install(); // participants cost less memory; without it they cost more
 	raise_files(&conf);
 	shared = share(&conf);
 	signal(SIGINT, on_signal);

@@ -9,11 +9,20 @@
 #define PAGE 4096
 #define LARGE_PAGES (24 * 1024) // it has its last page for itself
 
+static int installed;
+
+// Before main, as suites that run before this one use OpenSSL.
+__attribute__((constructor)) static void install(void)
+{
+	installed = sslmem_install();
+}
+
 static void large_blocks_are_noticed(void)
 {
 	struct sslmem m = {};
 	void *small, *large, *unseen = OPENSSL_malloc(LARGE);
 
+	CHECK_EQ(installed, 0);
 	sslmem_watch(&m);
 	small = OPENSSL_malloc(17 * 1024); // a record buffer
 	CHECK(m.block == NULL);
