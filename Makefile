@@ -21,6 +21,8 @@ CFLAGS_debug := -O0 -g3 -DDEBUG
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -DDEBUG
 # gcc says that ThreadSanitizer does not know fences; ours order atomics alone, which it never reports.
 CFLAGS_tsan := -O1 -g -fsanitize=thread -Wno-tsan -fno-omit-frame-pointer -DDEBUG
+CFLAGS_cov := -O0 -g --coverage -DDEBUG
+LDFLAGS_cov := --coverage
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 CFLAGS := -std=gnu2x $(WARN) $(CFLAGS_$(MODE)) -I. -I$(B) -D_GNU_SOURCE -fvisibility=hidden -fno-common -MMD -MP \
@@ -144,7 +146,7 @@ unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
 	status=0; for u in $(filter-out %/unit-controlplane,$(UNIT_BIN)); do run $$u || status=1; done; \
 	wait $$! || status=1; exit $$status
 # Parts of `check` run side by side; -O keeps the output of each together.
-CHECKS := layers headers poison unit fuzz-replay devtools lint-sh lint-docs spell
+CHECKS := unit layers headers poison fuzz-replay devtools lint-sh lint-docs spell format-check
 .PHONY: $(CHECKS)
 check: ## what to run before each commit, under 2 minutes; installs what it needs
 	@tools/devtools/install-packages run check
@@ -163,6 +165,8 @@ lint-docs: ## do the manuals name what exists
 	@tools/devtools/tap docs tools/devtools/check-docs
 spell: ## codespell
 	@tools/devtools/tap codespell tools/devtools/check-spelling
+format-check: ## clang-format 14 over changed lines (FORMAT_BASE=commit; the last tag, or where the branch left origin)
+	@tools/devtools/tap format tools/devtools/check-format
 
 # A fuzz target tests/fuzz/NAME_fuzz.c has a corpus in tests/fuzz/corpus/NAME/. Lines `// sources: a.c b.c` and
 # `// libs: -lx` in it add what is not in lib/{base,rtc,ipc,conf}.
@@ -258,7 +262,15 @@ uninstall: ## take away what `make install` with the same variables put there, b
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' tools/devtools/install-tree uninstall $(B)
 
 # --- upkeep ------------------------------------------------------------------------------------
-.PHONY: format docs size clean help
+.PHONY: format format-changed analyze cov docs size clean help
+format-changed: ## clang-format 14 over the lines that format-check looks at
+	@tools/devtools/check-format --fix
+cov: ## coverage of lines and branches by the unit tests -> build/cov/report/
+	@tools/devtools/install-packages run check cov
+	@find build -path 'build/cov/*' -name '*.gcda' -delete
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=cov unit-bins >/dev/null
+	@$(MAKE) --no-print-directory MODE=cov unit
+	@tools/devtools/coverage build/cov
 format: ## clang-format 14 over all C
 	clang-format-14 -i $$(git ls-files '*.c' '*.h')
 docs: $(B)/sluice-cp ## regenerate docs/config.md, conf/sluice.yaml and docs/metrics.md
