@@ -2,26 +2,27 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_udp.h>
 
-#include "lib/base/buf.h"
-
-#define VLAN_LEN 4
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_IPV6 0x86dd
-#define ETHERTYPE_VLAN 0x8100
 #define VLAN_ID_MASK 0x0fff
-#define UDP_LEN 8
-#define IPV4_LEN 20
-#define IPV6_LEN 40
-#define IPV4_FRAGMENT 0x3fff // more fragments, or an offset
+#define UDP_LEN sizeof(struct rte_udp_hdr)
+#define IPV4_LEN sizeof(struct rte_ipv4_hdr)
+#define IPV6_LEN sizeof(struct rte_ipv6_hdr)
+#define IPV4_FRAGMENT (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)
+
+// Ethernet headers are on even addresses in buffers and paths, the others' structs are packed.
+static_assert(sizeof(struct rte_ether_hdr) == FRAME_ETH_LEN);
+static_assert((offsetof(struct path, hdr) + sizeof(((struct path *)NULL)->hdr)) %
+		      alignof(struct rte_ether_hdr) ==
+	      0);
 
 // --- one's complement sums in memory order -----------------------------------------------------
-static uint16_t sum16(const void *data, size_t len)
+static uint16_t sum_bytes(const void *data, size_t len)
 {
 	return rte_raw_cksum(data, len);
 }
@@ -32,19 +33,6 @@ static uint16_t sum_add(uint32_t a, uint32_t b)
 
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)((sum & 0xffff) + (sum >> 16));
-}
-
-static void store16(uint8_t *at, uint16_t v) // memory order
-{
-	memcpy(at, &v, 2);
-}
-
-static uint16_t load16(const uint8_t *at)
-{
-	uint16_t v;
-
-	memcpy(&v, at, 2);
-	return v;
 }
 
 // --- addresses ---------------------------------------------------------------------------------
@@ -90,16 +78,24 @@ bool frame_is_ours(const struct frame_ours *ours, uint8_t family, const uint8_t 
 // --- receive -----------------------------------------------------------------------------------
 // What the headers say, all of it inside the frame.
 struct headers {
-	const uint8_t *ip, *udp;
+	const void *ip;
+	const uint8_t *src, *dst; // addresses in it, dst right behind src
+	const struct rte_udp_hdr *udp;
 	uint16_t l2_len, l3_len;
 	uint16_t ip_len; // bytes from ip to the end of the datagram, by the IP header
 	uint8_t family;
 };
 
+static size_t address_len(uint8_t family)
+{
+	return family == 4 ? 4 : 16;
+}
+
 // A source no honest host has: unspecified, loopback, multicast, broadcast, or our own address.
-static bool is_bad_source(const struct frame_ours *ours, const struct headers *h, const uint8_t *src)
+static bool is_bad_source(const struct frame_ours *ours, const struct headers *h)
 {
 	static const uint8_t zeros[16];
+	const uint8_t *src = h->src;
 
 	if (frame_is_ours(ours, h->family, src))
 		return true;
@@ -112,54 +108,65 @@ static bool is_bad_source(const struct frame_ours *ours, const struct headers *h
 // cannot be used.
 static enum frame_kind find_ipv4(const struct frame_ours *ours, struct headers *h, size_t left)
 {
-	if (left < IPV4_LEN || h->ip[0] >> 4 != 4 || h->ip[9] != IPPROTO_UDP ||
-	    !frame_is_ours(ours, 4, h->ip + 16))
+	const struct rte_ipv4_hdr *ip = h->ip;
+
+	if (left < IPV4_LEN || ip->version != 4 || ip->next_proto_id != IPPROTO_UDP ||
+	    !frame_is_ours(ours, 4, (const uint8_t *)&ip->dst_addr))
 		return FRAME_OTHER;
 	h->family = 4;
-	h->l3_len = (uint16_t)((h->ip[0] & 0xf) * 4);
-	h->ip_len = be16_get(h->ip + 2);
+	h->src = (const uint8_t *)&ip->src_addr;
+	h->dst = (const uint8_t *)&ip->dst_addr;
+	h->l3_len = rte_ipv4_hdr_len(ip);
+	h->ip_len = ntohs(ip->total_length);
 	if (h->l3_len < IPV4_LEN || h->ip_len < h->l3_len || h->ip_len > left)
 		return FRAME_BAD;
-	if (be16_get(h->ip + 6) & IPV4_FRAGMENT)
+	if (ntohs(ip->fragment_offset) & IPV4_FRAGMENT)
 		return FRAME_OTHER; // only the kernel could put it together
 	return FRAME_MEDIA;
 }
 
 static enum frame_kind find_ipv6(const struct frame_ours *ours, struct headers *h, size_t left)
 {
+	const struct rte_ipv6_hdr *ip = h->ip;
+
 	// Extension headers are not followed: media does not have them.
-	if (left < IPV6_LEN || h->ip[0] >> 4 != 6 || h->ip[6] != IPPROTO_UDP ||
-	    !frame_is_ours(ours, 6, h->ip + 24))
+	if (left < IPV6_LEN || ntohl(ip->vtc_flow) >> 28 != 6 || ip->proto != IPPROTO_UDP ||
+	    !frame_is_ours(ours, 6, ip->dst_addr))
 		return FRAME_OTHER;
 	h->family = 6;
+	h->src = ip->src_addr;
+	h->dst = ip->dst_addr;
 	h->l3_len = IPV6_LEN;
-	h->ip_len = (uint16_t)RTE_MIN(IPV6_LEN + be16_get(h->ip + 4), UINT16_MAX);
+	h->ip_len = (uint16_t)RTE_MIN(IPV6_LEN + ntohs(ip->payload_len), (size_t)UINT16_MAX);
 	return h->ip_len > left ? FRAME_BAD : FRAME_MEDIA;
 }
 
-static enum frame_kind find_headers(const struct frame_ours *ours, const uint8_t *frame, size_t len,
+static enum frame_kind find_headers(const struct frame_ours *ours, const void *frame, size_t len,
 				    struct headers *h)
 {
+	const struct rte_ether_hdr *eth = frame;
+	const struct rte_vlan_hdr *tag = (const void *)(eth + 1);
+
 	if (len < FRAME_ETH_LEN)
 		return FRAME_OTHER;
-	uint16_t type = be16_get(frame + 12);
+	uint16_t type = eth->ether_type;
 	h->l2_len = FRAME_ETH_LEN;
-	if (type == ETHERTYPE_VLAN && len >= FRAME_ETH_LEN + VLAN_LEN) {
-		type = be16_get(frame + 16);
-		h->l2_len += VLAN_LEN;
+	if (type == htons(RTE_ETHER_TYPE_VLAN) && len >= FRAME_ETH_LEN + sizeof(*tag)) {
+		type = tag->eth_proto;
+		h->l2_len += sizeof(*tag);
 	}
-	h->ip = frame + h->l2_len;
+	h->ip = (const uint8_t *)frame + h->l2_len;
 	enum frame_kind kind = FRAME_OTHER;
-	if (type == ETHERTYPE_IPV4)
+	if (type == htons(RTE_ETHER_TYPE_IPV4))
 		kind = find_ipv4(ours, h, len - h->l2_len);
-	else if (type == ETHERTYPE_IPV6)
+	else if (type == htons(RTE_ETHER_TYPE_IPV6))
 		kind = find_ipv6(ours, h, len - h->l2_len);
 	if (kind != FRAME_MEDIA)
 		return kind;
-	h->udp = h->ip + h->l3_len;
+	h->udp = (const void *)((const uint8_t *)h->ip + h->l3_len);
 	if (h->ip_len < h->l3_len + UDP_LEN)
 		return FRAME_BAD;
-	return be16_get(h->udp + 2) == ours->media_port ? FRAME_MEDIA : FRAME_OTHER;
+	return h->udp->dst_port == htons(ours->media_port) ? FRAME_MEDIA : FRAME_OTHER;
 }
 
 // What the device verified counts; else the IPv4 header always is, and UDP where ours->check_udp says.
@@ -170,44 +177,37 @@ static bool checksums_good(const struct frame_ours *ours, const struct rte_mbuf 
 
 	if (ip == RTE_MBUF_F_RX_IP_CKSUM_BAD || l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD)
 		return false;
-	if (h->family == 4 && ip != RTE_MBUF_F_RX_IP_CKSUM_GOOD && rte_raw_cksum(h->ip, h->l3_len) != 0xffff)
+	if (h->family == 4 && ip != RTE_MBUF_F_RX_IP_CKSUM_GOOD && sum_bytes(h->ip, h->l3_len) != 0xffff)
 		return false;
 	if (!ours->check_udp || l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 		return true;
-	if (be16_get(h->udp + 6) == 0)
+	if (h->udp->dgram_cksum == 0)
 		return h->family == 4; // RFC 8200 section 8.1 wants one
-	unsigned addr_at = h->family == 4 ? 12 : 8, addr_len = h->family == 4 ? 8 : 32; // both addresses
-	uint16_t udp_len = be16_get(h->udp + 4);
-	uint16_t pseudo =
-		sum_add(sum16(h->ip + addr_at, addr_len), (uint32_t)htons(IPPROTO_UDP) + htons(udp_len));
-	return sum_add(pseudo, sum16(h->udp, udp_len)) == 0xffff;
+	uint16_t pseudo = sum_add(sum_bytes(h->src, 2 * address_len(h->family)),
+				  (uint32_t)htons(IPPROTO_UDP) + h->udp->dgram_len);
+	return sum_add(pseudo, sum_bytes(h->udp, ntohs(h->udp->dgram_len))) == 0xffff;
 }
 
 static void fill_key(struct flow_key *key, const struct headers *h)
 {
 	memset(key, 0, sizeof(*key));
 	key->family = h->family;
-	if (h->family == 4) {
-		memcpy(key->remote, h->ip + 12, 4);
-		memcpy(key->local, h->ip + 16, 4);
-	} else {
-		memcpy(key->remote, h->ip + 8, 16);
-		memcpy(key->local, h->ip + 24, 16);
-	}
-	key->remote_port = be16_get(h->udp);
-	key->local_port = be16_get(h->udp + 2);
+	memcpy(key->remote, h->src, address_len(h->family));
+	memcpy(key->local, h->dst, address_len(h->family));
+	key->remote_port = ntohs(h->udp->src_port);
+	key->local_port = ntohs(h->udp->dst_port);
 }
 
 enum frame_kind frame_parse(const struct frame_ours *ours, struct rte_mbuf *m)
 {
 	struct headers h;
-	enum frame_kind kind = find_headers(ours, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &h);
+	enum frame_kind kind = find_headers(ours, rte_pktmbuf_mtod(m, const void *), m->data_len, &h);
 
 	if (kind != FRAME_MEDIA)
 		return kind;
-	uint16_t udp_len = be16_get(h.udp + 4);
-	if (udp_len <= UDP_LEN || udp_len > h.ip_len - h.l3_len || be16_get(h.udp) == 0 ||
-	    is_bad_source(ours, &h, h.ip + (h.family == 4 ? 12 : 8)))
+	uint16_t udp_len = ntohs(h.udp->dgram_len);
+	if (udp_len <= UDP_LEN || udp_len > h.ip_len - h.l3_len || h.udp->src_port == 0 ||
+	    is_bad_source(ours, &h))
 		return FRAME_BAD;
 	if (udp_len - UDP_LEN > PORT_MAX_PAYLOAD)
 		return FRAME_LONG;
@@ -224,79 +224,110 @@ enum frame_kind frame_parse(const struct frame_ours *ours, struct rte_mbuf *m)
 }
 
 // --- path --------------------------------------------------------------------------------------
-static void write_ip(const struct flow_key *key, uint8_t *ip)
+// Headers of the way back, without lengths and what depends on them (frame.h).
+static void fill_ipv4(const struct flow_key *key, struct rte_ipv4_hdr *ip)
 {
-	if (key->family == 4) {
-		ip[0] = 0x45;
-		ip[6] = 0x40; // DF, id 0: RFC 6864
-		ip[8] = FRAME_TTL;
-		ip[9] = IPPROTO_UDP;
-		memcpy(ip + 12, key->local, 4);
-		memcpy(ip + 16, key->remote, 4);
-		store16(ip + 10, sum16(ip, IPV4_LEN));
-	} else {
-		ip[0] = 0x60;
-		ip[6] = IPPROTO_UDP;
-		ip[7] = FRAME_TTL;
-		memcpy(ip + 8, key->local, 16);
-		memcpy(ip + 24, key->remote, 16);
-	}
+	ip->version_ihl = RTE_IPV4_VHL_DEF;
+	ip->fragment_offset = htons(RTE_IPV4_HDR_DF_FLAG); // id 0: RFC 6864
+	ip->time_to_live = FRAME_TTL;
+	ip->next_proto_id = IPPROTO_UDP;
+	memcpy(&ip->src_addr, key->local, 4);
+	memcpy(&ip->dst_addr, key->remote, 4);
+	ip->hdr_checksum = sum_bytes(ip, sizeof(*ip));
+}
+
+static void fill_ipv6(const struct flow_key *key, struct rte_ipv6_hdr *ip)
+{
+	ip->vtc_flow = htonl(6u << 28);
+	ip->proto = IPPROTO_UDP;
+	ip->hop_limits = FRAME_TTL;
+	memcpy(ip->src_addr, key->local, sizeof(ip->src_addr));
+	memcpy(ip->dst_addr, key->remote, sizeof(ip->dst_addr));
+}
+
+static void fill_udp(const struct flow_key *key, struct rte_udp_hdr *udp)
+{
+	size_t len = address_len(key->family);
+
+	udp->src_port = htons(key->local_port);
+	udp->dst_port = htons(key->remote_port);
+	udp->dgram_cksum =
+		sum_add(sum_add(sum_bytes(key->local, len), sum_bytes(key->remote, len)), htons(IPPROTO_UDP));
+}
+
+// Back to whom it came from, on the same VLAN without the sender's priority. Returns where IP begins.
+static void *fill_ether(const struct frame_ours *ours, const struct rte_ether_hdr *rx, bool has_tag,
+			struct rte_ether_hdr *eth)
+{
+	const struct rte_vlan_hdr *rx_tag = (const void *)(rx + 1);
+	struct rte_vlan_hdr *tag = (void *)(eth + 1);
+
+	eth->dst_addr = rx->src_addr;
+	memcpy(&eth->src_addr, ours->mac, sizeof(eth->src_addr));
+	eth->ether_type = rx->ether_type;
+	if (!has_tag)
+		return eth + 1;
+	tag->vlan_tci = rx_tag->vlan_tci & htons(VLAN_ID_MASK);
+	tag->eth_proto = rx_tag->eth_proto;
+	return tag + 1;
 }
 
 void frame_path(const struct frame_ours *ours, struct rte_mbuf *m, struct path *out)
 {
-	const uint8_t *rx = rte_pktmbuf_mtod(m, const uint8_t *) - UDP_LEN - m->l3_len - m->l2_len;
+	const struct rte_ether_hdr *rx =
+		rte_pktmbuf_mtod_offset(m, const void *, -(ptrdiff_t)(UDP_LEN + m->l3_len + m->l2_len));
 	const struct flow_key *key = &pkt_of(m)->key;
-	unsigned ip_len = key->family == 4 ? IPV4_LEN : IPV6_LEN, addr_len = key->family == 4 ? 4 : 16;
+	size_t ip_len = key->family == 4 ? IPV4_LEN : IPV6_LEN;
 
 	memset(out, 0, sizeof(*out));
 	out->key = *key;
 	out->hdr_len = (uint8_t)(m->l2_len + ip_len + UDP_LEN);
-	uint8_t *eth = out->hdr + sizeof(out->hdr) - out->hdr_len;
-	uint8_t *ip = eth + m->l2_len, *udp = ip + ip_len;
-	memcpy(eth, rx + 6, 6);
-	memcpy(eth + 6, ours->mac, 6);
-	memcpy(eth + 12, rx + 12, m->l2_len - 12u);
-	if (m->l2_len > FRAME_ETH_LEN) // the VLAN, not the sender's priority
-		be16_put(eth + 14, be16_get(rx + 14) & VLAN_ID_MASK);
-	write_ip(key, ip);
-	be16_put(udp, key->local_port);
-	be16_put(udp + 2, key->remote_port);
-	uint16_t sum = sum_add(sum16(key->local, addr_len), sum16(key->remote, addr_len));
-	store16(udp + 6, sum_add(sum, htons(IPPROTO_UDP)));
+	void *eth = out->hdr + sizeof(out->hdr) - out->hdr_len;
+	uint8_t *ip = fill_ether(ours, rx, m->l2_len > FRAME_ETH_LEN, eth);
+	if (key->family == 4)
+		fill_ipv4(key, (void *)ip);
+	else
+		fill_ipv6(key, (void *)ip);
+	fill_udp(key, (void *)(ip + ip_len));
 }
 
 // --- send --------------------------------------------------------------------------------------
+static void finish_udp(struct rte_udp_hdr *udp, uint16_t udp_len, bool is_offloaded)
+{
+	uint16_t pseudo = sum_add(udp->dgram_cksum, htons(udp_len));
+
+	udp->dgram_len = htons(udp_len);
+	udp->dgram_cksum = is_offloaded ? pseudo : 0;
+	if (is_offloaded)
+		return;
+	uint16_t sum = (uint16_t)~sum_add(pseudo, sum_bytes(udp, udp_len));
+	udp->dgram_cksum = sum ? sum : 0xffff; // RFC 768: 0 would mean "none"
+}
+
+static void finish_ipv4(struct rte_ipv4_hdr *ip, uint16_t udp_len, bool is_offloaded)
+{
+	ip->total_length = htons((uint16_t)(IPV4_LEN + udp_len));
+	ip->hdr_checksum = is_offloaded ? 0 : (uint16_t)~sum_add(ip->hdr_checksum, ip->total_length);
+}
+
 void frame_write(struct rte_mbuf *m, const struct path *path, uint64_t ol_flags)
 {
 	uint8_t *udp = rte_pktmbuf_mtod(m, uint8_t *) - UDP_LEN;
 	uint16_t udp_len = (uint16_t)(m->data_len + UDP_LEN);
 	bool is_v4 = path->key.family == 4;
-	uint8_t *ip = udp - (is_v4 ? IPV4_LEN : IPV6_LEN);
+	size_t ip_len = is_v4 ? IPV4_LEN : IPV6_LEN;
 
 	memcpy(udp + UDP_LEN - sizeof(path->hdr), path->hdr, sizeof(path->hdr));
-	be16_put(udp + 4, udp_len);
-	uint16_t pseudo = sum_add(load16(udp + 6), htons(udp_len));
-	if (ol_flags & RTE_MBUF_F_TX_UDP_CKSUM) {
-		store16(udp + 6, pseudo);
-	} else {
-		store16(udp + 6, 0);
-		uint16_t sum = (uint16_t)~sum_add(pseudo, sum16(udp, udp_len));
-		store16(udp + 6, sum ? sum : 0xffff); // RFC 768: 0 would mean "none"
-	}
+	finish_udp((void *)udp, udp_len, ol_flags & RTE_MBUF_F_TX_UDP_CKSUM);
 	if (is_v4) {
-		be16_put(ip + 2, (uint16_t)(IPV4_LEN + udp_len));
-		store16(ip + 10,
-			ol_flags & RTE_MBUF_F_TX_IP_CKSUM
-				? 0
-				: (uint16_t)~sum_add(load16(ip + 10), htons((uint16_t)(IPV4_LEN + udp_len))));
+		finish_ipv4((void *)(udp - ip_len), udp_len, ol_flags & RTE_MBUF_F_TX_IP_CKSUM);
 	} else {
-		be16_put(ip + 4, udp_len);
+		((struct rte_ipv6_hdr *)(udp - ip_len))->payload_len = htons(udp_len);
 		ol_flags &= ~RTE_MBUF_F_TX_IP_CKSUM;
 	}
 	m->ol_flags = ol_flags ? ol_flags | (is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6) : 0;
-	m->l2_len = (uint64_t)(path->hdr_len - UDP_LEN - (is_v4 ? IPV4_LEN : IPV6_LEN));
-	m->l3_len = is_v4 ? IPV4_LEN : IPV6_LEN;
+	m->l2_len = (uint64_t)(path->hdr_len - UDP_LEN - ip_len);
+	m->l3_len = ip_len;
 	m->data_off = (uint16_t)(m->data_off - path->hdr_len);
 	m->data_len = (uint16_t)(m->data_len + path->hdr_len);
 	m->pkt_len = m->data_len;

@@ -1,246 +1,266 @@
 #include "dataplane/port/neigh.h"
 
 #include <arpa/inet.h>
+#include <stddef.h>
 #include <string.h>
 
+#include <rte_arp.h>
+#include <rte_ether.h>
+#include <rte_icmp.h>
 #include <rte_ip.h>
 
-#include "lib/base/buf.h"
-
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_ARP 0x0806
-#define ETHERTYPE_IPV6 0x86dd
-#define ARP_LEN 28
-#define ARP_REQUEST 1
-#define ARP_REPLY 2
-#define IPV4_LEN 20
-#define IPV6_LEN 40
-#define ICMP_ECHO_REPLY 0
-#define ICMP_ECHO 8
+#define IPV4_FRAGMENT (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)
 #define ICMP6_ECHO 128
 #define ICMP6_ECHO_REPLY 129
 #define ICMP6_SOLICIT 135
 #define ICMP6_ADVERT 136
-#define ADVERT_LEN 32 // with the target's link-layer address option
+#define SOLICIT_LEN offsetof(struct nd_msg, option)
+#define ADVERT_LEN sizeof(struct nd_msg)
 #define ADVERT_SOLICITED 0x40
 #define ADVERT_OVERRIDE 0x20
 #define ND_HOP_LIMIT 255
+#define ND_OPTION_TARGET 2 // its link-layer address
 
-static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+// Neighbour solicitation, up to option, and advertisement: RFC 4861 sections 4.3, 4.4 and 4.6.1. DPDK has no struct for it.
+struct nd_msg {
+	uint8_t type, code;
+	rte_be16_t cksum;
+	uint8_t flags, rsvd[3];
+	uint8_t target[16];
+	struct {
+		uint8_t type;
+		uint8_t n_units; // of eight bytes, the whole option
+		uint8_t mac[6];
+	} option;
+} __rte_packed;
+static_assert(sizeof(struct nd_msg) == 32);
 
-static void swap(uint8_t *a, uint8_t *b, size_t len)
+static const uint8_t all_nodes[16] = {0xff, 0x02, [15] = 1};
+static const uint8_t all_nodes_mac[6] = {0x33, 0x33, 0, 0, 0, 1};
+static const uint8_t broadcast_mac[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+static bool is_our_ipv4(const struct frame_ours *ours, const void *ip)
 {
-	uint8_t tmp[16];
-
-	memcpy(tmp, a, len);
-	memcpy(a, b, len);
-	memcpy(b, tmp, len);
+	return frame_is_ours(ours, 4, ip);
 }
 
 // Ethernet header of the answer: back to whom it came from.
-static void turn_eth(const struct frame_ours *ours, uint8_t *eth)
+static void turn_ether(const struct frame_ours *ours, struct rte_ether_hdr *eth)
 {
-	memcpy(eth, eth + 6, 6);
-	memcpy(eth + 6, ours->mac, 6);
+	eth->dst_addr = eth->src_addr;
+	memcpy(&eth->src_addr, ours->mac, sizeof(eth->src_addr));
 }
 
-static void store_sum(uint8_t *at, uint16_t sum) // inverted, in memory order
+// Checksum of an ICMPv6 message over its pseudo header, in memory order: 0xffff when the field in it is right.
+static uint16_t icmp6_sum(const struct rte_ipv6_hdr *ip, const void *icmp)
 {
-	sum = (uint16_t)~sum;
-	memcpy(at, &sum, 2);
-}
+	uint16_t len = ntohs(ip->payload_len);
+	uint32_t sum = rte_raw_cksum(ip->src_addr, 2 * sizeof(ip->src_addr)) + rte_raw_cksum(icmp, len);
 
-// Checksum of an ICMPv6 message over its pseudo header, 0xffff when the field in it is right.
-static uint16_t icmp6_sum(const uint8_t *ip, const uint8_t *icmp, uint16_t len)
-{
-	uint32_t sum = rte_raw_cksum(ip + 8, 32) + rte_raw_cksum(icmp, len);
-
-	sum += htons(len) + htons(IPPROTO_ICMPV6);
+	sum += ip->payload_len + htons(IPPROTO_ICMPV6);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)((sum & 0xffff) + (sum >> 16));
 }
 
 // --- IPv4 --------------------------------------------------------------------------------------
-static bool answer_arp(const struct frame_ours *ours, uint8_t *eth, size_t l2_len, size_t len)
+static bool answer_arp(const struct frame_ours *ours, struct rte_ether_hdr *eth, struct rte_arp_hdr *arp,
+		       size_t left)
 {
-	static const uint8_t ether_ipv4[6] = {0, 1, 8, 0, 6, 4};
-	uint8_t *arp = eth + l2_len;
+	struct rte_arp_ipv4 *who = &arp->arp_data;
 
-	if (len < l2_len + ARP_LEN || memcmp(arp, ether_ipv4, 6) != 0 || be16_get(arp + 6) != ARP_REQUEST ||
-	    !frame_is_ours(ours, 4, arp + 24) || frame_is_ours(ours, 4, arp + 14))
+	if (left < sizeof(*arp) || arp->arp_hardware != htons(RTE_ARP_HRD_ETHER) ||
+	    arp->arp_protocol != htons(RTE_ETHER_TYPE_IPV4) || arp->arp_hlen != RTE_ETHER_ADDR_LEN ||
+	    arp->arp_plen != sizeof(who->arp_tip) || arp->arp_opcode != htons(RTE_ARP_OP_REQUEST) ||
+	    !is_our_ipv4(ours, &who->arp_tip) || is_our_ipv4(ours, &who->arp_sip))
 		return false;
-	be16_put(arp + 6, ARP_REPLY);
-	memcpy(arp + 18, arp + 8, 6); // target MAC: who asked
-	swap(arp + 14, arp + 24, 4);  // sender IP: the one asked for
-	memcpy(arp + 8, ours->mac, 6);
-	turn_eth(ours, eth);
+	uint32_t asked_for = who->arp_tip;
+	arp->arp_opcode = htons(RTE_ARP_OP_REPLY);
+	who->arp_tha = who->arp_sha;
+	who->arp_tip = who->arp_sip;
+	who->arp_sip = asked_for;
+	memcpy(&who->arp_sha, ours->mac, sizeof(who->arp_sha));
+	turn_ether(ours, eth);
 	return true;
 }
 
-static bool answer_ping4(const struct frame_ours *ours, uint8_t *eth, size_t l2_len, size_t len)
+// An echo request to us from another host: RFC 792.
+static bool is_ping4(const struct frame_ours *ours, const struct rte_ipv4_hdr *ip, size_t left)
 {
-	uint8_t *ip = eth + l2_len, *icmp = ip + IPV4_LEN;
+	const struct rte_icmp_hdr *icmp = (const void *)(ip + 1);
+	const uint8_t *src = (const void *)&ip->src_addr;
 
-	if (len < l2_len + IPV4_LEN + 8 || ip[0] != 0x45 || ip[9] != IPPROTO_ICMP ||
-	    be16_get(ip + 6) & 0x3fff)
+	if (left < sizeof(*ip) + sizeof(*icmp) || ip->version_ihl != RTE_IPV4_VHL_DEF ||
+	    ip->next_proto_id != IPPROTO_ICMP || ntohs(ip->fragment_offset) & IPV4_FRAGMENT)
 		return false;
-	uint16_t ip_len = be16_get(ip + 2);
-	if (ip_len < IPV4_LEN + 8 || ip_len > len - l2_len || icmp[0] != ICMP_ECHO || icmp[1] != 0 ||
-	    !frame_is_ours(ours, 4, ip + 16) || frame_is_ours(ours, 4, ip + 12) || ip[12] >= 224 ||
-	    ip[12] == 127 || ip[12] == 0 || rte_raw_cksum(ip, IPV4_LEN) != 0xffff ||
-	    rte_raw_cksum(icmp, (size_t)(ip_len - IPV4_LEN)) != 0xffff)
+	size_t ip_len = ntohs(ip->total_length);
+	return ip_len >= sizeof(*ip) + sizeof(*icmp) && ip_len <= left &&
+	       icmp->icmp_type == RTE_IP_ICMP_ECHO_REQUEST && icmp->icmp_code == 0 &&
+	       is_our_ipv4(ours, &ip->dst_addr) && !is_our_ipv4(ours, src) && src[0] < 224 && src[0] != 127 &&
+	       src[0] != 0 && rte_raw_cksum(ip, sizeof(*ip)) == 0xffff &&
+	       rte_raw_cksum(icmp, ip_len - sizeof(*ip)) == 0xffff;
+}
+
+static bool answer_ping4(const struct frame_ours *ours, struct rte_ether_hdr *eth, struct rte_ipv4_hdr *ip,
+			 size_t left)
+{
+	struct rte_icmp_hdr *icmp = (void *)(ip + 1);
+
+	if (!is_ping4(ours, ip, left))
 		return false;
-	swap(ip + 12, ip + 16, 4);
-	ip[8] = FRAME_TTL;
-	memset(ip + 10, 0, 2);
-	store_sum(ip + 10, rte_raw_cksum(ip, IPV4_LEN));
-	icmp[0] = ICMP_ECHO_REPLY;
-	memset(icmp + 2, 0, 2);
-	store_sum(icmp + 2, rte_raw_cksum(icmp, (size_t)(ip_len - IPV4_LEN)));
-	turn_eth(ours, eth);
+	uint32_t us = ip->dst_addr;
+	ip->dst_addr = ip->src_addr;
+	ip->src_addr = us;
+	ip->time_to_live = FRAME_TTL;
+	ip->hdr_checksum = 0;
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	icmp->icmp_type = RTE_IP_ICMP_ECHO_REPLY;
+	icmp->icmp_cksum = 0;
+	icmp->icmp_cksum = (uint16_t)~rte_raw_cksum(icmp, ntohs(ip->total_length) - sizeof(*ip));
+	turn_ether(ours, eth);
 	return true;
 }
 
 // --- IPv6 --------------------------------------------------------------------------------------
-static void write_advert(const struct frame_ours *ours, uint8_t *ip, const uint8_t *target, uint8_t flags)
+// The advertisement behind ip, whose addresses are set.
+static void write_advert(const struct frame_ours *ours, struct rte_ipv6_hdr *ip, const uint8_t target[16],
+			 uint8_t flags)
 {
-	uint8_t *icmp = ip + IPV6_LEN;
+	struct nd_msg *nd = (void *)(ip + 1);
 
-	be16_put(ip + 4, ADVERT_LEN);
-	ip[7] = ND_HOP_LIMIT;
-	memmove(icmp + 8, target, 16);
-	memset(icmp, 0, 8);
-	icmp[0] = ICMP6_ADVERT;
-	icmp[4] = flags;
-	icmp[24] = 2; // option: target's link-layer address
-	icmp[25] = 1; // 8 bytes
-	memcpy(icmp + 26, ours->mac, 6);
-	store_sum(icmp + 2, icmp6_sum(ip, icmp, ADVERT_LEN));
+	ip->payload_len = htons(sizeof(*nd));
+	ip->hop_limits = ND_HOP_LIMIT;
+	*nd = (struct nd_msg){
+		.type = ICMP6_ADVERT, .flags = flags, .option = {.type = ND_OPTION_TARGET, .n_units = 1}};
+	memcpy(nd->target, target, sizeof(nd->target));
+	memcpy(nd->option.mac, ours->mac, sizeof(nd->option.mac));
+	nd->cksum = (uint16_t)~icmp6_sum(ip, nd);
 }
 
-// The asker gave its link-layer address, or is the source of the frame; either way eth's source is right.
-static bool answer_solicit(const struct frame_ours *ours, struct rte_mbuf *m, uint8_t *eth, size_t l2_len)
+// Whoever asks gave its link-layer address, or is the source of the frame; either way eth's source is right.
+static bool answer_solicit(const struct frame_ours *ours, struct rte_mbuf *m, struct rte_ether_hdr *eth,
+			   struct rte_ipv6_hdr *ip)
 {
 	static const uint8_t zeros[16];
-	uint8_t *ip = eth + l2_len, *icmp = ip + IPV6_LEN;
-	uint16_t len = be16_get(ip + 4);
+	const struct nd_msg *nd = (const void *)(ip + 1);
+	size_t want = (size_t)((const uint8_t *)(nd + 1) - (const uint8_t *)eth);
 	uint8_t target[16], flags = ADVERT_SOLICITED | ADVERT_OVERRIDE;
-	size_t want = l2_len + IPV6_LEN + ADVERT_LEN;
 
-	if (len < 24 || ip[7] != ND_HOP_LIMIT || icmp[1] != 0 || !frame_is_ours(ours, 6, icmp + 8) ||
-	    icmp6_sum(ip, icmp, len) != 0xffff || ip[8] == 0xff ||
+	if (ntohs(ip->payload_len) < SOLICIT_LEN || ip->hop_limits != ND_HOP_LIMIT || nd->code != 0 ||
+	    !frame_is_ours(ours, 6, nd->target) || icmp6_sum(ip, nd) != 0xffff || ip->src_addr[0] == 0xff ||
 	    (want > m->data_len && want - m->data_len > rte_pktmbuf_tailroom(m)))
 		return false;
-	memcpy(target, icmp + 8, 16);
+	memcpy(target, nd->target, sizeof(target));
 	m->data_len = (uint16_t)RTE_MAX(want, (size_t)m->data_len);
 	m->pkt_len = m->data_len;
-	turn_eth(ours, eth);
-	if (memcmp(ip + 8, zeros, 16) == 0) { // duplicate address detection: tell all nodes
-		static const uint8_t all_nodes[16] = {0xff, 0x02, [15] = 1};
-		static const uint8_t all_nodes_mac[6] = {0x33, 0x33, 0, 0, 0, 1};
-		memcpy(ip + 24, all_nodes, 16);
-		memcpy(eth, all_nodes_mac, 6);
+	turn_ether(ours, eth);
+	if (memcmp(ip->src_addr, zeros, sizeof(zeros)) == 0) { // duplicate address detection: tell all nodes
+		memcpy(ip->dst_addr, all_nodes, sizeof(ip->dst_addr));
+		memcpy(&eth->dst_addr, all_nodes_mac, sizeof(eth->dst_addr));
 		flags = ADVERT_OVERRIDE;
 	} else {
-		memcpy(ip + 24, ip + 8, 16);
+		memcpy(ip->dst_addr, ip->src_addr, sizeof(ip->dst_addr));
 	}
-	memcpy(ip + 8, target, 16);
+	memcpy(ip->src_addr, target, sizeof(ip->src_addr));
 	write_advert(ours, ip, target, flags);
 	return true;
 }
 
-static bool answer_ping6(const struct frame_ours *ours, uint8_t *eth, size_t l2_len)
+static bool answer_ping6(const struct frame_ours *ours, struct rte_ether_hdr *eth, struct rte_ipv6_hdr *ip)
 {
-	uint8_t *ip = eth + l2_len, *icmp = ip + IPV6_LEN;
-	uint16_t len = be16_get(ip + 4);
+	struct rte_icmp_hdr *icmp = (void *)(ip + 1);
+	uint8_t us[16];
 
-	if (icmp[1] != 0 || !frame_is_ours(ours, 6, ip + 24) || frame_is_ours(ours, 6, ip + 8) ||
-	    ip[8] == 0xff || icmp6_sum(ip, icmp, len) != 0xffff)
+	if (icmp->icmp_code != 0 || !frame_is_ours(ours, 6, ip->dst_addr) ||
+	    frame_is_ours(ours, 6, ip->src_addr) || ip->src_addr[0] == 0xff || icmp6_sum(ip, icmp) != 0xffff)
 		return false;
-	swap(ip + 8, ip + 24, 16);
-	ip[7] = FRAME_TTL;
-	icmp[0] = ICMP6_ECHO_REPLY;
-	memset(icmp + 2, 0, 2);
-	store_sum(icmp + 2, icmp6_sum(ip, icmp, len));
-	turn_eth(ours, eth);
+	memcpy(us, ip->dst_addr, sizeof(us));
+	memcpy(ip->dst_addr, ip->src_addr, sizeof(us));
+	memcpy(ip->src_addr, us, sizeof(us));
+	ip->hop_limits = FRAME_TTL;
+	icmp->icmp_type = ICMP6_ECHO_REPLY;
+	icmp->icmp_cksum = 0;
+	icmp->icmp_cksum = (uint16_t)~icmp6_sum(ip, icmp);
+	turn_ether(ours, eth);
 	return true;
 }
 
-static bool answer_ipv6(const struct frame_ours *ours, struct rte_mbuf *m, uint8_t *eth, size_t l2_len)
+static bool answer_ipv6(const struct frame_ours *ours, struct rte_mbuf *m, struct rte_ether_hdr *eth,
+			struct rte_ipv6_hdr *ip, size_t left)
 {
-	uint8_t *ip = eth + l2_len;
+	const struct rte_icmp_hdr *icmp = (const void *)(ip + 1); // what all messages begin with
 
-	if (m->data_len < l2_len + IPV6_LEN + 8 || ip[0] >> 4 != 6 || ip[6] != IPPROTO_ICMPV6 ||
-	    be16_get(ip + 4) < 8 || be16_get(ip + 4) > m->data_len - l2_len - IPV6_LEN)
+	if (left < sizeof(*ip) + sizeof(*icmp) || ntohl(ip->vtc_flow) >> 28 != 6 ||
+	    ip->proto != IPPROTO_ICMPV6 || ntohs(ip->payload_len) < sizeof(*icmp) ||
+	    ntohs(ip->payload_len) > left - sizeof(*ip))
 		return false;
-	if (ip[IPV6_LEN] == ICMP6_SOLICIT)
-		return answer_solicit(ours, m, eth, l2_len);
-	return ip[IPV6_LEN] == ICMP6_ECHO && answer_ping6(ours, eth, l2_len);
+	if (icmp->icmp_type == ICMP6_SOLICIT)
+		return answer_solicit(ours, m, eth, ip);
+	return icmp->icmp_type == ICMP6_ECHO && answer_ping6(ours, eth, ip);
 }
 
 bool neigh_answer(const struct frame_ours *ours, struct rte_mbuf *m)
 {
-	uint8_t *eth = rte_pktmbuf_mtod(m, uint8_t *);
-	size_t l2_len = FRAME_ETH_LEN;
+	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, void *);
+	struct rte_vlan_hdr *tag = (void *)(eth + 1);
 
-	if (m->data_len < FRAME_ETH_LEN + 4 + 2)
+	if (m->data_len < sizeof(*eth) + sizeof(*tag))
 		return false;
-	uint16_t type = be16_get(eth + 12);
-	if (type == 0x8100) {
-		type = be16_get(eth + 16);
-		l2_len += 4;
-	}
-	switch (type) {
-	case ETHERTYPE_ARP:
-		return answer_arp(ours, eth, l2_len, m->data_len);
-	case ETHERTYPE_IPV4:
-		return answer_ping4(ours, eth, l2_len, m->data_len);
-	case ETHERTYPE_IPV6:
-		return answer_ipv6(ours, m, eth, l2_len);
+	bool has_tag = eth->ether_type == htons(RTE_ETHER_TYPE_VLAN);
+	void *l3 = has_tag ? (void *)(tag + 1) : tag;
+	size_t left = m->data_len - sizeof(*eth) - (has_tag ? sizeof(*tag) : 0);
+	switch (ntohs(has_tag ? tag->eth_proto : eth->ether_type)) {
+	case RTE_ETHER_TYPE_ARP:
+		return answer_arp(ours, eth, l3, left);
+	case RTE_ETHER_TYPE_IPV4:
+		return answer_ping4(ours, eth, l3, left);
+	case RTE_ETHER_TYPE_IPV6:
+		return answer_ipv6(ours, m, eth, l3, left);
 	default:
 		return false;
 	}
 }
 
 // --- announcements -----------------------------------------------------------------------------
-static void announce_arp(const struct frame_ours *ours, const uint8_t *ip, uint8_t *eth)
+static void start_ether(const struct frame_ours *ours, const uint8_t to[6], uint16_t type,
+			struct rte_ether_hdr *eth)
 {
-	static const uint8_t head[8] = {0, 1, 8, 0, 6, 4, 0, ARP_REQUEST};
-	uint8_t *arp = eth + FRAME_ETH_LEN;
-
-	memcpy(eth, broadcast, 6);
-	memcpy(eth + 6, ours->mac, 6);
-	be16_put(eth + 12, ETHERTYPE_ARP);
-	memcpy(arp, head, sizeof(head));
-	memcpy(arp + 8, ours->mac, 6);
-	memcpy(arp + 14, ip, 4);
-	memset(arp + 18, 0, 6);
-	memcpy(arp + 24, ip, 4);
+	memcpy(&eth->dst_addr, to, sizeof(eth->dst_addr));
+	memcpy(&eth->src_addr, ours->mac, sizeof(eth->src_addr));
+	eth->ether_type = htons(type);
 }
 
-static void announce_advert(const struct frame_ours *ours, const uint8_t *target, uint8_t *eth)
+static void announce_arp(const struct frame_ours *ours, const uint8_t ip[4], struct rte_ether_hdr *eth)
 {
-	static const uint8_t all_nodes_mac[6] = {0x33, 0x33, 0, 0, 0, 1};
-	uint8_t *ip = eth + FRAME_ETH_LEN;
+	struct rte_arp_hdr *arp = (void *)(eth + 1);
 
-	memcpy(eth, all_nodes_mac, 6);
-	memcpy(eth + 6, ours->mac, 6);
-	be16_put(eth + 12, ETHERTYPE_IPV6);
-	memset(ip, 0, IPV6_LEN);
-	ip[0] = 0x60;
-	ip[6] = IPPROTO_ICMPV6;
-	memcpy(ip + 8, target, 16);
-	ip[24] = 0xff;
-	ip[25] = 0x02;
-	ip[39] = 1;
+	start_ether(ours, broadcast_mac, RTE_ETHER_TYPE_ARP, eth);
+	*arp = (struct rte_arp_hdr){.arp_hardware = htons(RTE_ARP_HRD_ETHER),
+				    .arp_protocol = htons(RTE_ETHER_TYPE_IPV4),
+				    .arp_hlen = RTE_ETHER_ADDR_LEN,
+				    .arp_plen = sizeof(arp->arp_data.arp_sip),
+				    .arp_opcode = htons(RTE_ARP_OP_REQUEST)};
+	memcpy(&arp->arp_data.arp_sha, ours->mac, sizeof(arp->arp_data.arp_sha));
+	memcpy(&arp->arp_data.arp_sip, ip, sizeof(arp->arp_data.arp_sip));
+	arp->arp_data.arp_tip = arp->arp_data.arp_sip;
+}
+
+static void announce_advert(const struct frame_ours *ours, const uint8_t target[16],
+			    struct rte_ether_hdr *eth)
+{
+	struct rte_ipv6_hdr *ip = (void *)(eth + 1);
+
+	start_ether(ours, all_nodes_mac, RTE_ETHER_TYPE_IPV6, eth);
+	*ip = (struct rte_ipv6_hdr){.vtc_flow = htonl(6u << 28), .proto = IPPROTO_ICMPV6};
+	memcpy(ip->src_addr, target, sizeof(ip->src_addr));
+	memcpy(ip->dst_addr, all_nodes, sizeof(ip->dst_addr));
 	write_advert(ours, ip, target, ADVERT_OVERRIDE);
 }
 
 bool neigh_announce(const struct frame_ours *ours, unsigned i, struct rte_mbuf *m)
 {
 	bool is_v4 = ours->addr[i].family == 4;
-	uint8_t *eth =
-		(void *)rte_pktmbuf_append(m, FRAME_ETH_LEN + (is_v4 ? ARP_LEN : IPV6_LEN + ADVERT_LEN));
+	size_t len = is_v4 ? sizeof(struct rte_arp_hdr) : sizeof(struct rte_ipv6_hdr) + ADVERT_LEN;
+	void *eth = rte_pktmbuf_append(m, (uint16_t)(FRAME_ETH_LEN + len));
 
 	if (!eth)
 		return false;
