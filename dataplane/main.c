@@ -9,7 +9,7 @@
 #include "dataplane/ctl/build.h"
 #include "dataplane/ctl/eal.h"
 #include "dataplane/ctl/notify.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/args.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"

@@ -15,7 +15,7 @@
 #include "dataplane/media/room.h"
 #include "dataplane/core/session.h"
 #include "dataplane/deliver/viewer.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 

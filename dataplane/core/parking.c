@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "dataplane/port/port.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 
 // Give up the first n.
 static void give_up(struct worker *w, struct parking *p, unsigned n, enum counter why)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "dataplane/core/session.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 
 static struct tomb *find(const struct session *s, enum tomb_kind kind, uint32_t ssrc)
 {

@@ -16,7 +16,7 @@
 #include "dataplane/gate/flow.h"
 #include "dataplane/media/stream.h"
 #include "dataplane/core/tomb.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"

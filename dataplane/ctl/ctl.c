@@ -13,7 +13,7 @@
 #include "dataplane/core/mailbox.h"
 #include "dataplane/ctl/model.h"
 #include "dataplane/gate/punt.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"

@@ -10,7 +10,7 @@
 #include "dataplane/ctl/model_priv.h"
 #include "dataplane/ctl/reclaim.h"
 #include "dataplane/core/session.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/base/list.h"
 

@@ -10,7 +10,7 @@
 #include "dataplane/core/session.h"
 #include "dataplane/deliver/viewer.h"
 #include "dataplane/media/video.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/base/list.h"
 

@@ -6,7 +6,7 @@
 #include "dataplane/ctl/model_priv.h"
 #include "dataplane/media/room.h"
 #include "dataplane/media/source.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/list.h"
 
 #define BUCKET(call) ((call) % MODEL_ROOM_BUCKETS)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 
 struct waiting {

@@ -4,7 +4,7 @@
 #include "dataplane/gate/flow.h"
 #include "dataplane/core/mailbox.h"
 #include "dataplane/ctl/model_priv.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 
 static struct m_session *session_of_note(const struct model *m, const struct note *note)
 {

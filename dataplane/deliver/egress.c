@@ -10,7 +10,7 @@
 #include "dataplane/worker/reports.h"
 #include "dataplane/media/leg.h"
 #include "dataplane/core/session.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/buf.h"
 #include "lib/rtc/send/rewrite.h"
 #include "lib/rtc/wire/rtp.h"

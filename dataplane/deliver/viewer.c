@@ -12,7 +12,7 @@
 #include "dataplane/media/source.h"
 #include "dataplane/media/video.h"
 #include "dataplane/deliver/viewer_priv.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/rtc/wire/rtp.h"
 

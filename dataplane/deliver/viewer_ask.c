@@ -3,7 +3,7 @@
 #include "dataplane/media/layer.h"
 #include "dataplane/core/session.h"
 #include "dataplane/deliver/viewer_priv.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/rtcp.h"
 
 #define PROBE_BACK 32 // packets behind the newest that a probe may carry again

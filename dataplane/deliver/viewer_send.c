@@ -8,7 +8,7 @@
 #include "dataplane/worker/reports.h"
 #include "dataplane/core/session.h"
 #include "dataplane/deliver/viewer_priv.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/buf.h"
 #include "lib/rtc/wire/rtp.h"
 

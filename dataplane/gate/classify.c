@@ -1,6 +1,6 @@
 #include "dataplane/gate/classify.h"
 
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/demux.h"
 
 // Kind of a payload, or the reason to drop it.

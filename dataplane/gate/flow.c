@@ -8,7 +8,7 @@
 #include <rte_jhash.h>
 #include <rte_spinlock.h>
 
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/rand.h"
 #include "lib/ipc/wire.h"
 

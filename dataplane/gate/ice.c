@@ -7,7 +7,7 @@
 #include "dataplane/media/bwe.h"
 #include "dataplane/core/mailbox.h"
 #include "dataplane/core/session.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/stun.h"
 
 // What icelite drops, by our names.

@@ -9,7 +9,7 @@
 #include "dataplane/gate/ice.h"
 #include "dataplane/core/mailbox.h"
 #include "dataplane/core/session.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/ipc/wire.h"
 

@@ -8,7 +8,7 @@
 #include "dataplane/media/leg.h"
 #include "dataplane/core/session.h"
 #include "dataplane/deliver/viewer.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 
 // By worker, those of every voice first, then by payload type, so that the inner loop of egress.c sees long runs of one header;

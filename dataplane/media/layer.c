@@ -7,7 +7,7 @@
 
 #include "dataplane/gate/classify.h"
 #include "dataplane/ctl/model_priv.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/base/seqlock.h"
 

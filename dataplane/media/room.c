@@ -4,7 +4,7 @@
 
 #include "dataplane/ctl/model_priv.h"
 #include "dataplane/media/source.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 
 #define MEMBERS_MAX 8192      // of one room looked at; limits.sessions_per_call is below

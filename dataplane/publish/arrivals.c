@@ -2,7 +2,7 @@
 
 #include "dataplane/deliver/egress.h"
 #include "dataplane/core/session.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 
 #define INTERVAL_NS (100 * NS_PER_MS)
 #define FRAME_NS (20 * NS_PER_MS) // between two reports at ends of frames

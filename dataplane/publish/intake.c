@@ -9,7 +9,7 @@
 #include "dataplane/core/session.h"
 #include "dataplane/media/stream.h"
 #include "dataplane/media/video.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/rtcp.h"
 
 #define TICK_NS (20 * NS_PER_MS)       // while packets come

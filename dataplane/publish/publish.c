@@ -11,7 +11,7 @@
 #include "dataplane/core/session.h"
 #include "dataplane/media/source.h"
 #include "dataplane/media/stream.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 
 #define FRAME_MS 20
 #define SILENT_LEVEL 127 // of RFC 6464

@@ -9,7 +9,7 @@
 #include "dataplane/media/stream.h"
 #include "dataplane/media/video.h"
 #include "dataplane/deliver/viewer.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/codec/av1.h"
 
 // --- what a packet is ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@
 #include "dataplane/media/stream.h"
 #include "dataplane/deliver/viewer.h"
 #include "dataplane/core/tomb.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/rtcp.h"
 
 #define LSR_GUESSES 16 // wrong LSRs before report blocks are no proof any more: a second has 65536 right ones

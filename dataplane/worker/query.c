@@ -7,7 +7,7 @@
 #include "dataplane/media/source.h"
 #include "dataplane/media/video.h"
 #include "dataplane/deliver/viewer.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/send/simulcast.h"
 
 #define NO_LAYER 0xff

@@ -9,7 +9,7 @@
 #include "dataplane/media/source.h"
 #include "dataplane/media/stream.h"
 #include "dataplane/deliver/viewer.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/rtcp.h"
 
 #define REPORT_NS (1 * NS_PER_S) // mean interval; each one is drawn from half to one and a half of it

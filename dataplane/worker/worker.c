@@ -1,5 +1,5 @@
 // One worker: passes over bursts, in one loop. Reading worker_run is reading the design.
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -19,7 +19,7 @@
 #include "dataplane/core/tomb.h"
 #include "dataplane/media/video.h"
 #include "dataplane/deliver/viewer.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/rtc/send/simulcast.h"
 

@@ -16,7 +16,7 @@
 #include "dataplane/ctl/build.h"
 #include "dataplane/ctl/eal.h"
 #include "dataplane/port/frame.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/clock.h"
 #include "tests/perf/support/perf.h"
 

@@ -14,6 +14,8 @@
 #include "dataplane/media/leg.h"
 #include "dataplane/media/source.h"
 #include "dataplane/media/video.h"
+#include "dataplane/deliver/viewer.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/buf.h"
 #include "lib/base/rand.h"
 #include "lib/rtc/send/simulcast.h"
@@ -191,7 +193,7 @@ static void bed_tidy(struct bed *b)
 		return;
 	layer_expire(b->w, b->source->video->layer[0]);
 	rte_rcu_qsbr_quiescent(b->dp->qsbr, 0);
-	layer_bury(b->w);
+	payload_reclaim(b->w);
 }
 
 void bed_empty(struct bed *b)

@@ -4,7 +4,7 @@
 // of its layer, out of it by audience_serve, with pacer, transport-wide numbers, rewriting and what resends need.
 #pragma once
 
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/conf/conf.h"
 #include "lib/seal/seal.h"
 #include "tests/perf/support/card.h"

@@ -9,7 +9,7 @@
 
 #include "dataplane/core/mailbox.h"
 #include "dataplane/ctl/model.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/base/hist.h"
 
 #define HALL_MAX_TALKERS 64

@@ -14,7 +14,7 @@
 #include "dataplane/gate/punt.h"
 #include "dataplane/core/session.h"
 #include "dataplane/media/source.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "tests/unit/check.h"
 
 #define RIG_SENT 4096

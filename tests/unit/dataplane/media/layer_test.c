@@ -254,7 +254,7 @@ static void readers_see_whole_packets(void)
 		if (i % 16 == 0) {
 			home->now += 2 * NS_PER_MS;
 			rte_rcu_qsbr_quiescent(rig.dp->qsbr, 0);
-			layer_bury(home);
+			payload_reclaim(home);
 		}
 	}
 	atomic_store(&fed, true);

@@ -11,7 +11,7 @@
 #include "dataplane/core/session.h"
 #include "dataplane/media/source.h"
 #include "dataplane/core/tomb.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/rtp.h"
 
 #define NO_SR_NS (2 * NS_PER_S) // then arrival has to do for the clock, for want of sender reports

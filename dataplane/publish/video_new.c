@@ -4,7 +4,7 @@
 
 #include "dataplane/publish/intake.h"
 #include "dataplane/ctl/model_priv.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 
 struct video *video_new(struct dp *dp, struct source *src, unsigned n_layers)
 {

@@ -11,7 +11,7 @@
 #include "dataplane/media/stream.h"
 #include "dataplane/deliver/viewer.h"
 #include "dataplane/core/tomb.h"
-#include "dataplane/worker/worker.h"
+#include "dataplane/core/dp.h"
 
 // ICE state moves slowly: all sessions are looked at in four groups, so that a worker with thousands of idle
 // sessions wakes eight times a second, not thousands.
