@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dataplane/ctl/ctl.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/ctl/build.h"
+#include "dataplane/ctl/ctl.h"
 #include "dataplane/ctl/eal.h"
 #include "dataplane/ctl/notify.h"
-#include "dataplane/core/dp.h"
 #include "lib/base/args.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"

@@ -1,4 +1,5 @@
-// The whole dataplane (struct dp) and one worker of it (struct worker).
+// The whole dataplane (struct dp), one worker of it (struct worker), and the small services that everything on a worker
+// uses: counting and dropping, sending, handing over, random numbers.
 //
 // Ownership: every session has one home worker, and all that changes with its packets is touched by that
 // worker alone. Main (ctl.c, model.c) makes and frees objects, and speaks to workers by mail; workers answer
@@ -11,14 +12,14 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include <rte_mempool.h>
-#include <rte_rcu_qsbr.h>
-#include <rte_ring.h>
+#include "dataplane/port/dpdk.h" // before what includes rte_cycles.h
 
-#include "dataplane/media/layer.h"
+#include <rte_rcu_qsbr.h>
+
 #include "dataplane/core/overload.h"
-#include "dataplane/port/port.h"
+#include "dataplane/core/payload.h"
 #include "dataplane/core/strangers.h"
+#include "dataplane/port/port.h"
 #include "lib/base/wheel.h"
 #include "lib/conf/conf.h"
 #include "lib/ipc/statseg.h"
@@ -50,7 +51,7 @@ struct dp {
 	struct port *port[PORT_MAX];             // owned
 	struct port *tcp;                        // borrowed: the one of them for ICE-TCP, NULL without
 	struct rte_mempool *rx_pool, *tx_pool;   // owned: 2 KiB buffers in, fresh ones out
-	struct layer_store *video;               // owned: packets of video that are kept
+	struct payload_store *video;             // owned: packets of video that are kept
 	struct rte_mempool *stream_pool;         // owned: struct stream
 	struct rte_mempool *twcc_pool;           // owned: struct twcc_state
 	struct rte_mempool *twcc_wide_pool;      // owned: the same for publishers of video
@@ -113,7 +114,7 @@ struct worker {
 	ns_t stats_due;
 	struct strangers strangers;
 	TAILQ_HEAD(, audience) audiences; // of video, that wait to be served
-	struct layer_grave grave;
+	struct payload_retired retired;   // of video, that wait for a grace period
 	struct overload overload;
 	struct rte_mbuf *news[BURST]; // borrowed: newest packet of each video that had any in this burst
 	unsigned n_news;
@@ -129,17 +130,6 @@ struct worker {
 	_Atomic bool returned; // worker_run is over; what it owned may be touched by main
 	_Atomic int64_t beat;  // ns_t of the last round
 };
-
-// Make a worker and all its rings; ports and tables must be there. NULL + errno. thread: main
-struct worker *worker_new(struct dp *, unsigned id, bool sleeps);
-void worker_free(struct worker *); // NULL is allowed
-
-// Thread main of a worker; returns when dp->stop is set.
-int worker_run(void *worker);
-
-// One round of it: receive, do mails, fire timers, send what that gave. Returns how much there was to do.
-// thread: the worker, registered with dp->qsbr
-unsigned worker_round(struct worker *, ns_t now);
 
 // Has every worker been quiescent since this token of dp->qsbr was taken? rte_rcu_qsbr_check keeps the oldest token in
 // a field of all callers, which it reads without acquire: who trusts that has not synchronised with the workers. This
@@ -168,8 +158,10 @@ void worker_send_queued(struct worker *);
 // A fresh buffer of the transmit pool with `len` bytes copied in and CLASS_CONTROL, NULL (counted) when there
 // is none.
 struct rte_mbuf *worker_packet(struct worker *, const void *data, size_t len);
-// Pass a packet to another worker; sent at the end of the burst.
+// Pass a packet to another worker: when there are enough for it, or at the end of the round.
 void worker_hand_over(struct worker *, unsigned to, struct rte_mbuf *m);
+// Pass on now what waits for other workers.
+void worker_send_handed(struct worker *);
 // 64 random bits, not for keys: jitter, start values that are no secret (xoshiro256**, seeded by the kernel).
 uint64_t worker_random(struct worker *);
 

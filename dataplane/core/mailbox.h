@@ -105,12 +105,11 @@ struct note {
 };
 static_assert(sizeof(struct note) == 72);
 
-// Deliver, waiting for room if need be: main may wait for a worker, never the other way round. thread: main
+// Deliver, waiting for room if need be: main may wait for a worker, never the other way round. Once workers have
+// returned main does their mails itself (worker/mail.h). thread: main
 void mail_post(struct worker *to, const struct mail *mail);
 // Wait until all mails posted so far are done. thread: main
 void mail_wait(struct worker *);
-// Do what the mails say. Takes all that are there. Returns how many. thread: the worker
-unsigned mail_drain(struct worker *);
 
 // False when main does not keep up (counted). thread: the worker
 bool note_post(struct worker *, const struct note *note);

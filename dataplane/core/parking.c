@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "dataplane/port/port.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/port/port.h"
 
 // Give up the first n.
 static void give_up(struct worker *w, struct parking *p, unsigned n, enum counter why)

@@ -117,20 +117,16 @@ struct session *session_find(struct worker *, uint32_t sid);
 // The session wherever it is at home, NULL: there is none. Elsewhere only its sid and home may be looked at.
 struct session *session_anywhere(struct worker *, uint32_t sid);
 
-// What the mails of mailbox.h do. thread: home worker
-void session_start(struct worker *, struct session *);
-void session_stop(struct worker *, struct session *);
-void session_keys(struct worker *, struct session *, const struct seal_key *rx, const struct seal_key *tx,
-		  uint32_t rtcp_ssrc);
-
-// A record of the session from this pair passed authentication. thread: home worker
-void session_on_media(struct worker *, struct session *, unsigned pair, bool is_newer);
-
-// The selected address is not proven to be the peer's: ask it at once. thread: home worker
-void session_prove(struct worker *, struct session *);
-
 // Bring the timer forward. thread: home worker
 void session_due(struct worker *, struct session *, ns_t due);
+
+#define SESSION_REPORT_NS \
+	(1 * NS_PER_S) // mean interval of RTCP reports; each is drawn from half to one and a half of it
+
+// When the next reports are due. thread: home worker
+ns_t session_next_report(struct worker *);
+// Start the report timer of a session that begins to send or receive media. thread: home worker
+void session_arm_reports(struct worker *, struct session *);
 
 // Refill by n per second up to burst, take one; false when empty.
 bool bucket_take(struct bucket *, ns_t now, unsigned per_s, unsigned burst);

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "dataplane/core/session.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/core/session.h"
 
 static struct tomb *find(const struct session *s, enum tomb_kind kind, uint32_t ssrc)
 {

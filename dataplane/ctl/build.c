@@ -11,12 +11,15 @@
 #include <rte_launch.h>
 #include <rte_malloc.h>
 
-#include "dataplane/publish/arrivals.h"
+#include "dataplane/core/dp.h"
+#include "dataplane/core/payload.h"
+#include "dataplane/core/tomb.h"
 #include "dataplane/ctl/eal.h"
 #include "dataplane/gate/flow.h"
 #include "dataplane/media/stream.h"
-#include "dataplane/core/tomb.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/publish/arrivals.h"
+#include "dataplane/worker/worker.h"
+#include "dataplane/worker/worker_life.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
@@ -70,7 +73,7 @@ static int open_pools(struct dp *dp)
 					      RX_BUFFER, SOCKET_ID_ANY);
 	dp->tx_pool = rte_pktmbuf_pool_create("tx", n_buffers(dp, TX_BUFFER), POOL_CACHE, sizeof(struct pkt),
 					      TX_BUFFER, SOCKET_ID_ANY);
-	dp->video = layer_store_open((uint64_t)dp->conf->dataplane.video_memory_mib << 20);
+	dp->video = payload_store_open((uint64_t)dp->conf->dataplane.video_memory_mib << 20);
 	dp->stream_pool = open_pool("streams", RTE_MAX(2 * n, (unsigned)MIN_STREAMS), sizeof(struct stream));
 	dp->twcc_pool = open_pool("twcc", RTE_MAX(n / 4, (unsigned)MIN_STREAMS),
 				  sizeof(struct twcc_state) + TWCC_SLOTS * sizeof(uint32_t));
@@ -201,7 +204,7 @@ void dp_close(struct dp *dp)
 	statseg_close(dp->statseg);
 	free(dp->session);
 	rte_free(dp->qsbr);
-	layer_store_close(dp->video);
+	payload_store_close(dp->video);
 	rte_mempool_free(dp->tomb_pool);
 	rte_mempool_free(dp->twcc_wide_pool);
 	rte_mempool_free(dp->twcc_pool);

@@ -8,12 +8,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "dataplane/ctl/build.h"
-#include "dataplane/gate/flow.h"
-#include "dataplane/core/mailbox.h"
-#include "dataplane/ctl/model.h"
-#include "dataplane/gate/punt.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/core/mailbox.h"
+#include "dataplane/ctl/build.h"
+#include "dataplane/ctl/model.h"
+#include "dataplane/gate/flow.h"
+#include "dataplane/gate/punt.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"

@@ -3,27 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataplane/media/bwe.h"
-#include "dataplane/gate/flow.h"
-#include "dataplane/ctl/keyring.h"
+#include "dataplane/core/cacheline.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/mailbox.h"
+#include "dataplane/core/session.h"
+#include "dataplane/ctl/keyring.h"
 #include "dataplane/ctl/model_priv.h"
 #include "dataplane/ctl/reclaim.h"
-#include "dataplane/core/session.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/gate/flow.h"
+#include "dataplane/media/bwe.h"
 #include "lib/base/err.h"
 #include "lib/base/list.h"
+#include "lib/base/pool.h"
 
 // --- memory -----------------------------------------------------------------------------------------
-
-void *model_zalloc(size_t size)
-{
-	void *p = aligned_alloc(64, RTE_ALIGN_CEIL(size, 64));
-
-	if (p != NULL)
-		memset(p, 0, size);
-	return p;
-}
 
 struct key_return {
 	struct keyring *ring;
@@ -70,37 +63,6 @@ static void m_session_free(struct m_session *s)
 	free(s);
 }
 
-// To be freed after the fan-out lists that mention it are replaced.
-void model_doom(struct model *m, void (*free_fn)(void *), void *object, struct worker *home)
-{
-	if (object == NULL)
-		return;
-	if (m->n_doomed == m->doomed_size) {
-		m->doomed_size = m->doomed_size ? 2 * m->doomed_size : 64;
-		m->doomed = realloc(m->doomed, m->doomed_size * sizeof(*m->doomed));
-		MUST(m->doomed != NULL);
-	}
-	m->doomed[m->n_doomed].free_fn = free_fn;
-	m->doomed[m->n_doomed].object = object;
-	m->doomed[m->n_doomed++].home = home;
-}
-
-// --- finding ----------------------------------------------------------------------------------------
-
-struct m_session *model_find_session(const struct model *m, uint32_t sid)
-{
-	uint32_t slot = sid & 0xffffff;
-	struct m_session *s = slot < m->dp->max_sessions ? m->session[slot] : NULL;
-
-	return s && s->sid == sid ? s : NULL;
-}
-
-void model_post(struct m_session *s, struct mail mail)
-{
-	mail.session = s->session;
-	mail_post(s->home, &mail);
-}
-
 // --- sessions ---------------------------------------------------------------------------------------
 
 // Sessions at home there; one that is full comes after all that are not.
@@ -140,7 +102,7 @@ static struct m_session *make_session(struct model *m, const struct ipc_session_
 {
 	struct m_session *s = calloc(1, sizeof(*s));
 
-	if (s == NULL || (s->session = model_zalloc(sizeof(*s->session))) == NULL) {
+	if (s == NULL || (s->session = cacheline_zalloc(sizeof(*s->session))) == NULL) {
 		free(s);
 		return NULL;
 	}
@@ -163,7 +125,7 @@ static struct m_session *make_session(struct model *m, const struct ipc_session_
 static int session_add(struct model *m, const struct ipc_session_add *add)
 {
 	struct ipc_session_ice first = {.sid = add->sid};
-	uint32_t slot = add->sid & 0xffffff;
+	uint32_t slot = handle_slot(add->sid);
 	struct m_session *s;
 	int err;
 
@@ -212,7 +174,7 @@ static int session_ice(struct model *m, const struct ipc_session_ice *ice)
 	return creds_mail(m, s, ice);
 }
 
-static int session_keys_cmd(struct model *m, const struct ipc_session_keys *keys)
+static int session_keyed(struct model *m, const struct ipc_session_keys *keys)
 {
 	struct m_session *s = model_find_session(m, keys->sid);
 
@@ -252,7 +214,7 @@ static int session_extmap(struct model *m, const struct ipc_session_extmap *map)
 
 static void remove_session(struct model *m, struct m_session *s)
 {
-	uint32_t slot = s->sid & 0xffffff;
+	uint32_t slot = handle_slot(s->sid);
 	struct m_leg *leg, *next;
 
 	atomic_store_explicit(&m->dp->session[slot], NULL, memory_order_release);
@@ -287,7 +249,7 @@ static int session_del(struct model *m, const struct ipc_session_ref *ref)
 
 // --- the whole --------------------------------------------------------------------------------------
 
-static int query(struct model *m, const union ipc_msg *cmd)
+static int session_query(struct model *m, const union ipc_msg *cmd)
 {
 	struct m_session *s = model_find_session(m, cmd->session_ref.sid);
 
@@ -305,7 +267,7 @@ int model_apply(struct model *m, const union ipc_msg *cmd)
 	case CMD_SESSION_ICE:
 		return session_ice(m, &cmd->session_ice);
 	case CMD_SESSION_KEYS:
-		return session_keys_cmd(m, &cmd->session_keys);
+		return session_keyed(m, &cmd->session_keys);
 	case CMD_SESSION_EXTMAP:
 		return session_extmap(m, &cmd->session_extmap);
 	case CMD_SESSION_DEL:
@@ -319,7 +281,7 @@ int model_apply(struct model *m, const union ipc_msg *cmd)
 	case CMD_LEG_ADD:
 		return model_leg_add(m, &cmd->leg_add);
 	case CMD_QUERY:
-		return query(m, cmd);
+		return session_query(m, cmd);
 	case CMD_LEG_DEL:
 		return model_leg_del(m, &cmd->leg_ref);
 	default:

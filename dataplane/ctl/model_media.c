@@ -2,15 +2,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/core/cacheline.h"
+#include "dataplane/core/dp.h"
+#include "dataplane/core/mailbox.h"
+#include "dataplane/core/session.h"
+#include "dataplane/ctl/model_priv.h"
+#include "dataplane/deliver/viewer.h"
 #include "dataplane/media/bwe.h"
 #include "dataplane/media/fanout.h"
 #include "dataplane/media/leg.h"
-#include "dataplane/core/mailbox.h"
-#include "dataplane/ctl/model_priv.h"
-#include "dataplane/core/session.h"
-#include "dataplane/deliver/viewer.h"
 #include "dataplane/media/video.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/publish/video_new.h"
 #include "lib/base/err.h"
 #include "lib/base/list.h"
 
@@ -22,7 +24,7 @@
 // Sources of a kind and number of layers stay so: 0 layers is audio.
 static bool grow_sources(struct model *m, unsigned n_layers)
 {
-	struct source *chunk = model_zalloc(SOURCES_PER_CHUNK * sizeof(*chunk));
+	struct source *chunk = cacheline_zalloc(SOURCES_PER_CHUNK * sizeof(*chunk));
 	void **list = realloc(m->source_chunks, (m->n_source_chunks + 1) * sizeof(*list));
 
 	if (list != NULL)
@@ -96,16 +98,6 @@ static struct m_track *find_track(const struct model *m, uint32_t sid, uint16_t 
 	return s && track < IPC_MAX_TRACKS ? s->track[track] : NULL;
 }
 
-struct m_leg *model_find_leg(const struct m_session *s, uint16_t id)
-{
-	struct m_leg *leg;
-
-	LIST_FOREACH (leg, &s->legs, of_session)
-		if (leg->add.leg == id)
-			return leg;
-	return NULL;
-}
-
 static void fanout_release(void *f)
 {
 	fanout_free(f);
@@ -151,7 +143,7 @@ static int use_ssrc(struct m_session *s, uint32_t ssrc)
 static struct leg *make_leg(const struct m_session *s, const struct m_track *from,
 			    const struct ipc_leg_add *add)
 {
-	struct leg *leg = model_zalloc(sizeof(*leg));
+	struct leg *leg = cacheline_zalloc(sizeof(*leg));
 
 	if (leg == NULL)
 		return NULL;

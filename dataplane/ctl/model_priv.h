@@ -1,12 +1,12 @@
-// Inside of the model: shared by model.c (sessions), model_media.c (tracks, legs) and snapshot.c.
+// Inside of the model: shared by model.c (sessions), model_media.c (tracks, legs), model_room.c and snapshot.c.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "dataplane/media/layer.h"
 #include "dataplane/ctl/model.h"
+#include "dataplane/media/layer.h"
 #include "dataplane/port/port.h"
 
 struct bwe;
@@ -91,10 +91,11 @@ struct model {
 	unsigned n_doomed, doomed_size;
 };
 
-// --- model.c
-void *model_zalloc(size_t size); // zeroed, on cache lines of its own; NULL when out of memory
+// --- model_base.c
 struct m_session *model_find_session(const struct model *, uint32_t sid); // NULL when not there
-void model_post(struct m_session *, struct mail mail);                    // to its home; fills in the session
+struct m_leg *model_find_leg(const struct m_session *, uint16_t id);      // NULL when not there
+void model_send(struct worker *, const struct mail *);
+void model_post(struct m_session *, struct mail mail); // to its home; fills in the session
 // Free later: after the fan-out lists that mention the object are replaced, home's mails and a grace period.
 void model_doom(struct model *, void (*free_fn)(void *), void *object, struct worker *home);
 
@@ -102,7 +103,6 @@ void model_doom(struct model *, void (*free_fn)(void *), void *object, struct wo
 int model_track_add(struct model *, const struct ipc_track_add *);
 int model_track_gate(struct model *, const struct ipc_track_gate *);
 int model_track_del(struct model *, const struct ipc_track_ref *);
-struct m_leg *model_find_leg(const struct m_session *, uint16_t id); // NULL when not there
 int model_leg_add(struct model *, const struct ipc_leg_add *);
 int model_leg_del(struct model *, const struct ipc_leg_ref *);
 // tell: the worker is to be told; false when its whole session goes.

@@ -2,11 +2,11 @@
 // call is known here.
 #include <stdlib.h>
 
+#include "dataplane/core/dp.h"
 #include "dataplane/core/mailbox.h"
 #include "dataplane/ctl/model_priv.h"
 #include "dataplane/media/room.h"
 #include "dataplane/media/source.h"
-#include "dataplane/core/dp.h"
 #include "lib/base/list.h"
 
 #define BUCKET(call) ((call) % MODEL_ROOM_BUCKETS)
@@ -21,7 +21,7 @@ struct m_room {
 	bool is_dirty; // members changed since the list was published
 };
 
-static struct m_room *find(const struct model *m, uint32_t call)
+static struct m_room *find_room(const struct model *m, uint32_t call)
 {
 	struct m_room *r;
 
@@ -31,14 +31,14 @@ static struct m_room *find(const struct model *m, uint32_t call)
 	return NULL;
 }
 
-static void post(struct m_room *r, uint32_t type)
+static void post_room(struct m_room *r, uint32_t type)
 {
 	struct mail mail = {.type = type, .room = r->room};
 
-	mail_post(r->home, &mail);
+	model_send(r->home, &mail);
 }
 
-static void mark_dirty(struct model *m, struct m_room *r)
+static void mark_room(struct model *m, struct m_room *r)
 {
 	if (!r->is_dirty)
 		TAILQ_INSERT_TAIL(&m->dirty_rooms, r, dirty_link);
@@ -59,13 +59,13 @@ static struct m_room *open_room(struct model *m, uint32_t call)
 	r->home = m->dp->worker[call % m->dp->n_workers];
 	LIST_INIT(&r->tracks);
 	LIST_INSERT_HEAD(&m->rooms[BUCKET(call)], r, link);
-	post(r, MAIL_ROOM_ADD);
+	post_room(r, MAIL_ROOM_ADD);
 	return r;
 }
 
 static void close_room(struct model *m, struct m_room *r)
 {
-	post(r, MAIL_ROOM_DEL);
+	post_room(r, MAIL_ROOM_DEL);
 	LIST_REMOVE(r, link);
 	model_doom(m, room_free, r->room, r->home);
 	free(r);
@@ -89,13 +89,13 @@ void model_room_enter(struct model *m, struct m_track *t)
 
 	if (m->dp->conf->audio.speakers == 0 || !t->add.is_ranked || t->room)
 		return;
-	r = find(m, t->owner->call);
+	r = find_room(m, t->owner->call);
 	if (r == NULL && (r = open_room(m, t->owner->call)) == NULL)
 		return; // no memory: it is heard
 	t->room = r;
 	LIST_INSERT_HEAD(&r->tracks, t, of_room);
 	r->n++;
-	mark_dirty(m, r);
+	mark_room(m, r);
 }
 
 void model_room_leave(struct model *m, struct m_track *t)
@@ -107,11 +107,11 @@ void model_room_leave(struct model *m, struct m_track *t)
 	t->room = NULL;
 	LIST_REMOVE(t, of_room);
 	r->n--;
-	mark_dirty(m, r);
+	mark_room(m, r);
 }
 
 // Open, change or close one room. False: out of memory, it stays as it was.
-static bool publish(struct model *m, struct m_room *r)
+static bool publish_room(struct model *m, struct m_room *r)
 {
 	struct room_list *l = list_of(r);
 
@@ -122,7 +122,7 @@ static bool publish(struct model *m, struct m_room *r)
 	if (r->n == 0)
 		close_room(m, r);
 	else
-		post(r, MAIL_ROOM_CHANGED);
+		post_room(r, MAIL_ROOM_CHANGED);
 	return true;
 }
 
@@ -133,8 +133,8 @@ bool model_room_publish(struct model *m)
 	TAILQ_EACH_SAFE (r, &m->dirty_rooms, dirty_link, next) {
 		TAILQ_REMOVE(&m->dirty_rooms, r, dirty_link);
 		r->is_dirty = false;
-		if (!publish(m, r)) {
-			mark_dirty(m, r);
+		if (!publish_room(m, r)) {
+			mark_room(m, r);
 			return false;
 		}
 	}

@@ -1,18 +1,10 @@
 // The model towards the control plane: events from notes, and the snapshot.
 #include <string.h>
 
-#include "dataplane/gate/flow.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/mailbox.h"
 #include "dataplane/ctl/model_priv.h"
-#include "dataplane/core/dp.h"
-
-static struct m_session *session_of_note(const struct model *m, const struct note *note)
-{
-	uint32_t slot = note->sid & 0xffffff;
-	struct m_session *s = slot < m->dp->max_sessions ? m->session[slot] : NULL;
-
-	return s && s->sid == note->sid ? s : NULL;
-}
+#include "dataplane/gate/flow.h"
 
 static void addr_of_key(struct ipc_addr *remote, struct ipc_addr *local, const struct flow_key *key)
 {
@@ -99,7 +91,7 @@ static size_t on_session_state(struct m_session *s, const struct note *note, str
 
 size_t model_note(struct model *m, const struct note *note, union ipc_msg *event)
 {
-	struct m_session *s = session_of_note(m, note);
+	struct m_session *s = model_find_session(m, note->sid);
 
 	if (s == NULL)
 		return 0;

@@ -7,10 +7,9 @@
 
 #include <rte_prefetch.h>
 
-#include "dataplane/worker/reports.h"
-#include "dataplane/media/leg.h"
-#include "dataplane/core/session.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/core/session.h"
+#include "dataplane/media/leg.h"
 #include "lib/base/buf.h"
 #include "lib/rtc/send/rewrite.h"
 #include "lib/rtc/wire/rtp.h"
@@ -76,7 +75,7 @@ static void account(struct worker *w, struct leg *leg, struct session *s, const 
 	leg->last_ts = pkt->ts;
 	leg->last_sent = w->now;
 	if (!s->rtcp_armed)
-		reports_arm(w, s);
+		session_arm_reports(w, s);
 }
 
 // Packets of a slice between the passes.

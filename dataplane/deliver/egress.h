@@ -5,7 +5,9 @@
 
 #include "dataplane/media/fanout.h"
 
+struct rte_mbuf;
 struct seal_rtp;
+struct worker;
 
 #define EGRESS_SLICE 64 // receivers per call of the cipher
 

@@ -4,15 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/core/cacheline.h"
+#include "dataplane/core/dp.h"
+#include "dataplane/core/session.h"
+#include "dataplane/deliver/viewer_priv.h"
 #include "dataplane/media/bwe.h"
 #include "dataplane/media/fanout.h"
 #include "dataplane/media/layer.h"
-#include "dataplane/ctl/model_priv.h"
-#include "dataplane/core/session.h"
+#include "dataplane/media/layer_info.h"
+#include "dataplane/media/layer_read.h"
 #include "dataplane/media/source.h"
 #include "dataplane/media/video.h"
-#include "dataplane/deliver/viewer_priv.h"
-#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/rtc/wire/rtp.h"
 
@@ -27,7 +29,7 @@
 
 struct viewer *viewer_new(const struct ipc_leg_add *add)
 {
-	struct viewer *v = model_zalloc(sizeof(*v));
+	struct viewer *v = cacheline_zalloc(sizeof(*v));
 
 	if (v == NULL)
 		return err_null(ENOMEM);

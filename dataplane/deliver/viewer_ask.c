@@ -1,9 +1,11 @@
 // What receivers of video ask for: packets again, key frames; and what probes of their path are made of.
-#include "dataplane/media/bwe.h"
-#include "dataplane/media/layer.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/session.h"
 #include "dataplane/deliver/viewer_priv.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/media/bwe.h"
+#include "dataplane/media/layer.h"
+#include "dataplane/media/layer_info.h"
+#include "dataplane/media/layer_read.h"
 #include "lib/rtc/wire/rtcp.h"
 
 #define PROBE_BACK 32 // packets behind the newest that a probe may carry again

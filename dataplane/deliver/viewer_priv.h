@@ -7,9 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/deliver/viewer.h"
 #include "dataplane/media/leg.h"
 #include "dataplane/port/port.h"
-#include "dataplane/deliver/viewer.h"
+#include "lib/rtc/codec/vp8.h"
 #include "lib/rtc/send/keyreq.h"
 #include "lib/rtc/send/pacer.h"
 #include "lib/rtc/send/resend.h"
@@ -17,7 +18,6 @@
 #include "lib/rtc/send/rtxring.h"
 #include "lib/rtc/send/simulcast.h"
 #include "lib/rtc/send/tsalign.h"
-#include "lib/rtc/codec/vp8.h"
 #include "lib/seal/seal.h"
 
 struct bwe;

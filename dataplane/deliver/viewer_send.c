@@ -2,13 +2,12 @@
 // numbers inside of the payload differ for this receiver: then it is copied, patched and sealed in place.
 #include <string.h>
 
-#include "dataplane/media/bwe.h"
-#include "dataplane/deliver/egress.h"
-#include "dataplane/media/layer.h"
-#include "dataplane/worker/reports.h"
-#include "dataplane/core/session.h"
-#include "dataplane/deliver/viewer_priv.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/core/session.h"
+#include "dataplane/deliver/egress.h"
+#include "dataplane/deliver/viewer_priv.h"
+#include "dataplane/media/bwe.h"
+#include "dataplane/media/layer.h"
 #include "lib/base/buf.h"
 #include "lib/rtc/wire/rtp.h"
 
@@ -105,7 +104,7 @@ static void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg
 	sl->n_bytes += job.len;
 	rate_add(leg->viewer, job.len, w->now);
 	if (!s->rtcp_armed)
-		reports_arm(w, s);
+		session_arm_reports(w, s);
 }
 
 static bool is_base(const struct rtxring_entry *e)

@@ -1,6 +1,7 @@
 #include "dataplane/gate/classify.h"
 
 #include "dataplane/core/dp.h"
+#include "dataplane/core/pkt_kind.h"
 #include "lib/rtc/wire/demux.h"
 
 // Kind of a payload, or the reason to drop it.

@@ -5,16 +5,6 @@
 
 #include "dataplane/port/port.h"
 
-enum pkt_kind {
-	PKT_STUN,
-	PKT_DTLS,
-	PKT_RTP,
-	PKT_RTCP,
-	PKT_FANOUT, // opened RTP on its way to another worker's receivers
-	PKT_GONE,   // no data: the connection it names was closed
-	PKT_INJECT, // datagram of the control plane for the session
-};
-
 struct worker;
 
 // Set pkt_of(m)->kind and ->arrival of each packet; what is none of ours is dropped by name.

@@ -4,10 +4,10 @@
 
 #include <rte_jhash.h>
 
-#include "dataplane/media/bwe.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/mailbox.h"
 #include "dataplane/core/session.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/media/bwe.h"
 #include "lib/rtc/wire/stun.h"
 
 // What icelite drops, by our names.
@@ -174,6 +174,14 @@ static void select_path(struct worker *w, struct session *s)
 	note_path(w, s);
 }
 
+void ice_prove(struct worker *w, struct session *s)
+{
+	if (s->send != SEND_ASK || s->tx_key == NULL)
+		return;
+	s->ice_due = w->now;
+	session_due(w, s, w->now);
+}
+
 static void send_probe(struct worker *w, struct session *s, const struct icelite_out *out)
 {
 	int pair = pair_of_tuple(s, &out->to);
@@ -195,7 +203,7 @@ void ice_apply(struct worker *w, struct session *s, const struct icelite_out *ou
 		bind(w, s, out->pair_new, m);
 	if (out->events & ICELITE_EV_PATH) {
 		select_path(w, s);
-		session_prove(w, s);
+		ice_prove(w, s);
 	}
 	if (out->events & ICELITE_EV_LIVENESS) {
 		count(w, CTR_CONSENT_LOST, s->ice.liveness == ICELITE_LOST);
@@ -209,6 +217,16 @@ void ice_apply(struct worker *w, struct session *s, const struct icelite_out *ou
 	if (out->events & ICELITE_EV_SEND)
 		send_probe(w, s, out);
 	ice_refresh(s);
+}
+
+void ice_on_media(struct worker *w, struct session *s, unsigned pair, bool is_newer)
+{
+	struct icelite_out out;
+
+	out.events = 0;
+	icelite_on_media(&s->ice, pair, is_newer, w->now, &out);
+	if (out.events)
+		ice_apply(w, s, &out, NULL);
 }
 
 // --- one message ----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // STUN on its session's home worker: lib/rtc/icelite decides, this file moves bytes, flows and events.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/gate/flow.h"
@@ -26,6 +27,12 @@ void ice_creds(struct worker *, struct session *, const struct ipc_session_ice *
 
 // Do what an icelite call left in *out. thread: home worker
 void ice_apply(struct worker *, struct session *, const struct icelite_out *out, struct rte_mbuf *m_peek);
+
+// A record of the session from this pair passed authentication. thread: home worker
+void ice_on_media(struct worker *, struct session *, unsigned pair, bool is_newer);
+
+// The selected address is not proven to be the peer's: ask it at once. thread: home worker
+void ice_prove(struct worker *, struct session *);
 
 // Post again what main had no room for. thread: home worker
 void ice_pay(struct worker *, struct session *);

@@ -5,11 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dataplane/core/dp.h"
+#include "dataplane/core/mailbox.h"
+#include "dataplane/core/pkt_kind.h"
+#include "dataplane/core/session.h"
 #include "dataplane/gate/classify.h"
 #include "dataplane/gate/ice.h"
-#include "dataplane/core/mailbox.h"
-#include "dataplane/core/session.h"
-#include "dataplane/core/dp.h"
 #include "lib/base/err.h"
 #include "lib/ipc/wire.h"
 

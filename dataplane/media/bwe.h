@@ -1,5 +1,5 @@
-// How much video a session may be sent: transport-wide numbers out, feedback in, an estimate, probes when more
-// would be worth having, and the choice of layers that follows from it.
+// How much video a session may be sent: transport-wide numbers out, feedback in, an estimate, and probes when more
+// would be worth having. What is made of it is in deliver/choose.h.
 //
 // One per session that receives video; made by main with its first video leg (MAIL_LEG_ADD), freed with the session.
 // thread: home worker of the session
@@ -21,7 +21,8 @@ struct rtcp_fb;
 struct session;
 struct worker;
 
-#define BWE_SLOTS 1024 // packets remembered; a second of 10 Mbit/s
+#define BWE_SLOTS 1024        // packets remembered; a second of 10 Mbit/s
+#define BWE_PROBE_PACKET 1500 // bytes
 
 // Made by main; everything after bwe_new is the home worker's.
 struct bwe {
@@ -29,10 +30,9 @@ struct bwe {
 	struct sendhist hist;
 	struct gcc gcc;
 	struct probe probe;
-	ns_t due;        // of bwe_run
+	ns_t due;        // of choose_run
 	uint32_t target; // bit/s, as the pacer and the limits of resends use it
 	bool is_congested;
-	// the rest belongs to bwe.c
 	struct probe_plan plan;             // that is being sent
 	ns_t started, decided;              // the last decision
 	uint64_t n_video_bytes, seen_video; // sent; at the last decision
@@ -51,7 +51,7 @@ void bwe_free(void *bwe);
 
 // The estimator of the session starts with its first video leg.
 void bwe_start(struct worker *, struct session *);
-// A video leg came: decide about it at once.
+// A video leg came: a decision is due at once (deliver/choose.h).
 void bwe_leg_added(struct worker *, struct session *);
 // Another path was selected.
 void bwe_path_changed(struct worker *, struct session *);
@@ -82,8 +82,10 @@ void bwe_on_remb(struct worker *, struct session *, uint32_t bps);
 // A report block about a video leg.
 void bwe_on_block(struct worker *, struct session *, struct leg *, const struct rtcp_block *);
 
-// Whatever is due: silence, decisions each 100 ms, probes. Part of the session's timer.
-void bwe_run(struct worker *, struct session *);
+// Bring the estimate up to date for a decision that is made now: what voice and video took, silence, results of probes.
+void bwe_measure(struct worker *, struct session *);
+// Probe whether so much video could be sent, if it is worth it and nothing speaks against it.
+void bwe_probe_for(struct worker *, struct bwe *, uint32_t video_bps);
 
 // For CMD_QUERY.
 void bwe_state(const struct bwe *, ns_t now, struct ipc_session_state *);

@@ -8,12 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dataplane/port/port.h"
 #include "dataplane/media/source.h"
+#include "dataplane/port/port.h"
 
 struct leg;
 struct session;
-struct worker;
 
 struct receiver {
 	struct leg *leg;         // borrowed
@@ -45,9 +44,3 @@ static inline const struct fanout *fanout_of(const struct source *s)
 {
 	return atomic_load_explicit(&s->fanout, memory_order_acquire);
 }
-
-// Bring an opened packet of the source to all its receivers: own ones at once, others by one ring entry per
-// worker. m is consumed. thread: publisher's home worker
-void fanout_route(struct worker *, struct source *, struct rte_mbuf *m);
-// The second half on another worker. m is consumed.
-void fanout_arrive(struct worker *, struct rte_mbuf *m);

@@ -9,7 +9,7 @@
 // payload that leaves the ring is freed a grace period later, so what layer_read gave stays valid until the end of
 // the worker's round.
 //
-// Memory: payloads are copies in buffers of their own (struct layer_store), so that video that is kept never starves
+// Memory: payloads are copies in buffers of their own (core/payload.h), so that video that is kept never starves
 // reception. They leave the ring after LAYER_KEEP_NS, when they are overwritten, and earlier when memory runs short,
 // oldest first.
 //
@@ -19,18 +19,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dataplane/port/port.h"
-#include "dataplane/media/source.h"
 #include "lib/base/clock.h"
 #include "lib/ipc/wire.h"
-#include "lib/rtc/send/rtxring.h"
-#include "lib/rtc/recv/stats.h"
 
 #define LAYER_MAX IPC_TRACK_RIDS
 #define LAYER_KEEP_NS (2 * NS_PER_S)
 
-struct layer;       // layer.c knows the inside
-struct layer_store; // memory of the payloads of all layers
+struct layer; // layer_priv.h knows the inside
+struct payload_store;
+struct rte_mbuf;
 struct worker;
 
 // Flags of a packet in the ring (struct rtxring_entry).
@@ -43,47 +40,10 @@ enum layer_flags {
 	LAYER_DISCARDABLE = 16,
 };
 
-// What the publisher's worker tells about a layer some ten times a second.
-struct layer_info {
-	uint32_t bps;           // as it comes in, 0: not measured yet
-	bool is_active;         // a packet within the last 2 s
-	bool has_key;           // a key frame came since the layer began
-	uint8_t n_tids;         // temporal layers seen, up to 4; 0, 1: none
-	struct sr_map sr;       // of the publisher, in timestamps of the ring: for tsalign
-	struct clock_map clock; // timestamps of the ring against our time: for sender reports
-};
-
-// --- any worker ------------------------------------------------------------------------------------
-
-// Highest index in the ring; false while nothing came.
-bool layer_top(const struct layer *, uint64_t *index);
-
-// The packet with this index for receivers with this temporal cap. On RTXRING_HELD *m is it: RTP header (in its
-// publisher's numbers) and payload in the clear, pkt_of(*m) with hdr_len, ts, marker, codec, vp8. Borrowed until the
-// end of the round; read only.
-enum rtxring_state layer_read(const struct layer *, unsigned cap, uint64_t index, struct rtxring_entry *,
-			      struct rte_mbuf **m_peek);
-// The same by rank (what a NACK asks for, by lib/rtc/send/rewrite.h).
-enum rtxring_state layer_find(const struct layer *, unsigned cap, uint64_t rank, struct rtxring_entry *,
-			      struct rte_mbuf **m_peek);
-// First packet of a key frame that a receiver may begin with at once.
-bool layer_key(const struct layer *, ns_t now, uint64_t *index);
-// First key frame start in [from, top] that is held; false: none.
-bool layer_next_key(const struct layer *, uint64_t from, uint64_t *index);
-
-// A receiver needs a key frame: asked for by the publisher's worker under the rules of lib/rtc/send/keyreq.h.
-void layer_ask_key(struct layer *);
-
-void layer_info(const struct layer *, struct layer_info *);
-
 // --- main ------------------------------------------------------------------------------------------
 
-// NULL: out of memory.
-struct layer_store *layer_store_open(uint64_t n_bytes);
-void layer_store_close(struct layer_store *); // NULL is allowed
-
 // n_slots: power of two, 64..4096. The store is borrowed. NULL: out of memory.
-struct layer *layer_new(struct layer_store *, uint32_t n_slots);
+struct layer *layer_new(struct payload_store *, uint32_t n_slots);
 // No payload may be left (layer_clear). NULL is allowed.
 void layer_free(struct layer *);
 // Slots for rtc.nack_buffer_size.
@@ -114,17 +74,3 @@ void layer_pad(struct worker *, struct layer *, uint64_t index, uint32_t ts);
 void layer_give_up(struct layer *, uint64_t index);
 // Let go of payloads older than LAYER_KEEP_NS, of younger ones when memory is short.
 void layer_expire(struct worker *, struct layer *);
-// Wishes for a key frame so far; wraps.
-uint32_t layer_wishes(const struct layer *);
-void layer_tell(struct layer *, const struct layer_info *);
-
-// Payloads that left rings of this worker's publishers and wait for their grace period: chained by handle.
-struct layer_grave {
-	uint32_t oldest, newest; // these have a token; LAYER_NO_HANDLE: none
-	uint32_t fresh, fresh_end;
-	ns_t at; // of the last token
-};
-#define LAYER_NO_HANDLE UINT32_MAX
-void layer_grave_init(struct layer_grave *);
-// Free what may be freed: once a round. thread: the worker
-void layer_bury(struct worker *);

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
-#include "dataplane/ctl/model_priv.h"
-#include "dataplane/media/source.h"
+#include "dataplane/core/cacheline.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/media/source.h"
 #include "lib/base/err.h"
 
 #define MEMBERS_MAX 8192      // of one room looked at; limits.sessions_per_call is below
@@ -13,7 +13,7 @@
 
 struct room *room_new(uint32_t call, uint8_t k, uint16_t from)
 {
-	struct room *r = model_zalloc(sizeof(*r));
+	struct room *r = cacheline_zalloc(sizeof(*r));
 
 	if (r == NULL)
 		return err_null(ENOMEM);

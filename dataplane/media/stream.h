@@ -5,13 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dataplane/port/port.h"
-#include "lib/rtc/send/rewrite.h"
+#include "dataplane/core/session.h"
 #include "lib/rtc/recv/srtpidx.h"
 #include "lib/rtc/recv/stats.h"
+#include "lib/rtc/send/rewrite.h"
 
 struct clock_map;
-struct session;
 struct source;
 struct worker;
 
@@ -37,14 +36,29 @@ struct stream {
 	int32_t n_lost; // as counted in rtp_rx_lost
 };
 
-// Open, check and forward a burst of RTP packets that belong to sessions at home here. All are consumed.
-// thread: home worker
-void stream_receive(struct worker *, struct rte_mbuf **pkts, unsigned n);
+// All of these: thread: home worker
 
-// thread: home worker
-struct stream *stream_find(const struct session *, uint32_t ssrc);
-// RTP time of the stream against our clock: by its sender reports, by arrival when there is none for long. False: not yet.
-bool stream_clock(const struct stream *, struct session *, ns_t now, struct clock_map *);
+static inline struct stream *stream_find(const struct session *s, uint32_t ssrc)
+{
+	struct stream *st = s->streams;
+
+	while (st != NULL && st->ssrc != ssrc)
+		st = st->next;
+	return st;
+}
+
+// Make one, in front of the others; what was known of a former life of its SSRC goes on with it. NULL: the session has as many
+// as it may have (stream_find_ended), or no memory.
+struct stream *stream_new(struct worker *, struct session *, uint32_t ssrc);
+// Replay state that an SSRC without a stream begins with: what is left of its former life, if it had any.
+struct srtpidx stream_first_state(const struct session *, uint32_t ssrc);
+// The stream that may make room for another: the longest silent one of those that have ended; NULL: none has.
+struct stream *stream_find_ended(const struct session *, ns_t now);
+// Free one that has ended. Its highest index must be known elsewhere (tomb.h), and nothing may point to it any more
+// (publish_forget).
+void stream_end(struct worker *, struct session *, struct stream *);
 void stream_free_all(struct worker *, struct session *);
 // The track is gone or changed: its streams look for a track again with their next packet.
 void stream_unbind(struct session *, const struct source *);
+// RTP time of the stream against our clock: by its sender reports, by arrival when there is none for long. False: not yet.
+bool stream_clock(const struct stream *, struct session *, ns_t now, struct clock_map *);

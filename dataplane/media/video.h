@@ -7,8 +7,8 @@
 #include <sys/queue.h>
 
 #include "dataplane/media/layer.h"
+#include "dataplane/port/port.h"
 
-struct dp;
 struct fanout;
 struct intake;
 struct source;
@@ -30,7 +30,3 @@ struct video {
 	struct intake *intake[LAYER_MAX]; // owned; the publisher's home worker's
 	struct audience audience[PORT_MAX_WORKERS];
 };
-
-// Of a source that stays a video source with so many layers. NULL: out of memory. thread: main
-struct video *video_new(struct dp *, struct source *, unsigned n_layers);
-void video_free(struct video *); // NULL is allowed

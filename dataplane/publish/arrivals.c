@@ -1,8 +1,8 @@
 #include "dataplane/publish/arrivals.h"
 
-#include "dataplane/deliver/egress.h"
-#include "dataplane/core/session.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/core/session.h"
+#include "dataplane/deliver/egress.h"
 
 #define INTERVAL_NS (100 * NS_PER_MS)
 #define FRAME_NS (20 * NS_PER_MS) // between two reports at ends of frames

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/core/cacheline.h"
+#include "dataplane/core/dp.h"
+#include "dataplane/core/session.h"
 #include "dataplane/deliver/egress.h"
 #include "dataplane/media/fanout.h"
-#include "dataplane/ctl/model_priv.h"
-#include "dataplane/core/session.h"
+#include "dataplane/media/layer_info.h"
+#include "dataplane/media/layer_read.h"
 #include "dataplane/media/stream.h"
 #include "dataplane/media/video.h"
-#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/rtcp.h"
 
 #define TICK_NS (20 * NS_PER_MS)       // while packets come
@@ -21,7 +23,7 @@
 
 struct intake *intake_new(void)
 {
-	return model_zalloc(sizeof(struct intake));
+	return cacheline_zalloc(sizeof(struct intake));
 }
 
 void intake_free(struct intake *in)

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 #include "dataplane/media/layer.h"
-#include "lib/rtc/send/keyreq.h"
 #include "lib/rtc/recv/nackgen.h"
-#include "lib/rtc/send/simulcast.h"
 #include "lib/rtc/recv/timeline.h"
+#include "lib/rtc/send/keyreq.h"
+#include "lib/rtc/send/simulcast.h"
 
 struct pkt;
 struct session;

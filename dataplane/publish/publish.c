@@ -2,16 +2,16 @@
 
 #include <string.h>
 
-#include "dataplane/publish/arrivals.h"
-#include "dataplane/publish/bind.h"
-#include "dataplane/media/fanout.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/mailbox.h"
-#include "dataplane/publish/publish_video.h"
-#include "dataplane/worker/reports.h"
 #include "dataplane/core/session.h"
+#include "dataplane/deliver/route.h"
+#include "dataplane/media/fanout.h"
 #include "dataplane/media/source.h"
 #include "dataplane/media/stream.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/publish/arrivals.h"
+#include "dataplane/publish/bind.h"
+#include "dataplane/publish/publish_video.h"
 
 #define FRAME_MS 20
 #define SILENT_LEVEL 127 // of RFC 6464
@@ -54,6 +54,14 @@ static void read_exts(struct worker *w, struct session *s, struct rte_mbuf *m, c
 		count(w, DROP_BAD_EXT, 1); // the block is ignored, the packet is not
 	if (exts->has_twcc)
 		arrivals_log(w, s, pkt_of(m), exts->twcc);
+}
+
+// An authentic packet came in (before it is placed): reports about its stream go on.
+static void keep_reporting(struct worker *w, struct session *s, struct stream *st, const struct pkt *pkt)
+{
+	st->pt = pkt->pt;
+	if (!s->rtcp_armed)
+		session_arm_reports(w, s);
 }
 
 // --- place in the track's order ------------------------------------------------------------------
@@ -158,7 +166,7 @@ void publish_unopened(struct worker *w, struct session *s, struct stream *st, st
 
 	read_exts(w, s, m, v, &exts);
 	rx_stats_packet(&st->stats, pkt->index, v->ts, v->payload_len, pkt->arrival, st->source->clock_hz);
-	reports_on_rtp(w, s, st, pkt);
+	keep_reporting(w, s, st, pkt);
 	hear(w, st->source, &exts, v->payload_len);
 	st->has_unopened = true;
 	drop(w, m, DROP_SILENCED);
@@ -193,7 +201,7 @@ static void send_voice(struct worker *w, struct source *src, struct stream *st, 
 	if (pkt->is_silenced && !pkt->has_every)
 		drop(w, m, DROP_SILENCED);
 	else
-		fanout_route(w, src, m);
+		route_packet(w, src, m);
 }
 
 static void publish_voice(struct worker *w, struct stream *st, struct rte_mbuf *m,
@@ -316,7 +324,7 @@ void publish_packet(struct worker *w, struct session *s, struct stream *st, stru
 	is_bound = bind(w, s, st, v->pt, &exts, &why);
 	rx_stats_packet(&st->stats, pkt->index, pkt->ts, payload_len, pkt->arrival,
 			is_bound ? st->source->clock_hz : 0);
-	reports_on_rtp(w, s, st, pkt);
+	keep_reporting(w, s, st, pkt);
 	if (is_bound)
 		forward(w, s, st, m, &exts, payload_len);
 	else if (why == DROP_NO_TRACK && payload_len > 0)

@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-#include "dataplane/publish/arrivals.h"
-#include "dataplane/media/fanout.h"
-#include "dataplane/publish/intake.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/session.h"
+#include "dataplane/deliver/viewer.h"
+#include "dataplane/media/fanout.h"
 #include "dataplane/media/stream.h"
 #include "dataplane/media/video.h"
-#include "dataplane/deliver/viewer.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/publish/arrivals.h"
+#include "dataplane/publish/intake.h"
 #include "lib/rtc/codec/av1.h"
 
 // --- what a packet is ----------------------------------------------------------------------------------

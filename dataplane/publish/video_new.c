@@ -1,14 +1,16 @@
-#include "dataplane/media/video.h"
+#include "dataplane/publish/video_new.h"
 
 #include <stdlib.h>
 
-#include "dataplane/publish/intake.h"
-#include "dataplane/ctl/model_priv.h"
+#include "dataplane/core/cacheline.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/media/layer.h"
+#include "dataplane/media/video.h"
+#include "dataplane/publish/intake.h"
 
 struct video *video_new(struct dp *dp, struct source *src, unsigned n_layers)
 {
-	struct video *v = model_zalloc(sizeof(*v));
+	struct video *v = cacheline_zalloc(sizeof(*v));
 
 	if (v == NULL)
 		return NULL;

@@ -1,16 +1,16 @@
 #include "dataplane/worker/feedback.h"
 
-#include "dataplane/media/bwe.h"
-#include "dataplane/gate/ice.h"
-#include "dataplane/media/leg.h"
-#include "dataplane/publish/publish_video.h"
-#include "dataplane/worker/reports.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/session.h"
+#include "dataplane/core/tomb.h"
+#include "dataplane/deliver/viewer.h"
+#include "dataplane/gate/ice.h"
+#include "dataplane/media/bwe.h"
+#include "dataplane/media/leg.h"
 #include "dataplane/media/source.h"
 #include "dataplane/media/stream.h"
-#include "dataplane/deliver/viewer.h"
-#include "dataplane/core/tomb.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/publish/publish_video.h"
+#include "dataplane/worker/reports.h"
 #include "lib/rtc/wire/rtcp.h"
 
 #define LSR_GUESSES 16 // wrong LSRs before report blocks are no proof any more: a second has 65536 right ones
@@ -311,7 +311,7 @@ void feedback_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 		return;
 	}
 	count(w, CTR_RTCP_RX_PACKETS, 1);
-	session_on_media(w, s, pkt_of(m)->pair, is_newer);
+	ice_on_media(w, s, pkt_of(m)->pair, is_newer);
 	rtcp_begin(&it, rte_pktmbuf_mtod(m, const uint8_t *), len);
 	while (rtcp_next(&it, &pkt))
 		on_packet(w, s, &pkt, &left);

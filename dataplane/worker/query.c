@@ -1,13 +1,14 @@
 #include "dataplane/worker/query.h"
 
-#include "dataplane/media/bwe.h"
-#include "dataplane/media/leg.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/mailbox.h"
 #include "dataplane/core/session.h"
+#include "dataplane/deliver/viewer.h"
+#include "dataplane/media/bwe.h"
+#include "dataplane/media/layer_info.h"
+#include "dataplane/media/leg.h"
 #include "dataplane/media/source.h"
 #include "dataplane/media/video.h"
-#include "dataplane/deliver/viewer.h"
-#include "dataplane/core/dp.h"
 #include "lib/rtc/send/simulcast.h"
 
 #define NO_LAYER 0xff

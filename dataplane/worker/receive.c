@@ -1,22 +1,17 @@
 // Receiving media, in passes over a burst: find key and index, authenticate and decrypt all at once, then
 // per packet what may only be done for authenticated ones: replay window, statistics, binding to a track.
-#include "dataplane/media/stream.h"
+#include "dataplane/worker/receive.h"
 
 #include <string.h>
 
-#include "dataplane/media/fanout.h"
-#include "dataplane/core/mailbox.h"
+#include "dataplane/core/dp.h"
+#include "dataplane/core/session.h"
+#include "dataplane/core/tomb.h"
+#include "dataplane/gate/ice.h"
+#include "dataplane/media/stream.h"
 #include "dataplane/publish/publish.h"
 #include "dataplane/publish/publish_video.h"
-#include "dataplane/core/session.h"
-#include "dataplane/media/source.h"
-#include "dataplane/core/tomb.h"
-#include "dataplane/core/dp.h"
 #include "lib/rtc/wire/rtp.h"
-
-#define NO_SR_NS (2 * NS_PER_S) // then arrival has to do for the clock, for want of sender reports
-#define ENDED_NS (2 * NS_PER_S) // after a BYE, or the end of its track, an SSRC has no more to say
-#define IDLE_NS (60 * NS_PER_S) // one that says nothing for so long has ended too
 
 // A packet between the passes.
 struct job {
@@ -25,46 +20,6 @@ struct job {
 	struct stream *st; // NULL: first of its SSRC
 	struct rtp_view v;
 };
-
-struct stream *stream_find(const struct session *s, uint32_t ssrc)
-{
-	struct stream *st = s->streams;
-
-	while (st != NULL && st->ssrc != ssrc)
-		st = st->next;
-	return st;
-}
-
-void stream_free_all(struct worker *w, struct session *s)
-{
-	for (struct stream *st = s->streams, *next; st; st = next) {
-		next = st->next;
-		rte_mempool_put(w->dp->stream_pool, st);
-	}
-	s->streams = NULL;
-	s->n_streams = 0;
-}
-
-void stream_unbind(struct session *s, const struct source *src)
-{
-	for (struct stream *st = s->streams; st; st = st->next)
-		if (st->source == src) {
-			st->source = NULL;
-			st->announced = false;
-		}
-}
-
-bool stream_clock(const struct stream *st, struct session *s, ns_t now, struct clock_map *map)
-{
-	*map = (struct clock_map){
-		.at = now, .clock_hz = st->source ? st->source->clock_hz : 0, .valid = true};
-	if (sr_map_rtp_at(&st->map, &s->clock, now, &map->rtp))
-		return true;
-	map->at = st->stats.last_arrival;
-	map->rtp = st->stats.last_ts;
-	map->valid = st->stats.started && now - st->born >= NO_SR_NS;
-	return map->valid;
-}
 
 // Unknown SSRCs cost a cipher run each: a session that keeps failing is not given any more in this second.
 static bool may_try_unknown(struct worker *w, struct session *s)
@@ -76,70 +31,24 @@ static bool may_try_unknown(struct worker *w, struct session *s)
 	return s->n_bad < SESSION_BAD_TAGS;
 }
 
-// The state an SSRC without a stream begins with: what is left of its former life, if it had any.
-static struct srtpidx first_state(const struct session *s, uint32_t ssrc)
-{
-	struct srtpidx idx = {};
-	uint64_t top;
-
-	if (tomb_find(s, TOMB_RTP, ssrc, &top))
-		srtpidx_restore(&idx, top);
-	return idx;
-}
-
-static bool has_ended(const struct stream *st, ns_t now)
-{
-	ns_t silent = now - st->stats.last_arrival;
-
-	return silent > IDLE_NS || (silent > ENDED_NS && (st->source == NULL || st->ended != 0));
-}
-
-// The stream that makes room for another: the longest silent one of those that have ended; NULL: none has.
-static struct stream *find_ended(const struct session *s, ns_t now)
-{
-	struct stream *best = NULL;
-
-	for (struct stream *st = s->streams; st; st = st->next)
-		if (has_ended(st, now) && (!best || st->stats.last_arrival < best->stats.last_arrival))
-			best = st;
-	return best;
-}
-
-// Its highest index stays known, so that nothing of it can be replayed.
-static bool stream_end(struct worker *w, struct session *s, struct stream *st)
-{
-	struct stream **at = &s->streams;
-
-	if (!tomb_put(w, s, TOMB_RTP, st->ssrc, st->idx.top))
-		return false;
-	publish_forget(s, st);
-	while (*at != st)
-		at = &(*at)->next;
-	*at = st->next;
-	s->n_streams--;
-	rte_mempool_put(w->dp->stream_pool, st);
-	count(w, CTR_SSRCS_ENDED, 1);
-	return true;
-}
-
 static bool has_room(struct worker *w, const struct session *s)
 {
-	return s->n_streams < SESSION_MAX_SSRCS || find_ended(s, w->now) != NULL;
+	return s->n_streams < SESSION_MAX_SSRCS || stream_find_ended(s, w->now) != NULL;
 }
 
-static struct stream *stream_new(struct worker *w, struct session *s, uint32_t ssrc)
+// The stream of an SSRC that is authentic; one that has ended makes room for it. NULL: nothing does. The highest index of
+// what goes stays known, so that nothing of it can be replayed.
+static struct stream *make_stream(struct worker *w, struct session *s, uint32_t ssrc)
 {
-	struct stream *st = s->n_streams >= SESSION_MAX_SSRCS ? find_ended(s, w->now) : NULL;
+	struct stream *old = s->n_streams >= SESSION_MAX_SSRCS ? stream_find_ended(s, w->now) : NULL;
 
-	if (st != NULL && !stream_end(w, s, st))
-		return NULL;
-	if (s->n_streams >= SESSION_MAX_SSRCS || rte_mempool_get(w->dp->stream_pool, (void **)&st) < 0)
-		return NULL;
-	*st = (struct stream){.next = s->streams, .ssrc = ssrc, .born = w->now, .idx = first_state(s, ssrc)};
-	tomb_take(s, TOMB_RTP, ssrc);
-	s->streams = st;
-	s->n_streams++;
-	return st;
+	if (old != NULL) {
+		if (!tomb_put(w, s, TOMB_RTP, old->ssrc, old->idx.top))
+			return NULL;
+		publish_forget(s, old);
+		stream_end(w, s, old);
+	}
+	return stream_new(w, s, ssrc);
 }
 
 static int estimate(const struct job *job, uint64_t *index)
@@ -148,7 +57,7 @@ static int estimate(const struct job *job, uint64_t *index)
 
 	if (job->st != NULL)
 		return srtpidx_estimate(&job->st->idx, job->v.seq, index);
-	first = first_state(job->s, job->v.ssrc);
+	first = stream_first_state(job->s, job->v.ssrc);
 	return srtpidx_estimate(&first, job->v.seq, index);
 }
 
@@ -205,7 +114,7 @@ refuse:
 // GCM run has destroyed what it worked on.
 static bool open_first(struct worker *w, struct job *job, struct seal_rtp *rtp)
 {
-	struct srtpidx first = first_state(job->s, job->v.ssrc);
+	struct srtpidx first = stream_first_state(job->s, job->v.ssrc);
 	uint8_t plain[2048];
 	uint8_t *in_place = rtp->dst;
 	uint64_t index;
@@ -255,7 +164,7 @@ static bool trim(struct job *job, uint16_t *payload_len)
 }
 
 // Second half for one authentic packet. m is consumed.
-static void take(struct worker *w, struct job *job)
+static void take_packet(struct worker *w, struct job *job)
 {
 	struct pkt *pkt = pkt_of(job->m);
 	struct session *s = job->s;
@@ -264,7 +173,7 @@ static void take(struct worker *w, struct job *job)
 	bool is_newer;
 
 	if (st == NULL)
-		st = stream_new(w, s, job->v.ssrc);
+		st = make_stream(w, s, job->v.ssrc);
 	if (st == NULL) {
 		drop(w, job->m, DROP_SSRC_LIMIT);
 		return;
@@ -273,7 +182,7 @@ static void take(struct worker *w, struct job *job)
 		drop(w, job->m, DROP_REPLAY_DUP);
 		return;
 	}
-	session_on_media(w, s, pkt->pair, is_newer);
+	ice_on_media(w, s, pkt->pair, is_newer);
 	pkt->ts = job->v.ts;
 	pkt->ssrc = job->v.ssrc;
 	pkt->seq = job->v.seq;
@@ -289,18 +198,18 @@ static void take(struct worker *w, struct job *job)
 }
 
 // Authenticate and decrypt what is prepared, all at once, and take what is authentic.
-static void finish(struct worker *w, struct job *job, struct seal_rtp *rtp, unsigned n)
+static void open_burst(struct worker *w, struct job *job, struct seal_rtp *rtp, unsigned n)
 {
 	seal_rtp_unprotect(w->seal, rtp, n);
 	for (unsigned i = 0; i < n; i++) {
 		if (rtp[i].err)
 			drop(w, job[i].m, DROP_BAD_TAG);
 		else
-			take(w, &job[i]);
+			take_packet(w, &job[i]);
 	}
 }
 
-void stream_receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+void receive_rtp(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	struct job job[BURST], first;
 	struct seal_rtp rtp[BURST], first_rtp;
@@ -315,15 +224,15 @@ void stream_receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		}
 		first = job[n_jobs];
 		first_rtp = rtp[n_jobs];
-		finish(w, job, rtp, n_jobs); // it must not overtake them: it may repair one of theirs
+		open_burst(w, job, rtp, n_jobs); // it must not overtake them: it may repair one of theirs
 		n_jobs = 0;
 		if (open_first(w, &first, &first_rtp)) {
-			take(w, &first);
+			take_packet(w, &first);
 		} else {
 			first.s->n_bad++;
 			drop(w, first.m, DROP_BAD_TAG);
 		}
 	}
-	finish(w, job, rtp, n_jobs);
+	open_burst(w, job, rtp, n_jobs);
 	publish_video_flush(w);
 }

@@ -2,19 +2,18 @@
 
 #include <string.h>
 
-#include "dataplane/publish/arrivals.h"
-#include "dataplane/deliver/egress.h"
-#include "dataplane/media/leg.h"
+#include "dataplane/core/dp.h"
 #include "dataplane/core/session.h"
+#include "dataplane/deliver/egress.h"
+#include "dataplane/deliver/viewer.h"
+#include "dataplane/media/leg.h"
 #include "dataplane/media/source.h"
 #include "dataplane/media/stream.h"
-#include "dataplane/deliver/viewer.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/publish/arrivals.h"
 #include "lib/rtc/wire/rtcp.h"
 
-#define REPORT_NS (1 * NS_PER_S) // mean interval; each one is drawn from half to one and a half of it
-#define REPORT_IDLE 3            // intervals without media before the timer stops
-#define MAX_COMPOUND 1200        // bytes
+#define REPORT_IDLE 3     // intervals without media before the timer stops
+#define MAX_COMPOUND 1200 // bytes
 #define SR_BYTES 28
 #define SDES_EVERY 5
 
@@ -29,7 +28,7 @@ void reports_map(struct worker *w, struct session *s, struct stream *st)
 	source_map_set(src, &map);
 }
 
-static void flush(struct worker *w, struct session *s, struct wbuf *out, uint32_t first_ssrc)
+static void send_reports(struct worker *w, struct session *s, struct wbuf *out, uint32_t first_ssrc)
 {
 	if (wbuf_len(out) == 0)
 		return;
@@ -76,17 +75,17 @@ static bool report_legs(struct worker *w, struct session *s)
 	struct rtcp_sr sr;
 
 	for (struct leg *leg = s->legs; leg; leg = leg->next) {
-		active |= w->now - leg->last_sent < REPORT_IDLE * REPORT_NS && leg->started;
+		active |= w->now - leg->last_sent < REPORT_IDLE * SESSION_REPORT_NS && leg->started;
 		if (!leg_report(w, leg, &sr))
 			continue;
 		if (wbuf_room(&out) < SR_BYTES + sdes_room(s))
-			flush(w, s, &out, first_ssrc);
+			send_reports(w, s, &out, first_ssrc);
 		if (wbuf_len(&out) == 0)
 			first_ssrc = leg->ssrc;
 		rtcp_write_sr(&out, &sr, NULL, 0);
 		count(w, CTR_RTCP_SR_TX, 1);
 	}
-	flush(w, s, &out, first_ssrc);
+	send_reports(w, s, &out, first_ssrc);
 	return active;
 }
 
@@ -99,7 +98,7 @@ static void report_stream(struct worker *w, struct stream *st, struct rtcp_block
 	}
 }
 
-static void flush_blocks(struct worker *w, struct session *s, const struct rtcp_block *block, unsigned n)
+static void send_blocks(struct worker *w, struct session *s, const struct rtcp_block *block, unsigned n)
 {
 	uint8_t bytes[MAX_COMPOUND];
 	struct wbuf out = wbuf_of(bytes, sizeof(bytes));
@@ -108,7 +107,7 @@ static void flush_blocks(struct worker *w, struct session *s, const struct rtcp_
 		return;
 	rtcp_write_rr(&out, s->rtcp_ssrc, block, n);
 	count(w, CTR_RTCP_RR_TX, 1);
-	flush(w, s, &out, s->rtcp_ssrc);
+	send_reports(w, s, &out, s->rtcp_ssrc);
 }
 
 // Receiver reports about all SSRCs that sent since the last one, repairs and unknown ones too; as many reports as that
@@ -120,17 +119,17 @@ static bool report_streams(struct worker *w, struct session *s)
 	bool active = false;
 
 	for (struct stream *st = s->streams; st; st = st->next) {
-		active |= w->now - st->stats.last_arrival < REPORT_IDLE * REPORT_NS;
+		active |= w->now - st->stats.last_arrival < REPORT_IDLE * SESSION_REPORT_NS;
 		if (!st->stats.is_active)
 			continue;
 		reports_map(w, s, st);
 		report_stream(w, st, &block[n++]);
 		if (n < RTCP_MAX_BLOCKS)
 			continue;
-		flush_blocks(w, s, block, n);
+		send_blocks(w, s, block, n);
 		n = 0;
 	}
-	flush_blocks(w, s, block, n);
+	send_blocks(w, s, block, n);
 	return active;
 }
 
@@ -139,21 +138,7 @@ static void run_due(struct worker *w, struct session *s)
 	bool sending = report_legs(w, s), receiving = report_streams(w, s);
 
 	s->rtcp_armed = sending || receiving;
-	s->rtcp_due = w->now + REPORT_NS / 2 + (ns_t)(worker_random(w) % REPORT_NS);
-}
-
-void reports_arm(struct worker *w, struct session *s)
-{
-	s->rtcp_armed = true;
-	s->rtcp_due = w->now + REPORT_NS / 2 + (ns_t)(worker_random(w) % REPORT_NS);
-	session_due(w, s, s->rtcp_due);
-}
-
-void reports_on_rtp(struct worker *w, struct session *s, struct stream *st, const struct pkt *pkt)
-{
-	st->pt = pkt->pt;
-	if (!s->rtcp_armed)
-		reports_arm(w, s);
+	s->rtcp_due = session_next_report(w);
 }
 
 void reports_run(struct worker *w, struct session *s)

@@ -1,42 +1,24 @@
-#include "dataplane/core/session.h"
+#include "dataplane/worker/session_life.h"
 
-#include "dataplane/media/bwe.h"
-#include "dataplane/publish/arrivals.h"
-#include "dataplane/media/bwe.h"
+#include "dataplane/core/dp.h"
+#include "dataplane/core/session.h"
+#include "dataplane/core/tomb.h"
+#include "dataplane/deliver/choose.h"
+#include "dataplane/deliver/viewer.h"
 #include "dataplane/gate/ice.h"
 #include "dataplane/media/leg.h"
+#include "dataplane/media/stream.h"
+#include "dataplane/publish/arrivals.h"
 #include "dataplane/publish/publish.h"
 #include "dataplane/publish/publish_video.h"
+#include "dataplane/worker/receive.h"
 #include "dataplane/worker/reports.h"
-#include "dataplane/media/stream.h"
-#include "dataplane/deliver/viewer.h"
-#include "dataplane/core/tomb.h"
-#include "dataplane/core/dp.h"
 
 // ICE state moves slowly: all sessions are looked at in four groups, so that a worker with thousands of idle
 // sessions wakes eight times a second, not thousands.
 #define ICE_TICK_NS (500 * NS_PER_MS)
 #define ICE_TICK_GROUPS 4
 #define ICE_PROVING_NS (100 * NS_PER_MS) // while an address is to be proven
-
-struct session *session_anywhere(struct worker *w, uint32_t sid)
-{
-	uint32_t slot = sid & 0xffffff;
-	struct session *s;
-
-	if (slot >= w->dp->max_sessions)
-		return NULL;
-	// acquire: the session is complete before it can be seen; pairs with the publication in model.c
-	s = atomic_load_explicit(&w->dp->session[slot], memory_order_acquire);
-	return s && s->sid == sid ? s : NULL;
-}
-
-struct session *session_find(struct worker *w, uint32_t sid)
-{
-	struct session *s = session_anywhere(w, sid);
-
-	return s && s->home == w->id && !s->dead ? s : NULL;
-}
 
 // --- the timer ------------------------------------------------------------------------------------
 
@@ -45,12 +27,6 @@ static ns_t next_ice_tick(const struct session *s, ns_t now)
 	ns_t phase = (ns_t)(s->sid % ICE_TICK_GROUPS) * (ICE_TICK_NS / ICE_TICK_GROUPS);
 
 	return ((now - phase) / ICE_TICK_NS + 1) * ICE_TICK_NS + phase;
-}
-
-void session_due(struct worker *w, struct session *s, ns_t due)
-{
-	if (!timer_armed(&s->timer) || due < s->timer.due)
-		wheel_arm(&w->wheel, &s->timer, due);
 }
 
 static void on_due(struct timer *t, ns_t now)
@@ -69,7 +45,7 @@ static void on_due(struct timer *t, ns_t now)
 	}
 	session_due(w, s, s->ice_due);
 	publish_video_run(w, s);
-	bwe_run(w, s);
+	choose_run(w, s);
 	reports_run(w, s);
 	viewer_run(w, s);
 }
@@ -106,14 +82,6 @@ void session_stop(struct worker *w, struct session *s)
 	w->n_sessions--;
 }
 
-void session_prove(struct worker *w, struct session *s)
-{
-	if (s->send != SEND_ASK || s->tx_key == NULL)
-		return;
-	s->ice_due = w->now;
-	session_due(w, s, w->now);
-}
-
 // The handshake proves the address that our flight went to and the answer came from, which need not be the one
 // selected by now. -1: none.
 static int proven_by_dtls(const struct session *s)
@@ -135,33 +103,6 @@ void session_keys(struct worker *w, struct session *s, const struct seal_key *rx
 	s->rtp_tag = (uint8_t)seal_rtp_tag_len(seal_key_profile(tx));
 	icelite_on_keys(&s->ice, proven_by_dtls(s));
 	ice_refresh(s);
-	session_prove(w, s);
-	stream_receive(w, parked, parking_take(w, &s->sealed, parked, DROP_NOT_KEYED));
-}
-
-void session_on_media(struct worker *w, struct session *s, unsigned pair, bool is_newer)
-{
-	struct icelite_out out;
-
-	out.events = 0;
-	icelite_on_media(&s->ice, pair, is_newer, w->now, &out);
-	if (out.events)
-		ice_apply(w, s, &out, NULL);
-}
-
-bool bucket_take(struct bucket *b, ns_t now, unsigned per_s, unsigned burst)
-{
-	int64_t gained = (now - b->at) * per_s / NS_PER_S;
-
-	if (b->at == 0 || gained > burst) {
-		b->tokens = (uint16_t)burst;
-		b->at = now;
-	} else if (gained > 0) {
-		b->tokens = (uint16_t)RTE_MIN(b->tokens + gained, burst);
-		b->at = now;
-	}
-	if (b->tokens == 0)
-		return false;
-	b->tokens--;
-	return true;
+	ice_prove(w, s);
+	receive_rtp(w, parked, parking_take(w, &s->sealed, parked, DROP_NOT_KEYED));
 }

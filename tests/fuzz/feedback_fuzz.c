@@ -1,7 +1,7 @@
 // What a receiver of video may send us as RTCP, opened: compounds of reports, NACK, key frame requests, transport-wide
 // feedback and REMB, each after a byte that tells its length in words, against a session that is sent two videos and a
 // voice. Work per compound is bounded, and whatever they say the estimate and the layers stay possible.
-// sources: dataplane/worker/feedback.c dataplane/media/bwe.c
+// sources: dataplane/worker/feedback.c dataplane/media/bwe.c dataplane/deliver/choose.c
 #include "dataplane/worker/feedback.h"
 
 #include <stdlib.h>
@@ -10,7 +10,6 @@
 #include "dataplane/gate/ice.h"
 #include "dataplane/media/layer.h"
 #include "dataplane/media/leg.h"
-#include "dataplane/ctl/model_priv.h"
 #include "dataplane/publish/publish_video.h"
 #include "dataplane/worker/reports.h"
 #include "dataplane/core/session.h"
@@ -20,6 +19,9 @@
 #include "dataplane/media/video.h"
 #include "dataplane/deliver/viewer.h"
 #include "dataplane/core/dp.h"
+#include "dataplane/core/cacheline.h"
+#include "dataplane/deliver/choose.h"
+#include "dataplane/media/layer_info.h"
 #include "lib/base/err.h"
 #include "lib/rtc/send/simulcast.h"
 
@@ -49,7 +51,7 @@ bool bucket_take(struct bucket *b, ns_t now, unsigned per_s, unsigned burst)
 void ice_refresh(struct session *s)
 {
 }
-void session_on_media(struct worker *w, struct session *s, unsigned pair, bool is_newer)
+void ice_on_media(struct worker *w, struct session *s, unsigned pair, bool is_newer)
 {
 }
 void session_due(struct worker *w, struct session *s, ns_t due)
@@ -62,10 +64,6 @@ void publish_video_sr(struct worker *w, struct session *s, struct stream *st)
 void reports_map(struct worker *w, struct session *s, struct stream *st)
 {
 }
-struct stream *stream_find(const struct session *s, uint32_t ssrc)
-{
-	return NULL;
-}
 bool tomb_find(const struct session *s, enum tomb_kind kind, uint32_t ssrc, uint64_t *top)
 {
 	return false;
@@ -77,7 +75,7 @@ bool tomb_put(struct worker *w, struct session *s, enum tomb_kind kind, uint32_t
 {
 	return true;
 }
-void *model_zalloc(size_t size)
+void *cacheline_zalloc(size_t size)
 {
 	return calloc(1, size);
 }
@@ -180,7 +178,7 @@ static void begin(struct world *d)
 		(void)bwe_sent(d->s.bwe, 1200, 0, d->w.now);
 		d->w.now += NS_PER_MS;
 	}
-	bwe_run(&d->w, &d->s);
+	choose_run(&d->w, &d->s);
 }
 
 static void receive(struct world *d, const uint8_t *data, size_t len)
@@ -221,7 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (unsigned i = 0; i < 20; i++) {
 			d.w.now += NS_PER_MS;
 			(void)bwe_sent(d.s.bwe, 1200, 0, d.w.now);
-			bwe_run(&d.w, &d.s);
+			choose_run(&d.w, &d.s);
 		}
 	}
 	bwe_free(d.s.bwe);

@@ -13,10 +13,10 @@
 
 #include <rte_ethdev.h>
 
+#include "dataplane/core/dp.h"
 #include "dataplane/ctl/build.h"
 #include "dataplane/ctl/eal.h"
 #include "dataplane/port/frame.h"
-#include "dataplane/core/dp.h"
 #include "lib/base/clock.h"
 #include "tests/perf/support/perf.h"
 

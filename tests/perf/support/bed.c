@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/core/dp.h"
+#include "dataplane/core/payload.h"
 #include "dataplane/core/session.h"
 #include "dataplane/ctl/build.h"
 #include "dataplane/ctl/eal.h"
@@ -11,11 +13,12 @@
 #include "dataplane/deliver/viewer.h"
 #include "dataplane/media/bwe.h"
 #include "dataplane/media/fanout.h"
+#include "dataplane/media/layer_info.h"
 #include "dataplane/media/leg.h"
 #include "dataplane/media/source.h"
 #include "dataplane/media/video.h"
-#include "dataplane/deliver/viewer.h"
-#include "dataplane/core/dp.h"
+#include "dataplane/publish/video_new.h"
+#include "dataplane/worker/session_life.h"
 #include "lib/base/buf.h"
 #include "lib/base/rand.h"
 #include "lib/rtc/send/simulcast.h"

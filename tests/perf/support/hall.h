@@ -7,9 +7,9 @@
 // thread: main, but for what the port does on its worker
 #pragma once
 
+#include "dataplane/core/dp.h"
 #include "dataplane/core/mailbox.h"
 #include "dataplane/ctl/model.h"
-#include "dataplane/core/dp.h"
 #include "lib/base/hist.h"
 
 #define HALL_MAX_TALKERS 64

@@ -6,6 +6,7 @@
 
 #include "dataplane/ctl/build.h"
 #include "dataplane/ctl/eal.h"
+#include "dataplane/worker/worker.h"
 
 struct rig rig;
 static bool has_eal; // one for all suites of the runner

@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/core/dp.h"
+#include "dataplane/core/mailbox.h"
+#include "dataplane/core/session.h"
 #include "dataplane/ctl/build.h"
 #include "dataplane/ctl/eal.h"
-#include "dataplane/media/leg.h"
-#include "dataplane/core/mailbox.h"
 #include "dataplane/ctl/model.h"
 #include "dataplane/gate/punt.h"
-#include "dataplane/core/session.h"
+#include "dataplane/media/leg.h"
 #include "dataplane/media/source.h"
-#include "dataplane/core/dp.h"
 #include "tests/unit/check.h"
 
 #define RIG_SENT 4096

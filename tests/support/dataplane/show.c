@@ -1,6 +1,7 @@
 #include "tests/support/dataplane/show.h"
 
 #include <string.h>
+#include "dataplane/media/layer_read.h"
 
 struct rig_peer sender, watcher;
 struct told told;

@@ -1,6 +1,7 @@
 // A show: one peer publishes video, the other is there to watch, and what the publisher is told is read.
 #pragma once
 
+#include "dataplane/media/layer_read.h"
 #include "lib/rtc/wire/rtcp.h"
 #include "lib/rtc/wire/twcc.h"
 #include "tests/support/dataplane/rig_video.h"

@@ -1,5 +1,7 @@
 // What a publisher of video is asked for and told, and how its SSRCs come and go.
 #include "dataplane/publish/arrivals.h"
+#include "dataplane/media/layer_info.h"
+#include "dataplane/media/layer_read.h"
 #include "tests/support/dataplane/show.h"
 #include "tests/support/rtcp_peer.h"
 

@@ -5,6 +5,7 @@
 
 #include "dataplane/media/fanout.h"
 #include "dataplane/ctl/reclaim.h"
+#include "dataplane/worker/worker.h"
 #include "tests/support/dataplane/rig_peer.h"
 
 #define ROUNDS 20000

@@ -1,6 +1,7 @@
 // Classification, flow and ufrag tables, token buckets.
 #include "dataplane/gate/classify.h"
 #include "dataplane/gate/flow.h"
+#include "dataplane/core/pkt_kind.h"
 #include "tests/support/dataplane/rig_peer.h"
 
 static void first_bytes(void)

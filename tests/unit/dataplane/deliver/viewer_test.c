@@ -1,6 +1,9 @@
 // What a receiver of video is sent: from the ring of a layer to sealed packets, once and again.
 #include "dataplane/media/bwe.h"
 #include "dataplane/deliver/viewer_priv.h"
+#include "dataplane/worker/worker.h"
+#include "dataplane/media/layer_read.h"
+#include "dataplane/media/layer_info.h"
 #include "lib/base/rand.h"
 #include "lib/rtc/wire/rtcp.h"
 #include "tests/support/dataplane/rig_video.h"

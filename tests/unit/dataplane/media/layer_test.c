@@ -1,6 +1,9 @@
 #include "dataplane/media/layer.h"
 
 #include "dataplane/media/video.h"
+#include "dataplane/core/payload.h"
+#include "dataplane/media/layer_info.h"
+#include "dataplane/media/layer_read.h"
 #include "tests/support/dataplane/rig_video.h"
 
 #include <pthread.h>

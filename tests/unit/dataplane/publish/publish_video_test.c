@@ -2,6 +2,9 @@
 #include <pthread.h>
 
 #include "dataplane/publish/intake.h"
+#include "dataplane/media/layer_info.h"
+#include "dataplane/media/layer_read.h"
+#include "dataplane/worker/worker.h"
 #include "tests/support/dataplane/show.h"
 
 // --- recovery ----------------------------------------------------------------------------------------------------

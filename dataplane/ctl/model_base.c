@@ -1,0 +1,55 @@
+// What every part of the model uses: finding by id, mail to a session's home, and freeing later.
+#include <stdlib.h>
+
+#include "dataplane/core/dp.h"
+#include "dataplane/core/mailbox.h"
+#include "dataplane/ctl/model_priv.h"
+#include "dataplane/worker/mail.h"
+#include "lib/base/err.h"
+#include "lib/base/pool.h"
+
+struct m_session *model_find_session(const struct model *m, uint32_t sid)
+{
+	uint32_t slot = handle_slot(sid);
+	struct m_session *s = slot < m->dp->max_sessions ? m->session[slot] : NULL;
+
+	return s && s->sid == sid ? s : NULL;
+}
+
+struct m_leg *model_find_leg(const struct m_session *s, uint16_t id)
+{
+	struct m_leg *leg;
+
+	LIST_FOREACH (leg, &s->legs, of_session)
+		if (leg->add.leg == id)
+			return leg;
+	return NULL;
+}
+
+// After the workers have returned nobody else does their mails.
+void model_send(struct worker *to, const struct mail *mail)
+{
+	mail_post(to, mail);
+	if (atomic_load_explicit(&to->dp->stop, memory_order_relaxed))
+		mail_drain(to);
+}
+
+void model_post(struct m_session *s, struct mail mail)
+{
+	mail.session = s->session;
+	model_send(s->home, &mail);
+}
+
+void model_doom(struct model *m, void (*free_fn)(void *), void *object, struct worker *home)
+{
+	if (object == NULL)
+		return;
+	if (m->n_doomed == m->doomed_size) {
+		m->doomed_size = m->doomed_size ? 2 * m->doomed_size : 64;
+		m->doomed = realloc(m->doomed, m->doomed_size * sizeof(*m->doomed));
+		MUST(m->doomed != NULL);
+	}
+	m->doomed[m->n_doomed].free_fn = free_fn;
+	m->doomed[m->n_doomed].object = object;
+	m->doomed[m->n_doomed++].home = home;
+}
