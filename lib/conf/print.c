@@ -1,6 +1,7 @@
 // What the schema prints: effective values, the sample file, the manual's tables.
 #include "lib/conf/conf.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "lib/conf/schema.h"
@@ -23,6 +24,7 @@ static const char *section_text(const char *name, size_t len)
 	for (size_t i = 0; i < sizeof(section_help) / sizeof(section_help[0]); i++)
 		if (strlen(section_help[i][0]) == len && memcmp(section_help[i][0], name, len) == 0)
 			return section_help[i][1];
+	assert(!"a section of the schema without a text");
 	return "";
 }
 

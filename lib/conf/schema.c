@@ -32,18 +32,15 @@ const struct conf_key conf_schema[] = {
 	{"api.security.enable_admin", CONF_BOOL, AT(api.enable_admin), .def = "false",
 	 .env = "RTCD_API_SECURITY_ENABLEADMIN",
 	 .help = "Accept api.security.admin_secret_key as the password of the admin, who may register and "
-		 "unregister "
-		 "clients."},
+		 "unregister clients."},
 	{"api.security.admin_secret_key", CONF_STRING, AT(api.admin_secret_key), .def = "",
 	 .env = "RTCD_API_SECURITY_ADMINSECRETKEY", .rtcd = "AdminSecretKey", .flags = CONF_SECRET,
 	 .help = "The admin's password. 32 random characters or more; better given by the environment than "
-		 "in this "
-		 "file."},
+		 "in this file."},
 	{"api.security.allow_self_registration", CONF_BOOL, AT(api.allow_self_registration), .def = "false",
 	 .env = "RTCD_API_SECURITY_ALLOWSELFREGISTRATION",
 	 .help = "Let anybody who reaches the API register a client of a new name. Only where the API is "
-		 "reachable by "
-		 "trusted hosts alone."},
+		 "reachable by trusted hosts alone."},
 	{"api.security.session_expiration_min", CONF_U32, AT(api.session_expiration_min), "min", 1, 525600,
 	 "1440", "RTCD_API_SECURITY_SESSIONCACHE_EXPIRATIONMINUTES", "ExpirationMinutes",
 	 .help = "How long a bearer token of POST /login is good for."},
@@ -57,8 +54,8 @@ const struct conf_key conf_schema[] = {
 	{"rtc.ice_port_tcp", CONF_U16, AT(rtc.port_tcp), "port", PORT_MIN, PORT_MAX, "8443",
 	 "RTCD_RTC_ICEPORTTCP", "ICEPortTCP",
 	 .help = "TCP port of media for clients whose network lets no UDP through (ICE-TCP, passive). When "
-		 "nothing is "
-		 "said here and the port is taken, media is served over UDP only, with a warning."},
+		 "nothing is said here and the port is taken, media is served over UDP only, with a "
+		 "warning."},
 	{"rtc.ice_address_udp", CONF_LIST, AT(rtc.address_udp), .def = "[]", .env = "RTCD_RTC_ICEADDRESSUDP",
 	 .rtcd = "ICEAddressUDP", .check = conf_check_ip, .syntax = "IP addresses",
 	 .help = "Local addresses that serve media over UDP. None: all of the machine."},
@@ -69,8 +66,7 @@ const struct conf_key conf_schema[] = {
 	 .env = "RTCD_RTC_ICEHOSTOVERRIDE", .rtcd = "ICEHostOverride", .check = conf_check_host_override,
 	 .syntax = "host name, IP address, or `external/local,…`",
 	 .help = "Address that clients are told instead of the local one: behind NAT, the public one. Pairs "
-		 "give each "
-		 "local address its own."},
+		 "give each local address its own."},
 	{"rtc.ice_host_port_override", CONF_STRING, AT(rtc.host_port_override), .def = "",
 	 .env = "RTCD_RTC_ICEHOSTPORTOVERRIDE", .rtcd = "ICEHostPortOverride",
 	 .check = conf_check_port_override, .syntax = "port, or `localIP/port,…`",
@@ -79,8 +75,8 @@ const struct conf_key conf_schema[] = {
 	{"rtc.ice_servers", CONF_LIST, AT(rtc.ice_servers), .def = "[]", .env = "RTCD_RTC_ICESERVERS",
 	 .rtcd = "ICEServers", .check = conf_check_ice_url, .syntax = "`stun:host[:port]`",
 	 .help = "STUN servers that tell this server its public address. rtcd's tables {urls, username, "
-		 "credential} "
-		 "and TURN URLs are accepted; only stun: URLs are used, since the server needs no relay."},
+		 "credential} and TURN URLs are accepted; only stun: URLs are used, since the server needs "
+		 "no relay."},
 	{"rtc.turn_secret", CONF_STRING, AT(rtc.turn_secret), .def = "",
 	 .env = "RTCD_RTC_TURNCONFIG_STATICAUTHSECRET", .flags = CONF_SECRET,
 	 .help = "Shared secret of TURN servers. Accepted for rtcd's sake, without effect."},
@@ -92,18 +88,15 @@ const struct conf_key conf_schema[] = {
 	{"rtc.nack_buffer_size", CONF_U32, AT(rtc.nack_buffer_size), "packets", 0, 65535, "1024",
 	 "RTCD_RTC_NACKBUFFERSIZE", "NACKBufferSize", .check = conf_check_nack_size,
 	 .help = "Packets kept for retransmission of each encoding that a publisher sends, once for all of "
-		 "its "
-		 "receivers (rtcd keeps them per receiver): a power of 2 from 32 to 8192; 64 to 4096 are "
-		 "used. "
-		 "0 means 1024, about 4 s at 2.5 Mbit/s."},
+		 "its receivers (rtcd keeps them per receiver): a power of 2 from 32 to 8192; 64 to 4096 are "
+		 "used. 0 means 1024, about 4 s at 2.5 Mbit/s."},
 	{"rtc.rtx", CONF_BOOL, AT(rtc.rtx), .def = "true",
-	 .help = "Resend lost video over RTX (RFC 4588) to and from clients that know it. false: resend the packet "
-		 "itself, as rtcd does."},
+	 .help = "Resend lost video over RTX (RFC 4588) to and from clients that know it. false: resend the "
+		 "packet itself, as rtcd does."},
 	{"rtc.dtls_role", CONF_STRING, AT(rtc.dtls_role), .def = "passive", .check = conf_check_dtls_role,
 	 .syntax = "`passive` or `active`",
 	 .help = "Side of the DTLS handshake. passive lets the server choose the cheapest cipher; active is "
-		 "what rtcd "
-		 "does."},
+		 "what rtcd does."},
 	{"rtc.first_offer_s", CONF_U32, AT(rtc.first_offer_s), "s", 1, 600, "10",
 	 .help = "A session that sends no offer within this time after its join is closed."},
 	{"rtc.answer_s", CONF_U32, AT(rtc.answer_s), "s", 1, 600, "10",
@@ -129,13 +122,14 @@ const struct conf_key conf_schema[] = {
 
 	{"audio.speakers", CONF_U32, AT(audio.speakers), "voices", 0, 8, "0",
 	 .help = "How many voices a large call hears at a time, chosen by loudness, besides the dominant "
-		 "speaker. 0: all of "
-		 "them, as rtcd does. docs/audio-at-scale.md says how they are chosen and what it costs."},
+		 "speaker. 0: all of them, as rtcd does. docs/audio-at-scale.md says how they are chosen and "
+		 "what it costs."},
 	{"audio.speakers_from", CONF_U32, AT(audio.speakers_from), "microphones", 1, 10000, "25",
 	 .help = "A choice is made while more microphones than this are open in a call; up to it everybody "
 		 "is heard."},
 	{"audio.every_voice_users", CONF_LIST, AT(audio.every_voice_users), .def = "[]", .syntax = "user ids",
-	 .help = "Users that get every voice of a call, however large it is: the bots that record and transcribe."},
+	 .help = "Users that get every voice of a call, however large it is: the bots that record and "
+		 "transcribe."},
 
 	{"dataplane.socket", CONF_STRING, AT(dataplane.socket), .def = "/run/sluice/dp.sock",
 	 .check = conf_check_socket_path, .syntax = "path",
@@ -158,12 +152,11 @@ const struct conf_key conf_schema[] = {
 	{"dataplane.idle", CONF_STRING, AT(dataplane.idle), .def = "auto", .check = conf_check_idle,
 	 .syntax = "`auto`, `poll` or `sleep`",
 	 .help = "What a worker without packets does. poll: look again at once, for cores of its own; sleep: "
-		 "wait in the "
-		 "kernel; auto: poll where dataplane.worker_cores pins it, else sleep."},
+		 "wait in the kernel; auto: poll where dataplane.worker_cores pins it, else sleep."},
 	{"dataplane.busy_poll_us", CONF_U32, AT(dataplane.busy_poll_us), "us", 0, 10000, "0",
-	 .help = "How long a worker that sleeps when idle goes on looking before it does. A packet that comes meanwhile costs "
-		 "no wake-up and waits less; the core is busy instead. Kernel sockets also poll their NIC's queue for so long "
-		 "(SO_BUSY_POLL)."},
+	 .help = "How long a worker that sleeps when idle goes on looking before it does. A packet that "
+		 "comes meanwhile costs no wake-up and waits less; the core is busy instead. Kernel sockets "
+		 "also poll their NIC's queue for so long (SO_BUSY_POLL)."},
 	{"dataplane.rx_burst", CONF_U32, AT(dataplane.rx_burst), "packets", 1, 64, "32",
 	 .help = "Packets taken from a port at a time."},
 	{"dataplane.tx_burst", CONF_U32, AT(dataplane.tx_burst), "packets", 1, 64, "64",
@@ -172,14 +165,13 @@ const struct conf_key conf_schema[] = {
 	 .help = "Memory for packets and tables."},
 	{"dataplane.video_memory_mib", CONF_U32, AT(dataplane.video_memory_mib), "MiB", 0, 65536, "0",
 	 .help = "Part of dataplane.memory_mib that keeps the last two seconds of each video, at 1 MiB for "
-		 "2.5 "
-		 "Mbit/s; when it runs short the oldest packets go first. 0: a quarter."},
+		 "2.5 Mbit/s; when it runs short the oldest packets go first. 0: a quarter."},
 	{"dataplane.hugepages", CONF_BOOL, AT(dataplane.hugepages), .def = "false",
 	 .help = "Take that memory from hugepages. Needed by most NIC drivers."},
 	{"dataplane.seal", CONF_STRING, AT(dataplane.seal), .def = "ipsec-mb", .check = conf_check_seal,
 	 .syntax = "`ipsec-mb` or `libsrtp2`",
-	 .help = "SRTP implementation. libsrtp2 is many times slower; for CPUs "
-		 "without AES instructions, and for comparison."},
+	 .help = "SRTP implementation. libsrtp2 is many times slower; for CPUs without AES instructions, and "
+		 "for comparison."},
 	{"dataplane.max_sessions", CONF_U32, AT(dataplane.max_sessions), "sessions", 1, 1000000, "10000",
 	 .help = "Sessions that the dataplane has room for."},
 
@@ -202,8 +194,7 @@ const struct conf_key conf_schema[] = {
 
 	{"drain.max_s", CONF_U32, AT(drain.max_s), "s", 0, 604800, "3600",
 	 .help = "After SIGTERM, sluice-cp waits this long for calls to end, then ends them. A second "
-		 "SIGTERM ends them at "
-		 "once."},
+		 "SIGTERM ends them at once."},
 };
 
 const unsigned conf_n_keys = ARRAY_LEN(conf_schema);
@@ -246,56 +237,4 @@ bool conf_is_section(const char *path)
 		if (strncmp(conf_schema[i].path, path, len) == 0 && conf_schema[i].path[len] == '.')
 			return true;
 	return false;
-}
-
-#define MAX_NAME 48 // longer names are no typing errors of ours
-
-// Levenshtein distance of two names of at most MAX_NAME characters.
-static unsigned edits(const char *a, const char *b)
-{
-	unsigned row[MAX_NAME + 1], n = (unsigned)strlen(b);
-
-	for (unsigned j = 0; j <= n; j++)
-		row[j] = j;
-	for (unsigned i = 1; a[i - 1]; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= n; j++) {
-			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			best = best < row[j] + 1 ? best : row[j] + 1;
-			row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
-		}
-	}
-	return row[n];
-}
-
-static const char *last_part(const char *path)
-{
-	const char *dot = strrchr(path, '.');
-
-	return dot ? dot + 1 : path;
-}
-
-const char *conf_key_nearest(const char *path)
-{
-	unsigned best = MAX_NAME;
-	const char *found = NULL;
-
-	if (strlen(path) > MAX_NAME)
-		return NULL;
-	for (unsigned i = 0; i < conf_n_keys; i++) {
-		const char *candidate = conf_schema[i].path;
-		unsigned n = edits(path, candidate);
-
-		if (strcmp(last_part(path), last_part(candidate)) == 0)
-			n = n < 2 ? n : 2; // right name in the wrong section
-		if (n < best) {
-			best = n;
-			found = candidate;
-		}
-	}
-	return best <= 2 + strlen(path) / 5 ? found : NULL;
 }

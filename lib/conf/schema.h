@@ -41,7 +41,7 @@ extern const char *const conf_ignored_env[];
 void conf_env_name(const struct conf_key *, char *out, size_t size);
 
 const struct conf_key *conf_key_find(const char *path);
-// The path that looks most like this one, NULL when none does.
+// The path that looks most like this one, NULL when none does (nearest.c).
 const char *conf_key_nearest(const char *path);
 bool conf_is_section(const char *path); // "api", "api.tls", ...
 
