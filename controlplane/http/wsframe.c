@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/utf8.h"
 
 enum { KEEP_CAP = 65536 }; // larger message buffers are given back after use
 
@@ -226,36 +227,6 @@ size_t wsframe_header(uint8_t out[WS_MAX_HEADER], enum ws_opcode opcode, size_t 
 	out[1] = 127;
 	be64_put(out + 2, payload_len);
 	return 10;
-}
-
-bool utf8_is_valid(struct str s)
-{
-	const unsigned char *p = (const unsigned char *)s.p, *end = p + s.len;
-
-	while (p < end) {
-		unsigned c = *p++, n, min;
-
-		if (c < 0x80)
-			continue;
-		if (c >= 0xc2 && c <= 0xdf)
-			n = 1, min = 0x80, c &= 0x1f;
-		else if (c >= 0xe0 && c <= 0xef)
-			n = 2, min = 0x800, c &= 0x0f;
-		else if (c >= 0xf0 && c <= 0xf4)
-			n = 3, min = 0x10000, c &= 0x07;
-		else
-			return false;
-		if ((size_t)(end - p) < n)
-			return false;
-		while (n-- > 0) {
-			if ((*p & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (*p++ & 0x3f);
-		}
-		if (c < min || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-			return false;
-	}
-	return true;
 }
 
 bool wsframe_key_is_valid(struct str key)

@@ -52,7 +52,5 @@ size_t wsframe_read(struct wsframe_reader *, uint8_t *p, size_t len, struct wsfr
 // Header of an unfragmented, unmasked frame. Returns its bytes.
 size_t wsframe_header(uint8_t out[WS_MAX_HEADER], enum ws_opcode, size_t payload_len);
 
-bool utf8_is_valid(struct str); // RFC 3629: no surrogates, no overlong forms
-
 // Is a Sec-WebSocket-Key base64 of 16 bytes?
 bool wsframe_key_is_valid(struct str key);

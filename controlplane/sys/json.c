@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "controlplane/http/wsframe.h"
+#include "lib/base/utf8.h"
 
 // Bytes of the UTF-8 sequence at p, 0 when it is not valid.
 static size_t utf8_len(const char *p, size_t left)

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "controlplane/http/wsframe.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
+#include "lib/base/utf8.h"
 
 enum { MAX_LABELS = 3, MAX_BUCKETS = 14, MAX_COLLECTORS = 16, MAX_LABEL_VALUE = 128 };
 enum metric_type { COUNTER, GAUGE, HISTOGRAM };

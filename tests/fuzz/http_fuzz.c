@@ -1,5 +1,5 @@
 // Requests: head, path, chunked body (at once and in pieces), JSON body of /register.
-// sources: controlplane/http/httpmsg.c controlplane/sys/json.c controlplane/http/wsframe.c
+// sources: controlplane/http/httpmsg.c controlplane/sys/json.c
 // libs: -ljansson
 #include <stdlib.h>
 

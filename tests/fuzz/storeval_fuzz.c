@@ -1,6 +1,6 @@
 // Values a shared store hands us: what is accepted as a credential or a token is well-formed and bounded,
 // and reads back from what we would write of it.
-// sources: controlplane/auth/credval.c controlplane/sys/json.c controlplane/http/wsframe.c
+// sources: controlplane/auth/credval.c controlplane/sys/json.c
 // libs: -ljansson
 #include "controlplane/auth/credval.h"
 #include "lib/base/err.h"

@@ -180,16 +180,6 @@ static void headers_we_write(void)
 	CHECK_MEM(h, "\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", 10);
 }
 
-static void utf8(void)
-{
-	CHECK(utf8_is_valid(STR("a\xc3\xa4\xe2\x82\xac\xf0\x9f\x8e\xa4")));
-	CHECK(!utf8_is_valid(STR("\xc0\xaf")));         // overlong
-	CHECK(!utf8_is_valid(STR("\xed\xa0\x80")));     // surrogate
-	CHECK(!utf8_is_valid(STR("\xf4\x90\x80\x80"))); // above U+10FFFF
-	CHECK(!utf8_is_valid(STR("\xe2\x82")));         // cut off
-	CHECK(!utf8_is_valid(STR("\x80")));
-}
-
 static void keys(void)
 {
 	CHECK(wsframe_key_is_valid(STR("dGhlIHNhbXBsZSBub25jZQ==")));
@@ -206,7 +196,6 @@ CU_TestInfo wsframe_tests[] = {
 	{"more than the limit is 1009, by the sum of the fragments", too_large},
 	{"close codes", close_codes},
 	{"headers of 125, 126 and 65536 bytes", headers_we_write},
-	{"UTF-8 without overlong forms and surrogates", utf8},
 	{"a key is base64 of 16 bytes", keys},
 	CU_TEST_INFO_NULL,
 };
