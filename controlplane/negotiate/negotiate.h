@@ -256,7 +256,6 @@ ns_t negotiate_next_due(const struct negotiate *);
 uint32_t negotiate_new_ssrc(struct negotiate *);
 
 bool negotiate_established(const struct negotiate *); // the first offer was answered
-bool negotiate_settled(const struct negotiate *);     // nothing pending, nothing to offer
 void negotiate_stats(const struct negotiate *, struct negotiate_stats *);
 
 // Call fn for each leg that is up, and for each m-line the peer sends on: what the dataplane should have.

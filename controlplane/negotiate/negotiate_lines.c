@@ -1,6 +1,8 @@
-// Lines and legs: SSRCs and extension ids for them, starting and stopping, and which leg goes on which line.
+// Lines and wanted tracks: SSRCs and extension ids for them, legs going up and down, and which track goes on
+// which line.
 #include "controlplane/negotiate/negotiate_priv.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -94,10 +96,11 @@ void extmap_fill(struct negotiate *n, uint8_t exts)
 		n->ops->extmap(n->arg, n->ext_id);
 }
 
-// --- lines and legs ------------------------------------------------------------------------------
+// --- lines and wanted tracks ---------------------------------------------------------------------
 
 int line_add(struct negotiate *n, struct line **out)
 {
+	assert(n->n_lines < NEGOTIATE_MAX_LINES);
 	if (n->n_lines == n->n_lines_room) {
 		unsigned room = n->n_lines_room ? n->n_lines_room * 2 : 4;
 		struct line *lines = realloc(n->lines, room * sizeof(*lines));
@@ -181,10 +184,11 @@ static uint8_t line_rtx_pt(const struct line *l, uint8_t apt)
 	return 0;
 }
 
-void leg_view(const struct negotiate *n, const struct leg *l, struct negotiate_leg *out)
+void wanted_view(const struct negotiate *n, const struct wanted *l, struct negotiate_leg *out)
 {
 	const struct line *line = &n->lines[l->line];
 
+	assert(l->line >= 0 && (unsigned)l->line < n->n_lines);
 	*out = (struct negotiate_leg){.key = l->key,
 				      .leg = l->number,
 				      .kind = line->kind == SDP_AUDIO ? KIND_AUDIO : KIND_VIDEO,
@@ -201,31 +205,35 @@ void leg_view(const struct negotiate *n, const struct leg *l, struct negotiate_l
 		out->rtx_ssrc = l->rtx_ssrc;
 }
 
-void leg_start(struct negotiate *n, struct leg *l)
+void wanted_start(struct negotiate *n, struct wanted *l)
 {
 	struct negotiate_leg view;
 	unsigned number = 0;
 
+	assert(!l->up && l->line >= 0 && n->lines[l->line].wanted == l);
+	assert(l->ssrc != 0 && n->lines[l->line].agreed_ssrc == l->ssrc);
 	// NEGOTIATE_MAX_WANTS is below IPC_MAX_LEGS: one is free.
 	while (n->numbers[number / 64] & UINT64_C(1) << number % 64)
 		number++;
+	assert(number < IPC_MAX_LEGS);
 	n->numbers[number / 64] |= UINT64_C(1) << number % 64;
 	l->number = (uint16_t)number;
 	l->up = l->confirmed = true;
 	l->refusals = 0;
 	n->version++;
-	leg_view(n, l, &view);
+	wanted_view(n, l, &view);
 	n->ops->leg_up(n->arg, &view);
 }
 
-void leg_drop(struct negotiate *n, struct leg *l)
+void wanted_drop(struct negotiate *n, struct wanted *l)
 {
 	struct negotiate_leg view;
 
+	assert(l->line < 0 || n->lines[l->line].wanted == l);
 	if (l->up) // is on a line
-		leg_view(n, l, &view);
+		wanted_view(n, l, &view);
 	if (l->line >= 0)
-		n->lines[l->line].leg = NULL;
+		n->lines[l->line].wanted = NULL;
 	l->line = -1;
 	if (!l->up)
 		return;
@@ -237,11 +245,11 @@ void leg_drop(struct negotiate *n, struct leg *l)
 	n->ops->leg_down(n->arg, &view);
 }
 
-void leg_refuse(struct negotiate *n, struct leg *l)
+void wanted_refuse(struct negotiate *n, struct wanted *l)
 {
 	if (l->line >= 0)
 		n->lines[l->line].refused = true;
-	leg_drop(n, l);
+	wanted_drop(n, l);
 	if (++l->refusals < NEGOTIATE_MAX_REFUSALS)
 		return;
 	n->stats.tracks_refused++;
@@ -256,14 +264,14 @@ void leg_refuse(struct negotiate *n, struct leg *l)
 
 static bool line_takes_leg(const struct line *l, uint8_t kind)
 {
-	if (l->kind != kind || l->rejected || l->refused || l->leg != NULL)
+	if (l->kind != kind || l->rejected || l->refused || l->wanted != NULL)
 		return false;
 	// A line on which the peer sends its own media, or once did and may do so again, is the peer's: only
 	// one it opened for receiving is ours to use.
 	return !l->peer_made || l->peer_dir == SDP_RECVONLY;
 }
 
-static int line_find(const struct negotiate *n, const struct leg *l)
+static int line_find(const struct negotiate *n, const struct wanted *l)
 {
 	uint8_t kind = codec_kind(l->codec);
 
@@ -297,7 +305,7 @@ static void line_name(const struct negotiate *n, struct line *l)
 	while (mid_is_used(n, l->mid));
 }
 
-static int line_make(struct negotiate *n, const struct leg *leg)
+static int line_make(struct negotiate *n, const struct wanted *wanted)
 {
 	struct line named = {}, *l;
 
@@ -305,7 +313,7 @@ static int line_make(struct negotiate *n, const struct leg *leg)
 	if (n->n_lines >= NEGOTIATE_MAX_LINES || line_add(n, &l) < 0)
 		return -1;
 	*l = named;
-	l->kind = codec_kind(leg->codec);
+	l->kind = codec_kind(wanted->codec);
 	l->proposed = true;
 	l->exts = 1u << EXT_MID | 1u << EXT_TWCC;
 	if (l->kind == SDP_AUDIO) {
@@ -332,11 +340,11 @@ static unsigned voices_placed(const struct negotiate *n)
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < n->n_lines; i++)
-		count += n->lines[i].leg && n->lines[i].leg->type == TYPE_VOICE;
+		count += n->lines[i].wanted && n->lines[i].wanted->type == TYPE_VOICE;
 	return count;
 }
 
-static bool leg_may_be_placed(const struct negotiate *n, const struct leg *l, unsigned voices)
+static bool wanted_fits(const struct negotiate *n, const struct wanted *l, unsigned voices)
 {
 	if (l->line >= 0 || l->refusals >= NEGOTIATE_MAX_REFUSALS)
 		return false;
@@ -345,7 +353,7 @@ static bool leg_may_be_placed(const struct negotiate *n, const struct leg *l, un
 	return n->n_lines < NEGOTIATE_MAX_LINES || line_find(n, l) >= 0;
 }
 
-static void leg_place(struct negotiate *n, struct leg *l)
+static void wanted_place_one(struct negotiate *n, struct wanted *l)
 {
 	bool rtx = n->conf->rtx && (l->codec == CODEC_VP8 ? n->pt_vp8_rtx : n->pt_av1_rtx) != 0;
 	int at = line_find(n, l);
@@ -357,19 +365,19 @@ static void leg_place(struct negotiate *n, struct leg *l)
 		l->rtx_ssrc = l->codec != CODEC_OPUS && rtx ? negotiate_new_ssrc(n) : 0;
 		l->offered_line = -1;
 	}
-	n->lines[at].leg = l;
+	n->lines[at].wanted = l;
 	l->line = (int16_t)at;
 }
 
-void legs_place(struct negotiate *n)
+void wanted_place(struct negotiate *n)
 {
 	unsigned voices = voices_placed(n);
-	struct leg *l;
+	struct wanted *l;
 
-	TAILQ_FOREACH (l, &n->legs, link) {
-		if (!leg_may_be_placed(n, l, voices))
+	TAILQ_FOREACH (l, &n->wanted, link) {
+		if (!wanted_fits(n, l, voices))
 			continue;
-		leg_place(n, l);
+		wanted_place_one(n, l);
 		voices += l->line >= 0 && l->type == TYPE_VOICE;
 	}
 }
@@ -377,15 +385,15 @@ void legs_place(struct negotiate *n)
 bool offer_needed(const struct negotiate *n)
 {
 	unsigned voices = voices_placed(n);
-	struct leg *l;
+	struct wanted *l;
 
 	if (n->restarting)
 		return true;
 	for (unsigned i = 0; i < n->n_lines; i++)
-		if (n->lines[i].agreed_ssrc != (n->lines[i].leg ? n->lines[i].leg->ssrc : 0))
+		if (n->lines[i].agreed_ssrc != (n->lines[i].wanted ? n->lines[i].wanted->ssrc : 0))
 			return true;
-	TAILQ_FOREACH (l, &n->legs, link)
-		if (leg_may_be_placed(n, l, voices))
+	TAILQ_FOREACH (l, &n->wanted, link)
+		if (wanted_fits(n, l, voices))
 			return true;
 	return false;
 }

@@ -1,6 +1,6 @@
 // Inside of struct negotiate, shared by negotiate*.c only.
 //
-// Two halves meet in a line: `leg` is what we want to send on it, `agreed_ssrc` what the peer has accepted.
+// Two halves meet in a line: `wanted` is what we want to send on it, `agreed_ssrc` what the peer has accepted.
 // They differ exactly when an offer is due. While an offer is pending, `offered_ssrc` is what it announced.
 #pragma once
 
@@ -30,8 +30,8 @@ struct upstream {
 };
 
 // A wanted track.
-struct leg {
-	TAILQ_ENTRY(leg) link; // in the order of wanting
+struct wanted {
+	TAILQ_ENTRY(wanted) link; // in the order of wanting
 	struct negotiate_key key;
 	uint32_t ssrc, rtx_ssrc; // 0: not chosen yet
 	int16_t line;            // index it is placed on, -1: none
@@ -47,8 +47,8 @@ struct leg {
 };
 
 struct line {
-	struct leg *leg;     // borrowed: placed here
-	struct upstream *up; // owned: NULL when the peer does not send
+	struct wanted *wanted; // borrowed: placed here
+	struct upstream *up;   // owned: NULL when the peer does not send
 	uint32_t agreed_ssrc, offered_ssrc;
 	struct codec codec[IPC_TRACK_CODECS]; // agreed or, for a new line, proposed
 	char mid[SDP_MAX_MID + 1];
@@ -60,7 +60,7 @@ struct line {
 	bool rejected; // port 0
 	bool proposed; // so far only in offers of ours: the peer may not know it
 	bool peer_made;
-	bool refused;   // the peer did not take what we sent here: not for legs until it offers otherwise
+	bool refused;   // the peer did not take what we sent here: not for ours until it offers otherwise
 	bool simulcast; // mirrored in answers
 	bool unfit;     // we do not take what the peer would send here
 };
@@ -76,8 +76,8 @@ struct negotiate {
 	unsigned n_lines, n_lines_room;
 	unsigned n_peer_made;
 	int data_line; // index, -1: none
-	TAILQ_HEAD(, leg) legs;
-	unsigned n_legs;
+	TAILQ_HEAD(, wanted) wanted;
+	unsigned n_wanted;
 	uint64_t numbers[IPC_MAX_LEGS / 64]; // bit per leg number in use
 
 	struct negotiate_ice local;
@@ -115,27 +115,26 @@ struct negotiate {
 	struct negotiate_stats stats;
 };
 
-// --- negotiate.c ---------------------------------------------------------------------------------
+// --- negotiate_offer.c ---------------------------------------------------------------------------
 ns_t negotiate_coalesce(const struct negotiate *); // settings, defaults applied
 ns_t negotiate_lock_lease(const struct negotiate *);
 void offer_settle(struct negotiate *, ns_t now); // after an answer or a rollback: free the lock, look again
 void offer_soon(struct negotiate *, ns_t now);   // something changed
-void transport_view(const struct negotiate *, struct negotiate_transport *out);
 
 // --- negotiate_lines.c ---------------------------------------------------------------------------
 uint8_t codec_kind(uint8_t codec);                           // enum sdp_kind of an enum ipc_codec
 void extmap_fill(struct negotiate *, uint8_t exts);          // choose ids for extensions that have none
 int line_add(struct negotiate *, struct line **out);         // a zeroed line at the end; 0 or -ENOMEM
 void line_stop_upstream(struct negotiate *, unsigned index); // forget it and tell
-void leg_drop(struct negotiate *, struct leg *);             // down and off its line; stays wanted
-void leg_start(struct negotiate *, struct leg *);            // number it and tell
-void leg_refuse(struct negotiate *, struct leg *);           // drop, and count against it
-void legs_place(struct negotiate *);                         // put wanted legs on lines, as far as they go
+void wanted_drop(struct negotiate *, struct wanted *);       // down and off its line; stays wanted
+void wanted_start(struct negotiate *, struct wanted *);      // number it and tell
+void wanted_refuse(struct negotiate *, struct wanted *);     // drop, and count against it
+void wanted_place(struct negotiate *);                       // put wanted legs on lines, as far as they go
 bool offer_needed(const struct negotiate *);                 // wanted and agreed differ
-void leg_view(const struct negotiate *, const struct leg *, struct negotiate_leg *out);
+void wanted_view(const struct negotiate *, const struct wanted *, struct negotiate_leg *out);
 void upstream_view(const struct line *, struct negotiate_upstream *out);
 
-static inline struct str leg_id(const struct leg *l)
+static inline struct str wanted_id(const struct wanted *l)
 {
 	return (struct str){l->text, l->id_len};
 }

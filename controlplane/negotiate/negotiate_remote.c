@@ -121,8 +121,8 @@ static void line_reject(struct negotiate *n, unsigned i)
 {
 	struct line *l = &n->lines[i];
 
-	if (l->leg)
-		leg_drop(n, l->leg);
+	if (l->wanted)
+		wanted_drop(n, l->wanted);
 	line_stop_upstream(n, i);
 	l->rejected = true;
 	l->agreed_ssrc = l->offered_ssrc = 0;
@@ -197,11 +197,11 @@ static int lines_reserve(struct negotiate *n, unsigned n_media)
 
 static void lines_truncate(struct negotiate *n, unsigned n_media)
 {
-	struct leg *l;
+	struct wanted *l;
 
 	if (n->n_lines > n_media)
 		n->n_lines = n_media;
-	TAILQ_FOREACH (l, &n->legs, link)
+	TAILQ_FOREACH (l, &n->wanted, link)
 		if (l->offered_line >= (int)n->n_lines)
 			l->offered_line = -1;
 }
@@ -240,10 +240,10 @@ static void apply_offered_line(struct negotiate *n, struct plan *p, unsigned i)
 	l->exts = j->exts;
 	if (m->dir & SDP_RECVONLY) {
 		l->refused = false;
-	} else if (l->leg) {
-		leg_drop(n, l->leg); // stays wanted: goes to another line
+	} else if (l->wanted) {
+		wanted_drop(n, l->wanted); // stays wanted: goes to another line
 	}
-	if (l->leg == NULL || l->agreed_ssrc != l->leg->ssrc)
+	if (l->wanted == NULL || l->agreed_ssrc != l->wanted->ssrc)
 		l->agreed_ssrc = 0; // the answer announces nothing here
 	line_accept(n, i, m, j);
 	learn_codecs(n, j);
@@ -343,19 +343,19 @@ static int judge_answer(const struct negotiate *n, struct plan *p)
 static void apply_answered_leg(struct negotiate *n, unsigned i, const struct judged *j, bool taken)
 {
 	struct line *l = &n->lines[i];
-	struct leg *leg = l->leg;
+	struct wanted *wanted = l->wanted;
 	bool has_codec = false;
 
 	l->agreed_ssrc = taken ? l->offered_ssrc : 0;
-	if (leg == NULL || leg->ssrc != l->offered_ssrc)
+	if (wanted == NULL || wanted->ssrc != l->offered_ssrc)
 		return; // no longer wanted: the next offer takes it back
 	for (unsigned k = 0; k < j->n_codecs; k++)
-		has_codec |= j->codec[k].codec == leg->codec;
+		has_codec |= j->codec[k].codec == wanted->codec;
 	if (!taken || !has_codec) {
-		leg_refuse(n, leg);
+		wanted_refuse(n, wanted);
 		l->agreed_ssrc = 0;
-	} else if (!leg->up) {
-		leg_start(n, leg);
+	} else if (!wanted->up) {
+		wanted_start(n, wanted);
 	}
 }
 
@@ -373,9 +373,9 @@ static void apply_answered_line(struct negotiate *n, struct plan *p, unsigned i)
 		return;
 	}
 	if (!j->accepted) {
-		struct leg *leg = l->leg;
-		if (leg)
-			leg_refuse(n, leg);
+		struct wanted *wanted = l->wanted;
+		if (wanted)
+			wanted_refuse(n, wanted);
 		l->proposed = false;
 		line_reject(n, i);
 		return;

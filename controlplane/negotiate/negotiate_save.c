@@ -61,7 +61,7 @@ static void put_upstream(struct wbuf *w, const struct upstream *u)
 	wbuf_bytes(w, u->text, text);
 }
 
-static void put_leg(struct wbuf *w, const struct leg *l)
+static void put_leg(struct wbuf *w, const struct wanted *l)
 {
 	wbuf_u32(w, l->key.sid);
 	wbuf_u16(w, l->key.track);
@@ -70,13 +70,13 @@ static void put_leg(struct wbuf *w, const struct leg *l)
 	wbuf_u16(w, l->number);
 	wbuf_u8(w, l->type);
 	wbuf_u8(w, l->codec);
-	put_text(w, leg_id(l));
+	put_text(w, wanted_id(l));
 	put_text(w, (struct str){l->text + l->id_len, l->suffix_len});
 }
 
 static void put_line(struct wbuf *w, const struct line *l)
 {
-	bool has_leg = l->leg && l->leg->up;
+	bool has_leg = l->wanted && l->wanted->up;
 
 	wbuf_u8(w, (uint8_t)((l->rejected ? LINE_REJECTED : 0) | (l->proposed ? LINE_PROPOSED : 0) |
 			     (l->peer_made ? LINE_PEER_MADE : 0) | (l->refused ? LINE_REFUSED : 0) |
@@ -89,7 +89,7 @@ static void put_line(struct wbuf *w, const struct line *l)
 	put_text(w, str_of(l->mid));
 	put_codecs(w, l->codec, l->n_codecs);
 	if (has_leg)
-		put_leg(w, l->leg);
+		put_leg(w, l->wanted);
 	if (l->up)
 		put_upstream(w, l->up);
 }
@@ -130,8 +130,8 @@ size_t negotiate_save_size(const struct negotiate *n)
 	for (unsigned i = 0; i < n->n_lines; i++) {
 		const struct line *l = &n->lines[i];
 		size += 40 + SDP_MAX_MID;
-		if (l->leg)
-			size += 24 + l->leg->id_len + l->leg->suffix_len;
+		if (l->wanted)
+			size += 24 + l->wanted->id_len + l->wanted->suffix_len;
 		if (l->up)
 			size += 80 + l->up->size;
 	}
@@ -229,11 +229,11 @@ static int get_upstream(struct rbuf *r, struct line *l)
 	return 0;
 }
 
-// The leg on line i, up.
+// The track on line i, its leg up.
 static int get_leg(struct rbuf *r, struct negotiate *n, unsigned i)
 {
 	char id[NEGOTIATE_MAX_ID + 1] = "", suffix[16 + 1] = "";
-	struct leg fixed = {.up = true, .line = (int16_t)i, .offered_line = (int16_t)i}, *l;
+	struct wanted fixed = {.up = true, .line = (int16_t)i, .offered_line = (int16_t)i}, *l;
 
 	fixed.key.sid = rbuf_u32(r);
 	fixed.key.track = rbuf_u16(r);
@@ -249,7 +249,7 @@ static int get_leg(struct rbuf *r, struct negotiate *n, unsigned i)
 	if (r->bad || fixed.ssrc != n->lines[i].agreed_ssrc || fixed.ssrc == 0 ||
 	    fixed.number >= IPC_MAX_LEGS ||
 	    (n->numbers[fixed.number / 64] & UINT64_C(1) << fixed.number % 64) || fixed.type > TYPE_VIDEO ||
-	    n->n_legs == NEGOTIATE_MAX_WANTS || fixed.id_len == 0 || fixed.suffix_len == 0 ||
+	    n->n_wanted == NEGOTIATE_MAX_WANTS || fixed.id_len == 0 || fixed.suffix_len == 0 ||
 	    (fixed.codec != CODEC_OPUS && fixed.codec != CODEC_VP8 && fixed.codec != CODEC_AV1) ||
 	    codec_kind(fixed.codec) != n->lines[i].kind) {
 		r->bad = true;
@@ -262,9 +262,9 @@ static int get_leg(struct rbuf *r, struct negotiate *n, unsigned i)
 	memcpy(l->text, id, fixed.id_len);
 	memcpy(l->text + fixed.id_len, suffix, fixed.suffix_len);
 	n->numbers[l->number / 64] |= UINT64_C(1) << l->number % 64;
-	TAILQ_INSERT_TAIL(&n->legs, l, link);
-	n->n_legs++;
-	n->lines[i].leg = l;
+	TAILQ_INSERT_TAIL(&n->wanted, l, link);
+	n->n_wanted++;
+	n->lines[i].wanted = l;
 	return 0;
 }
 

@@ -14,6 +14,15 @@ enum {
 	SESSION_BYTES = 1024,
 };
 
+const char *negotiate_type_name(enum negotiate_type type)
+{
+	static const char *const names[] = {[TYPE_VOICE] = "voice",
+					    [TYPE_SCREEN] = "screen",
+					    [TYPE_SCREEN_AUDIO] = "screen-audio",
+					    [TYPE_VIDEO] = "video"};
+	return names[type];
+}
+
 // Lists that one section's struct sdp_media_out points to.
 struct section {
 	struct sdp_media_out out;
@@ -65,9 +74,9 @@ static void fill_exts(const struct negotiate *n, struct section *s, uint8_t exts
 }
 
 // The track we send on a line.
-static void fill_leg(struct section *s, const struct leg *l)
+static void fill_leg(struct section *s, const struct wanted *l)
 {
-	s->out.msid_stream = s->out.cname = leg_id(l);
+	s->out.msid_stream = s->out.cname = wanted_id(l);
 	snprintf(s->track, sizeof(s->track), "%s_%.*s_%.*s", negotiate_type_name(l->type), l->id_len, l->text,
 		 l->suffix_len, l->text + l->id_len);
 	s->out.msid_track = str_of(s->track);
@@ -193,7 +202,7 @@ int answer_send(struct negotiate *n, const struct sdp *offer)
 		return -ENOMEM;
 	for (unsigned i = 0; i < n->n_lines; i++) {
 		const struct line *l = &n->lines[i];
-		bool sends = l->leg && l->agreed_ssrc != 0;
+		bool sends = l->wanted && l->agreed_ssrc != 0;
 		bool receives = l->up != NULL;
 
 		fill_section(n, &s, l, n->dtls_client ? SDP_ACTIVE : SDP_PASSIVE);
@@ -202,7 +211,7 @@ int answer_send(struct negotiate *n, const struct sdp *offer)
 		} else if (l->kind != SDP_DATA) {
 			s.out.dir = (sends ? SDP_SENDONLY : 0) | (receives ? SDP_RECVONLY : 0);
 			if (sends)
-				fill_leg(&s, l->leg);
+				fill_leg(&s, l->wanted);
 			if (receives)
 				fill_upstream_rids(&s, l);
 		}
@@ -212,19 +221,19 @@ int answer_send(struct negotiate *n, const struct sdp *offer)
 	return 0;
 }
 
-// A video line that only we send on offers just what its leg has; all others keep their codecs.
+// A video line that only we send on offers just what its track has; all others keep their codecs.
 static void offer_codecs(const struct negotiate *n, struct line *l)
 {
 	uint8_t video_fb = FB_NACK | FB_PLI | FB_FIR | FB_TWCC | FB_REMB;
 	uint8_t pt, rtx;
 
-	if (l->leg == NULL || l->leg->up || l->up != NULL || l->kind != SDP_VIDEO)
+	if (l->wanted == NULL || l->wanted->up || l->up != NULL || l->kind != SDP_VIDEO)
 		return;
-	pt = l->leg->codec == CODEC_AV1 ? n->pt_av1 : n->pt_vp8;
-	rtx = l->leg->codec == CODEC_AV1 ? n->pt_av1_rtx : n->pt_vp8_rtx;
-	l->codec[0] = (struct codec){.pt = pt, .codec = l->leg->codec, .fb = video_fb};
+	pt = l->wanted->codec == CODEC_AV1 ? n->pt_av1 : n->pt_vp8;
+	rtx = l->wanted->codec == CODEC_AV1 ? n->pt_av1_rtx : n->pt_vp8_rtx;
+	l->codec[0] = (struct codec){.pt = pt, .codec = l->wanted->codec, .fb = video_fb};
 	l->codec[1] = (struct codec){.pt = rtx, .codec = CODEC_RTX, .apt = pt};
-	l->n_codecs = l->leg->rtx_ssrc != 0 ? 2 : 1;
+	l->n_codecs = l->wanted->rtx_ssrc != 0 ? 2 : 1;
 }
 
 static enum sdp_dir offer_dir(const struct negotiate *n, const struct line *l)
@@ -234,7 +243,7 @@ static enum sdp_dir offer_dir(const struct negotiate *n, const struct line *l)
 	bool receives =
 		l->up != NULL || (l->peer_made && !l->unfit && (l->kind == SDP_AUDIO || n->conf->video));
 
-	return (enum sdp_dir)((l->leg ? SDP_SENDONLY : 0) | (receives ? SDP_RECVONLY : 0));
+	return (enum sdp_dir)((l->wanted ? SDP_SENDONLY : 0) | (receives ? SDP_RECVONLY : 0));
 }
 
 int offer_send(struct negotiate *n)
@@ -247,18 +256,19 @@ int offer_send(struct negotiate *n)
 	for (unsigned i = 0; i < n->n_lines; i++) {
 		struct line *l = &n->lines[i];
 
-		l->offered_ssrc = l->leg ? l->leg->ssrc : 0;
+		l->offered_ssrc = l->wanted ? l->wanted->ssrc : 0;
 		offer_codecs(n, l);
 		fill_section(n, &s, l, SDP_ACTPASS);
 		if (!l->rejected && l->kind != SDP_DATA) {
 			l->offered_dir = s.out.dir = (uint8_t)offer_dir(n, l);
 			if (l->up)
 				fill_upstream_rids(&s, l);
-			if (l->leg) {
-				fill_leg(&s, l->leg);
-				l->leg->offered_line = (int16_t)i;
+			if (l->wanted) {
+				fill_leg(&s, l->wanted);
+				l->wanted->offered_line = (int16_t)i;
 				t.map[t.n_map++] = (struct negotiate_map_entry){
-					str_of(l->mid), negotiate_type_name(l->leg->type), leg_id(l->leg)};
+					str_of(l->mid), negotiate_type_name(l->wanted->type),
+					wanted_id(l->wanted)};
 			}
 		}
 		text_section(n, &t, &s);

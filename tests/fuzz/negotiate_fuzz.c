@@ -1,7 +1,7 @@
 // Sequences of everything a peer and the calls can do to a session: the input is a list of operations, each a
 // byte and its arguments. After each one the invariants of negotiate.h are checked: legs start and stop in
 // turn, no SSRC comes twice, what is sent parses, what is saved loads.
-// sources: controlplane/negotiate/negotiate.c controlplane/negotiate/negotiate_lines.c controlplane/negotiate/negotiate_plan.c
+// sources: controlplane/negotiate/negotiate.c controlplane/negotiate/negotiate_lines.c controlplane/negotiate/negotiate_plan.c controlplane/negotiate/negotiate_offer.c
 // sources: controlplane/negotiate/negotiate_remote.c controlplane/negotiate/negotiate_save.c controlplane/negotiate/negotiate_text.c
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/negotiate/negotiate_priv.h"
 #include "tests/unit/check.h"
 #include "tests/unit/samples.h"
 
@@ -225,6 +226,11 @@ struct negotiate_stats talk_stats(const struct talk *f)
 
 	negotiate_stats(f->n, &s);
 	return s;
+}
+
+bool talk_is_settled(const struct talk *f)
+{
+	return !f->n->pending && !offer_needed(f->n);
 }
 
 // The peer model answers the offer that was sent last.

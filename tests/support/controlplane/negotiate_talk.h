@@ -82,3 +82,4 @@ const char *talk_section(const struct talk *, unsigned index); // static buffer
 // text with the first `from` replaced; static buffer.
 char *sdp_edit(struct str text, const char *from, const char *to);
 struct negotiate_stats talk_stats(const struct talk *);
+bool talk_is_settled(const struct talk *); // nothing pending, nothing to offer

@@ -188,7 +188,7 @@ static void voice_cap(void)
 	talk_pass(f, NS_PER_S);
 	CHECK_EQ(talk_peer_answers(f, &peer), 0);
 	CHECK_EQ(f->n_up, 4);
-	CHECK(negotiate_settled(f->n));
+	CHECK(talk_is_settled(f));
 	negotiate_unwant_session(f->n, 2, f->now);
 	talk_pass(f, NS_PER_S);
 	CHECK_EQ(talk_peer_answers(f, &peer), 0);

@@ -312,7 +312,7 @@ static void rounds(bool polite, bool locks, unsigned n_rounds, bool restarts)
 		do // calm: until both are done, with room for a lease and time-outs
 			match_step(w);
 		while (++steps < 12000 &&
-		       (steps < 3000 || !negotiate_settled(w->f->n) || peer.offering || peer.need_offer));
+		       (steps < 3000 || !talk_is_settled(w->f) || peer.offering || peer.need_offer));
 		match_compare(w);
 		if (peer.n_bad)
 			check_note(__FILE__, __LINE__, "round %u (loss %u): %s", round, w->loss, peer.why);

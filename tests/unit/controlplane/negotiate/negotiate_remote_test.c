@@ -314,7 +314,7 @@ static void restart(void)
 	CHECK(f->last_is_offer && f->last_restart);
 	CHECK_EQ(talk_peer_answers(f, &peer), 0);
 	talk_pass(f, 60 * NS_PER_S);
-	CHECK(negotiate_settled(f->n));
+	CHECK(talk_is_settled(f));
 	CHECK_EQ(f->n_leg_down, 0);
 	free(late);
 	free(text);

@@ -63,7 +63,7 @@ static void saved(void)
 	CHECK(f->last_is_offer && talk_has(f, "a=fingerprint:sha-256 AA:00:"));
 	CHECK_EQ(talk_peer_answers(f, &peer), 0);
 	CHECK_EQ(f->n_up, 5);
-	CHECK(negotiate_settled(f->n));
+	CHECK(talk_is_settled(f));
 	talk_done(f, &peer);
 }
 
@@ -120,10 +120,10 @@ static void saved_deaf(void)
 	talk_pass(f, 2 * NS_PER_S);
 	CHECK_EQ(f->n_up, 3);
 	CHECK_EQ(f->n_leg_down, 0);
-	CHECK(negotiate_settled(f->n));
+	CHECK(talk_is_settled(f));
 	talk_unwant(f, 3);
 	talk_pass(f, 3 * NS_PER_S);
-	CHECK(negotiate_settled(f->n));
+	CHECK(talk_is_settled(f));
 	talk_free(f);
 }
 

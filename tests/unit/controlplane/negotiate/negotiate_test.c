@@ -25,7 +25,7 @@ static void batched(void)
 	CHECK_EQ(f->n_leg_up, 5);
 	CHECK_EQ(f->up[0].pt, 111);
 	CHECK_EQ(f->up[0].clock_hz, 48000);
-	CHECK(negotiate_settled(f->n));
+	CHECK(talk_is_settled(f));
 	talk_pass(f, 60 * NS_PER_S);
 	CHECK_EQ(f->n_offers, 1);
 	CHECK(f->text_len < 5 * 660 + 1400);
@@ -237,7 +237,7 @@ static void cancelled(void)
 	CHECK_EQ(f->n_offers, 2); // takes it back
 	CHECK(strstr(talk_section(f, 1), "a=inactive\r\n") != NULL);
 	CHECK_EQ(talk_peer_answers(f, &peer), 0);
-	CHECK(negotiate_settled(f->n));
+	CHECK(talk_is_settled(f));
 	talk_done(f, &peer);
 }
 
