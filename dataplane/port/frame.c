@@ -315,19 +315,19 @@ void frame_write(struct rte_mbuf *m, const struct path *path, uint64_t ol_flags)
 	uint8_t *udp = rte_pktmbuf_mtod(m, uint8_t *) - UDP_LEN;
 	uint16_t udp_len = (uint16_t)(m->data_len + UDP_LEN);
 	bool is_v4 = path->key.family == 4;
-	size_t ip_len = is_v4 ? IPV4_LEN : IPV6_LEN;
+	void *ip = udp - (is_v4 ? IPV4_LEN : IPV6_LEN);
 
 	memcpy(udp + UDP_LEN - sizeof(path->hdr), path->hdr, sizeof(path->hdr));
 	finish_udp((void *)udp, udp_len, ol_flags & RTE_MBUF_F_TX_UDP_CKSUM);
 	if (is_v4) {
-		finish_ipv4((void *)(udp - ip_len), udp_len, ol_flags & RTE_MBUF_F_TX_IP_CKSUM);
+		finish_ipv4(ip, udp_len, ol_flags & RTE_MBUF_F_TX_IP_CKSUM);
 	} else {
-		((struct rte_ipv6_hdr *)(udp - ip_len))->payload_len = htons(udp_len);
+		((struct rte_ipv6_hdr *)ip)->payload_len = htons(udp_len);
 		ol_flags &= ~RTE_MBUF_F_TX_IP_CKSUM;
 	}
 	m->ol_flags = ol_flags ? ol_flags | (is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6) : 0;
-	m->l2_len = (uint64_t)(path->hdr_len - UDP_LEN - ip_len);
-	m->l3_len = ip_len;
+	m->l2_len = path->hdr_len - UDP_LEN - (is_v4 ? IPV4_LEN : IPV6_LEN);
+	m->l3_len = is_v4 ? IPV4_LEN : IPV6_LEN;
 	m->data_off = (uint16_t)(m->data_off - path->hdr_len);
 	m->data_len = (uint16_t)(m->data_len + path->hdr_len);
 	m->pkt_len = m->data_len;
