@@ -4,8 +4,11 @@
 // and no pool is shared with this thread, and a slow connection holds memory of this thread alone. A full ring drops.
 //
 //   port_tcp.c    the worker's side, opening and closing
-//   tcp_thread.c  the loop: listeners, rings, timers
-//   tcp_conn.c    one connection: who may stay, frames in and out
+//   tcp_thread.c  the loop of the thread
+//   tcp_listen.c  listeners and what they accept
+//   tcp_frames.c  frames in and out of a connection
+//   tcp_conn.c    the life of connections: who may stay
+//   tcp_rings.c   the thread's ends of the rings
 //   tcp_queue.c   what waits to be written, and what a slow reader does not get
 //
 // A connection is of a stranger until the ICE code of a worker binds it to a session (port_ops.bind); each further check
@@ -18,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/queue.h>
 
 #include "dataplane/port/port.h"
@@ -136,23 +140,54 @@ struct port_tcp {
 // As port_tcp_open with other limits.
 struct port *port_tcp_open_with(const struct port_env *, const struct tcp_limits *);
 
-// --- tcp_thread.c
-int tcp_listen(struct port_tcp *,
-	       const struct port_env *); // open the listeners; 0, -errno with env->error filled
-void *tcp_thread(void *port_tcp);
-bool tcp_watch(struct port_tcp *, int fd, uint64_t tag, uint32_t events, int op);
-void tcp_up(struct port_tcp *, struct tcp_conn *, const void *data, size_t len); // one frame to its worker
+// The loop of the thread; arg is the struct port_tcp.
+void *tcp_thread(void *arg);
 
-// --- tcp_conn.c. thread: the TCP thread
+// Everything below: thread: the TCP thread, or main before it runs.
+
+// Tags of epoll events: connections have their id.
+#define TCP_TAG_DOORBELL (UINT64_C(1) << 32)
+#define TCP_TAG_LISTEN (UINT64_C(2) << 32) // + index
+
+// op: EPOLL_CTL_*. False: errno says why.
+static inline bool tcp_watch(struct port_tcp *p, int fd, uint64_t tag, uint32_t events, int op)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = tag};
+
+	return epoll_ctl(p->epoll_fd, op, fd, &ev) == 0;
+}
+
+// --- tcp_listen.c
+// Open the listeners. 0, -errno with env->error filled.
+int tcp_listen(struct port_tcp *, const struct port_env *);
+void tcp_listen_accept(struct port_tcp *, unsigned i); // listener i is readable
+void tcp_listen_resume(struct port_tcp *); // after a pause for want of descriptors, when it is over
+
+// --- tcp_frames.c
+void tcp_frames_in(struct port_tcp *, struct tcp_conn *);  // readable; may close it
+void tcp_frames_out(struct port_tcp *, struct tcp_conn *); // write what waits; may close it
+// What a worker says: a frame to send, or whose the connection is.
+void tcp_frames_down(struct port_tcp *, const struct tcp_down *, const void *data, size_t len);
+void tcp_frames_flush(struct port_tcp *); // all that got something to write
+
+// --- tcp_conn.c
 void tcp_conn_accept(struct port_tcp *, int fd);                // fd is consumed
 struct tcp_conn *tcp_conn_find(struct port_tcp *, uint16_t id); // an open one, NULL
-void tcp_conn_input(struct port_tcp *, struct tcp_conn *);      // readable; may close it
-void tcp_conn_output(struct port_tcp *, struct tcp_conn *);     // write what waits; may close it
-void tcp_conn_down(struct port_tcp *, const struct tcp_down *, const void *data, size_t len);
-void tcp_conn_flush(struct port_tcp *); // all that got something to write
-void tcp_conn_close(struct port_tcp *, struct tcp_conn *,
-		    enum counter why); // CTR_NONE: by the peer or its session
+// A session uses it, or says so again.
+void tcp_conn_bind(struct port_tcp *, struct tcp_conn *, uint32_t sid);
+// A frame is incomplete; the peer takes nothing: from now on, or no more.
+void tcp_conn_set_partial(struct port_tcp *, struct tcp_conn *, bool is_partial);
+void tcp_conn_set_blocked(struct port_tcp *, struct tcp_conn *, bool is_blocked);
+// why: CTR_NONE when the peer or its session wants it.
+void tcp_conn_close(struct port_tcp *, struct tcp_conn *, enum counter why);
 void tcp_conn_timers(struct port_tcp *);
 ns_t tcp_conn_due(const struct port_tcp *); // next timer, NS_NEVER
 bool tcp_conn_make_room(struct port_tcp *); // close the oldest stranger; false: there is none
 void tcp_conn_free_all(struct port_tcp *);
+
+// --- tcp_rings.c
+// One frame to the worker of its connection; a full ring drops it, counted.
+void tcp_rings_up(struct port_tcp *, struct tcp_conn *, const void *data, size_t len);
+void tcp_rings_kick(struct port_tcp *);  // workers that got something and sleep
+bool tcp_rings_sleep(struct port_tcp *); // announce it; false: something is there already
+void tcp_rings_wake(struct port_tcp *);  // the sleep is over
