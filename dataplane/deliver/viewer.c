@@ -35,7 +35,7 @@ struct viewer *viewer_new(const struct ipc_leg_add *add)
 		return err_null(ENOMEM);
 	v->rtx_pt = add->rtx_pt;
 	v->rtx_ssrc = add->rtx_ssrc;
-	v->hunt_layer = UINT8_MAX;
+	v->seek_layer = UINT8_MAX;
 	simulcast_init(&v->choice);
 	resend_init(&v->resend, v->slot);
 	return v;
@@ -95,52 +95,61 @@ static void lose(struct worker *w, struct leg *leg, uint64_t next)
 }
 
 // Where the search for a key frame of a wanted layer begins: in the ring when it has a fresh one, else with what comes.
-static void hunt_begin(struct worker *w, struct leg *leg, struct layer *l, uint8_t layer)
+static void seek_begin(struct worker *w, struct leg *leg, struct layer *l, uint8_t layer)
 {
 	struct viewer *v = leg->viewer;
 	struct rtxring_entry e;
 	struct rte_mbuf *m;
 	uint64_t top = 0, key;
 
-	v->hunt_layer = layer;
-	v->hunt_from = layer_top(l, &top) ? top + 1 : 0;
+	v->seek_layer = layer;
+	v->seek_from = layer_top(l, &top) ? top + 1 : 0;
 	if (layer_key(l, w->now, &key) && layer_read(l, RTXRING_ALL, key, &e, &m) == RTXRING_HELD &&
 	    (v->rw.n_epochs == 0 || w->now - pkt_of(m)->arrival < FRESH_KEY_NS))
-		v->hunt_from = key;
+		v->seek_from = key;
 	else
 		layer_ask_key(l);
 }
 
-// Output timestamps over a change of layer. False: not with this key frame.
-static bool align(struct worker *w, struct leg *leg, struct layer *to, const struct rtxring_entry *e,
-		  uint8_t layer, enum rewrite_ts *how, uint32_t *offset)
+// A key frame to go on with in another layer, or in the same one.
+struct turn {
+	struct layer *layer;
+	struct rtxring_entry e;
+	struct rte_mbuf *m; // borrowed
+	enum rewrite_ts how;
+	uint32_t offset;
+};
+
+// Output timestamps over a change of layer: how, offset. False: not with this key frame.
+static bool align_times(struct worker *w, struct leg *leg, struct turn *t)
 {
 	struct viewer *v = leg->viewer;
+	uint8_t layer = v->choice.want_layer;
 	struct layer *from = viewer_layer(leg, v->layer);
 	struct layer_info a, b;
 	struct tsalign_in in;
 
-	*offset = 0;
-	*how = REWRITE_TS_KEEP;
+	t->offset = 0;
+	t->how = REWRITE_TS_KEEP;
 	if (v->rw.n_epochs == 0 || v->layer == layer || from == NULL)
 		return true;
 	layer_info(from, &a);
-	layer_info(to, &b);
+	layer_info(t->layer, &b);
 	in = (struct tsalign_in){.from = &a.sr,
 				 .to = &b.sr,
 				 .layer = layer,
-				 .ts = e->ts,
+				 .ts = t->e.ts,
 				 .last_ts = v->rw.last_ts,
 				 .last_sent = v->rw.last_sent,
 				 .clock_hz = leg->clock_hz,
 				 .now = w->now};
 	(void)rewrite_ts_offset(&v->rw, &in.offset);
-	*how = REWRITE_TS_OFFSET;
-	switch (tsalign_switch(&v->align, &in, offset)) {
+	t->how = REWRITE_TS_OFFSET;
+	switch (tsalign_switch(&v->align, &in, &t->offset)) {
 	case TSALIGN_OK:
 		return true;
 	case TSALIGN_RETRY:
-		layer_ask_key(to);
+		layer_ask_key(t->layer);
 		return false;
 	case TSALIGN_WAIT:
 		return false;
@@ -183,20 +192,19 @@ static void epoch_begin(struct worker *w, struct leg *leg, const struct rtxring_
 	}
 }
 
-static void switch_to(struct worker *w, struct leg *leg, struct layer *l, const struct rtxring_entry *e,
-		      struct rte_mbuf *m, enum rewrite_ts how, uint32_t offset)
+static void switch_to(struct worker *w, struct leg *leg, const struct turn *t)
 {
 	struct viewer *v = leg->viewer;
 	struct session *s = leg->session;
 
-	epoch_begin(w, leg, e, m, how, offset);
+	epoch_begin(w, leg, &t->e, t->m, t->how, t->offset);
 	v->n_switches += v->rw.n_epochs > 1 && v->layer != v->choice.now_layer;
 	v->layer = v->choice.now_layer;
-	v->hunt_layer = UINT8_MAX;
+	v->seek_layer = UINT8_MAX;
 	v->is_lost = false;
 	v->is_in_frame = false;
 	pacer_drop(&s->bwe->pacer, &v->pace);
-	replay(w, leg, l, e->index);
+	replay(w, leg, t->layer, t->e.index);
 	if (s->rtcp_armed && s->rtcp_due > w->now + SR_AFTER_SWITCH_NS) {
 		s->rtcp_due = w->now + SR_AFTER_SWITCH_NS;
 		session_due(w, s, s->rtcp_due);
@@ -204,30 +212,25 @@ static void switch_to(struct worker *w, struct leg *leg, struct layer *l, const 
 }
 
 // Change to the wanted layer when a key frame of it is there.
-static void hunt(struct worker *w, struct leg *leg)
+static void seek_key(struct worker *w, struct leg *leg)
 {
 	struct viewer *v = leg->viewer;
 	struct simulcast *c = &v->choice;
-	struct layer *l = viewer_layer(leg, c->want_layer);
-	struct rtxring_entry e;
-	struct rte_mbuf *m;
-	enum rewrite_ts how;
-	uint32_t offset;
+	struct turn t = {.layer = viewer_layer(leg, c->want_layer)};
 	uint64_t key;
 
-	if (l == NULL)
+	if (t.layer == NULL)
 		return;
-	if (v->hunt_layer != c->want_layer)
-		hunt_begin(w, leg, l, c->want_layer);
-	if (!layer_next_key(l, v->hunt_from, &key))
+	if (v->seek_layer != c->want_layer)
+		seek_begin(w, leg, t.layer, c->want_layer);
+	if (!layer_next_key(t.layer, v->seek_from, &key))
 		return;
-	v->hunt_from = key + 1;
-	if (layer_read(l, RTXRING_ALL, key, &e, &m) != RTXRING_HELD || pkt_of(m)->codec != leg->codec)
+	v->seek_from = key + 1;
+	if (layer_read(t.layer, RTXRING_ALL, key, &t.e, &t.m) != RTXRING_HELD ||
+	    pkt_of(t.m)->codec != leg->codec)
 		return;
-	if (!align(w, leg, l, &e, c->want_layer, &how, &offset) ||
-	    !simulcast_on_key(c, c->want_layer, w->now))
-		return;
-	switch_to(w, leg, l, &e, m, how, offset);
+	if (align_times(w, leg, &t) && simulcast_on_key(c, c->want_layer, w->now))
+		switch_to(w, leg, &t);
 }
 
 static bool wants_layer(const struct simulcast *c)
@@ -271,7 +274,7 @@ static void emit(struct worker *w, struct viewer_slice *sl, struct leg *leg, con
 		rewrite_switch(&v->rw, &in, REWRITE_TS_KEEP, 0, 0);
 	if (rewrite_packet(&v->rw, &in, &out) != REWRITE_OK)
 		return;
-	viewer_send(w, sl, leg, e, cap, m, &out);
+	viewer_send(w, sl, leg, &(struct viewer_pkt){e, m, cap}, &out);
 	if (!out.is_late)
 		v->is_in_frame = !(e->flags & LAYER_MARKER);
 }
@@ -377,7 +380,7 @@ static bool serve(struct worker *w, struct viewer_slice *sl, struct leg *leg)
 	struct layer *l;
 
 	if (wants_layer(&v->choice))
-		hunt(w, leg);
+		seek_key(w, leg);
 	l = viewer_layer(leg, v->layer);
 	if (l == NULL || v->choice.now == SIMULCAST_NONE || v->choice.is_frozen)
 		return true;
@@ -530,12 +533,12 @@ void viewer_choice_changed(struct worker *w, struct session *s, struct leg *leg)
 	struct viewer *v = leg->viewer;
 	struct layer *l = viewer_layer(leg, v->choice.want_layer);
 
-	if (l && wants_layer(&v->choice) && v->hunt_layer == v->choice.want_layer)
+	if (l && wants_layer(&v->choice) && v->seek_layer == v->choice.want_layer)
 		layer_ask_key(l); // it waits for long already
 	if (v->choice.is_paused) {
 		pacer_drop(&s->bwe->pacer, &v->pace);
 		rewrite_pause(&v->rw);
-		v->hunt_layer = UINT8_MAX;
+		v->seek_layer = UINT8_MAX;
 	}
 	session_due(w, s, w->now); // there may be a key frame to begin with
 }

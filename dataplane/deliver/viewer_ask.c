@@ -46,7 +46,11 @@ static bool send_filler(struct worker *w, struct viewer_slice *sl, struct leg *l
 				w->now);
 		resend_sent(&v->resend, index, twcc, w->now);
 	}
-	viewer_send_padding(w, sl, leg, false, index, e->ts + epoch->ts_offset, RTXRING_FILLER_PAD, 0, &twcc);
+	viewer_send_padding(w, sl, leg,
+			    &(struct viewer_padding){.index = index,
+						     .ts = e->ts + epoch->ts_offset,
+						     .n_bytes = RTXRING_FILLER_PAD,
+						     .same = &twcc});
 	return true;
 }
 
@@ -70,7 +74,7 @@ static bool send_seq(struct worker *w, struct viewer_slice *sl, struct leg *leg,
 	case RTXRING_HELD:
 		if (!may_resend(w, leg, &e, index, m->data_len - pkt_of(m)->hdr_len))
 			return false;
-		viewer_send_again(w, sl, leg, &e, cap, m, index, 0);
+		viewer_send_again(w, sl, leg, &(struct viewer_pkt){&e, m, cap}, index, 0);
 		return true;
 	case RTXRING_FILLER:
 		return send_filler(w, sl, leg, &e, index);
@@ -146,7 +150,7 @@ static bool probe_again(struct worker *w, struct viewer_slice *sl, struct leg *l
 		return false;
 	if (viewer_wire_bytes(leg->session, v, m->data_len) > max_bytes)
 		return false;
-	viewer_send_again(w, sl, leg, &e, source % RTXRING_CAPS, m, index, cluster);
+	viewer_send_again(w, sl, leg, &(struct viewer_pkt){&e, m, source % RTXRING_CAPS}, index, cluster);
 	return sl->n > 0;
 }
 
@@ -157,7 +161,11 @@ static bool probe_media_pad(struct worker *w, struct viewer_slice *sl, struct le
 
 	if (v->is_in_frame || v->rw.n_epochs == 0)
 		return false;
-	viewer_send_padding(w, sl, leg, false, rewrite_pad(&v->rw), v->rw.last_ts, MAX_PAD, cluster, NULL);
+	viewer_send_padding(w, sl, leg,
+			    &(struct viewer_padding){.index = rewrite_pad(&v->rw),
+						     .ts = v->rw.last_ts,
+						     .n_bytes = MAX_PAD,
+						     .cluster = cluster});
 	return true;
 }
 
@@ -171,7 +179,12 @@ static bool probe_with(struct worker *w, struct viewer_slice *sl, struct leg *le
 	if (v->rtx_pt == 0)
 		return probe_media_pad(w, sl, leg, cluster);
 	if (v->choice.now == SIMULCAST_NONE || !probe_again(w, sl, leg, cluster, max_bytes))
-		viewer_send_padding(w, sl, leg, true, v->rtx_index++, v->rw.last_ts, MAX_PAD, cluster, NULL);
+		viewer_send_padding(w, sl, leg,
+				    &(struct viewer_padding){.index = v->rtx_index++,
+							     .ts = v->rw.last_ts,
+							     .n_bytes = MAX_PAD,
+							     .is_rtx = true,
+							     .cluster = cluster});
 	return true;
 }
 

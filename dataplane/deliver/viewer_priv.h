@@ -28,9 +28,9 @@ struct layer;
 struct viewer {
 	// where it is: what sending a packet touches is in the first VIEWER_HOT_LINES lines
 	uint64_t next;      // index in the ring of its layer that is looked at next
-	uint64_t hunt_from; // index in the ring of the wanted layer where the search for a key frame goes on
+	uint64_t seek_from; // index in the ring of the wanted layer where the search for a key frame goes on
 	uint8_t layer;      // whose ring next is of; valid once it was sent anything
-	uint8_t hunt_layer; // whose ring hunt_from is of, UINT8_MAX: none
+	uint8_t seek_layer; // whose ring seek_from is of, UINT8_MAX: none
 	bool is_lost;       // packets were left out: nothing until a key frame
 	bool is_in_frame;   // the last frame sent is not complete
 	uint8_t twcc_id;    // extension id, for life: a resend is the same bytes. 0: none
@@ -90,16 +90,32 @@ bool viewer_may_send(struct worker *, const struct leg *, unsigned len);
 // Bytes on the wire of a packet with this payload.
 unsigned viewer_wire_bytes(const struct session *, const struct viewer *, unsigned payload_len);
 
-// A packet of the ring under its output number. The slice is not full.
-void viewer_send(struct worker *, struct viewer_slice *, struct leg *, const struct rtxring_entry *,
-		 unsigned cap, struct rte_mbuf *m_peek, const struct rewrite_out *);
-// The same again, by RTX or byte for byte.
-void viewer_send_again(struct worker *, struct viewer_slice *, struct leg *, const struct rtxring_entry *,
-		       unsigned cap, struct rte_mbuf *m_peek, uint64_t index, uint8_t cluster);
-// Nothing but padding, under an index of the media SSRC or (is_rtx) of the RTX SSRC. same: transport-wide number of a
-// former sending, NULL: a new one.
-void viewer_send_padding(struct worker *, struct viewer_slice *, struct leg *, bool is_rtx, uint64_t index,
-			 uint32_t ts, uint8_t n_pad, uint8_t cluster, const uint16_t *same);
+// A packet of a ring, for receivers of this temporal cap.
+struct viewer_pkt {
+	const struct rtxring_entry *e; // borrowed
+	struct rte_mbuf *m;            // borrowed: what it names
+	unsigned cap;
+};
+
+// A packet of nothing but padding.
+struct viewer_padding {
+	uint64_t index; // of the media SSRC or the RTX SSRC
+	uint32_t ts;
+	uint8_t n_bytes;
+	bool is_rtx;
+	uint8_t cluster;      // of a probe, 0: none
+	const uint16_t *same; // transport-wide number of a former sending, NULL: a new one
+};
+
+// For all of these the slice has room.
+
+// A packet under its output number.
+void viewer_send(struct worker *, struct viewer_slice *, struct leg *, const struct viewer_pkt *,
+		 const struct rewrite_out *);
+// The same again, by RTX or byte for byte. index: it was sent under. cluster: of a probe, 0: none
+void viewer_send_again(struct worker *, struct viewer_slice *, struct leg *, const struct viewer_pkt *,
+		       uint64_t index, uint8_t cluster);
+void viewer_send_padding(struct worker *, struct viewer_slice *, struct leg *, const struct viewer_padding *);
 
 // --- viewer.c
 struct layer *viewer_layer(const struct leg *, unsigned layer); // NULL when its source is gone

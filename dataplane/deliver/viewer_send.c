@@ -58,18 +58,35 @@ unsigned viewer_wire_bytes(const struct session *s, const struct viewer *v, unsi
 	       (s->path.key.family == 6 ? IPV6_UDP : IPV4_UDP);
 }
 
-// Header with the transport-wide number. Returns its length.
-static uint8_t write_header(uint8_t *p, const struct viewer *v, bool marker, uint8_t pt, uint64_t index,
-			    uint32_t ts, uint32_t ssrc, uint16_t twcc)
+// A packet as it goes out, before it is sealed.
+struct draft {
+	uint8_t *hdr;       // in its buffer, with room for the payload behind it
+	const uint8_t *src; // payload in the clear: behind the header, or shared by all receivers
+	uint64_t index;     // SRTP
+	uint32_t ssrc, ts;
+	uint16_t twcc; // transport-wide number
+	uint16_t len;  // of the payload
+	uint8_t pt;
+	uint8_t hdr_len;
+	bool marker;
+	bool is_base; // others are decoded from it
+};
+
+// Header with the transport-wide number; the payload comes behind it unless it is said to be elsewhere.
+static void write_header(struct draft *d, const struct viewer *v)
 {
-	rtp_write(p, v->twcc_id != 0, marker, pt, (uint16_t)index, ts, ssrc);
-	if (v->twcc_id == 0)
-		return RTP_HDR_LEN;
-	be32_put(p + RTP_HDR_LEN, 0xbede0001);
-	p[RTP_HDR_LEN + 4] = (uint8_t)(v->twcc_id << 4 | 1);
-	be16_put(p + RTP_HDR_LEN + 5, twcc);
-	p[RTP_HDR_LEN + 7] = 0;
-	return RTP_HDR_LEN + EXT_BYTES;
+	uint8_t *p = d->hdr;
+
+	rtp_write(p, v->twcc_id != 0, d->marker, d->pt, (uint16_t)d->index, d->ts, d->ssrc);
+	d->hdr_len = RTP_HDR_LEN;
+	if (v->twcc_id != 0) {
+		be32_put(p + RTP_HDR_LEN, 0xbede0001);
+		p[RTP_HDR_LEN + 4] = (uint8_t)(v->twcc_id << 4 | 1);
+		be16_put(p + RTP_HDR_LEN + 5, d->twcc);
+		p[RTP_HDR_LEN + 7] = 0;
+		d->hdr_len += EXT_BYTES;
+	}
+	d->src = p + d->hdr_len;
 }
 
 static uint16_t take_number(struct worker *w, struct session *s, const struct viewer *v, unsigned payload_len,
@@ -91,18 +108,27 @@ static void rate_add(struct viewer *v, unsigned n_bytes, ns_t now)
 	v->rate_bytes += n_bytes;
 }
 
-// is_base: others are decoded from it.
-static void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg, bool is_base,
-		      struct seal_rtp job)
+static uint8_t *next_buffer(const struct viewer_slice *sl)
+{
+	return rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
+}
+
+static void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct draft *d)
 {
 	struct session *s = leg->session;
 
-	job.key = s->tx_key;
-	pkt_of(sl->out[sl->n])->class = is_base ? CLASS_KEY : CLASS_VIDEO;
-	sl->job[sl->n] = job;
+	pkt_of(sl->out[sl->n])->class = d->is_base ? CLASS_KEY : CLASS_VIDEO;
+	sl->job[sl->n] = (struct seal_rtp){.key = s->tx_key,
+					   .hdr = d->hdr,
+					   .src = d->src,
+					   .dst = d->hdr + d->hdr_len,
+					   .hdr_len = d->hdr_len,
+					   .len = d->len,
+					   .ssrc = d->ssrc,
+					   .index = d->index};
 	sl->session[sl->n++] = s;
-	sl->n_bytes += job.len;
-	rate_add(leg->viewer, job.len, w->now);
+	sl->n_bytes += d->len;
+	rate_add(leg->viewer, d->len, w->now);
 	if (!s->rtcp_armed)
 		session_arm_reports(w, s);
 }
@@ -112,19 +138,25 @@ static bool is_base(const struct rtxring_entry *e)
 	return e->tid == 0 && !(e->flags & LAYER_DISCARDABLE);
 }
 
-// The payload as this receiver is given it: shared, or a patched copy at dst.
-static const uint8_t *payload_for(struct rte_mbuf *m, const struct rtxring_entry *e, unsigned cap,
-				  uint16_t pid_offset, uint8_t tl0_offset, uint8_t *dst, bool must_copy)
+static uint16_t payload_len(const struct viewer_pkt *p)
 {
-	const struct pkt *pkt = pkt_of(m);
-	const uint8_t *payload = rte_pktmbuf_mtod_offset(m, const uint8_t *, pkt->hdr_len);
-	bool is_plain = pkt->vp8.len == 0 || vp8_is_plain(pid_offset, tl0_offset, e->n_dropped[cap]);
+	return (uint16_t)(p->m->data_len - pkt_of(p->m)->hdr_len);
+}
+
+// The payload as this receiver is given it: shared, or a patched copy at dst.
+static const uint8_t *payload_for(const struct viewer_pkt *p, uint16_t pid_offset, uint8_t tl0_offset,
+				  uint8_t *dst, bool must_copy)
+{
+	const struct pkt *pkt = pkt_of(p->m);
+	const uint8_t *payload = rte_pktmbuf_mtod_offset(p->m, const uint8_t *, pkt->hdr_len);
+	unsigned n_dropped = p->e->n_dropped[p->cap];
+	bool is_plain = pkt->vp8.len == 0 || vp8_is_plain(pid_offset, tl0_offset, n_dropped);
 
 	if (is_plain && !must_copy)
 		return payload;
-	memcpy(dst, payload, m->data_len - pkt->hdr_len);
+	memcpy(dst, payload, payload_len(p));
 	if (!is_plain)
-		vp8_patch(dst, &pkt->vp8, pid_offset, tl0_offset, e->n_dropped[cap]);
+		vp8_patch(dst, &pkt->vp8, pid_offset, tl0_offset, n_dropped);
 	return dst;
 }
 
@@ -137,113 +169,111 @@ static void account(struct worker *w, struct leg *leg, unsigned len, uint32_t ts
 	leg->started = true;
 }
 
-void viewer_send(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct rtxring_entry *e,
-		 unsigned cap, struct rte_mbuf *m, const struct rewrite_out *out)
+void viewer_send(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct viewer_pkt *p,
+		 const struct rewrite_out *out)
 {
 	struct viewer *v = leg->viewer;
-	const struct pkt *pkt = pkt_of(m);
-	uint16_t len = (uint16_t)(m->data_len - pkt->hdr_len);
-	uint8_t *hdr = rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
-	uint16_t twcc = take_number(w, leg->session, v, len, 0);
-	uint8_t hdr_len =
-		write_header(hdr, v, e->flags & LAYER_MARKER, leg->pt, out->index, out->ts, leg->ssrc, twcc);
-	const uint8_t *src = payload_for(m, e, cap, out->pid_offset, out->tl0_offset, hdr + hdr_len, false);
+	const struct pkt *pkt = pkt_of(p->m);
+	struct draft d = {.hdr = next_buffer(sl),
+			  .index = out->index,
+			  .ssrc = leg->ssrc,
+			  .ts = out->ts,
+			  .len = payload_len(p),
+			  .pt = leg->pt,
+			  .marker = p->e->flags & LAYER_MARKER,
+			  .is_base = is_base(p->e)};
 
+	d.twcc = take_number(w, leg->session, v, d.len, 0);
+	write_header(&d, v);
+	d.src = payload_for(p, out->pid_offset, out->tl0_offset, d.hdr + d.hdr_len, false);
 	if (!out->is_late && pkt->vp8.len)
-		vp8_leg_sent(&v->vp8, &pkt->vp8, e->n_dropped[cap]);
-	resend_sent(&v->resend, out->index, twcc, w->now);
-	account(w, leg, len, out->ts);
-	slice_add(w, sl, leg, is_base(e),
-		  (struct seal_rtp){.hdr = hdr,
-				    .src = src,
-				    .dst = hdr + hdr_len,
-				    .hdr_len = hdr_len,
-				    .len = len,
-				    .ssrc = leg->ssrc,
-				    .index = out->index});
+		vp8_leg_sent(&v->vp8, &pkt->vp8, p->e->n_dropped[p->cap]);
+	resend_sent(&v->resend, out->index, d.twcc, w->now);
+	account(w, leg, d.len, out->ts);
+	slice_add(w, sl, leg, &d);
 }
 
-static void send_rtx(struct worker *w, struct viewer_slice *sl, struct leg *leg,
-		     const struct rtxring_entry *e, unsigned cap, const struct rewrite_epoch *epoch,
-		     struct rte_mbuf *m, uint64_t index, uint8_t cluster)
+// Which packet is sent again, and as part of which probe.
+struct again {
+	const struct rewrite_epoch *epoch; // that its index belongs to
+	uint64_t index;                    // it was sent under
+	uint8_t cluster;                   // of a probe, 0: none
+};
+
+static void send_rtx(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct viewer_pkt *p,
+		     const struct again *again)
 {
 	struct viewer *v = leg->viewer;
-	uint16_t len = (uint16_t)(m->data_len - pkt_of(m)->hdr_len + OSN_BYTES);
-	uint8_t *hdr = rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
-	uint16_t twcc = take_number(w, leg->session, v, len, cluster);
-	uint8_t hdr_len = write_header(hdr, v, e->flags & LAYER_MARKER, v->rtx_pt, v->rtx_index,
-				       e->ts + epoch->ts_offset, v->rtx_ssrc, twcc);
+	const struct rewrite_epoch *epoch = again->epoch;
+	struct draft d = {.hdr = next_buffer(sl),
+			  .index = v->rtx_index++,
+			  .ssrc = v->rtx_ssrc,
+			  .ts = p->e->ts + epoch->ts_offset,
+			  .len = (uint16_t)(payload_len(p) + OSN_BYTES),
+			  .pt = v->rtx_pt,
+			  .marker = p->e->flags & LAYER_MARKER,
+			  .is_base = is_base(p->e)};
 
-	be16_put(hdr + hdr_len, (uint16_t)index);
-	payload_for(m, e, cap, epoch->pid_offset, epoch->tl0_offset, hdr + hdr_len + OSN_BYTES, true);
-	slice_add(w, sl, leg, is_base(e),
-		  (struct seal_rtp){.hdr = hdr,
-				    .src = hdr + hdr_len,
-				    .dst = hdr + hdr_len,
-				    .hdr_len = hdr_len,
-				    .len = len,
-				    .ssrc = v->rtx_ssrc,
-				    .index = v->rtx_index++});
+	d.twcc = take_number(w, leg->session, v, d.len, again->cluster);
+	write_header(&d, v);
+	be16_put(d.hdr + d.hdr_len, (uint16_t)again->index);
+	payload_for(p, epoch->pid_offset, epoch->tl0_offset, d.hdr + d.hdr_len + OSN_BYTES, true);
+	slice_add(w, sl, leg, &d);
 }
 
 // RFC 7714 section 8.1: one nonce, one packet. So every byte is what it was, the transport-wide number too.
-static void send_same(struct worker *w, struct viewer_slice *sl, struct leg *leg,
-		      const struct rtxring_entry *e, unsigned cap, const struct rewrite_epoch *epoch,
-		      struct rte_mbuf *m, uint64_t index)
+static void send_same(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct viewer_pkt *p,
+		      const struct again *again)
 {
 	struct viewer *v = leg->viewer;
-	uint8_t *hdr = rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
-	const uint8_t *src;
-	uint8_t hdr_len;
-	uint16_t twcc;
+	const struct rewrite_epoch *epoch = again->epoch;
+	struct draft d = {.hdr = next_buffer(sl),
+			  .index = again->index,
+			  .ssrc = leg->ssrc,
+			  .ts = p->e->ts + epoch->ts_offset,
+			  .len = payload_len(p),
+			  .pt = leg->pt,
+			  .marker = p->e->flags & LAYER_MARKER,
+			  .is_base = is_base(p->e)};
 
-	if (!resend_twcc(&v->resend, index, &twcc))
+	if (!resend_twcc(&v->resend, again->index, &d.twcc))
 		return;
-	hdr_len = write_header(hdr, v, e->flags & LAYER_MARKER, leg->pt, index, e->ts + epoch->ts_offset,
-			       leg->ssrc, twcc);
-	src = payload_for(m, e, cap, epoch->pid_offset, epoch->tl0_offset, hdr + hdr_len, false);
-	slice_add(w, sl, leg, is_base(e),
-		  (struct seal_rtp){.hdr = hdr,
-				    .src = src,
-				    .dst = hdr + hdr_len,
-				    .hdr_len = hdr_len,
-				    .len = (uint16_t)(m->data_len - pkt_of(m)->hdr_len),
-				    .ssrc = leg->ssrc,
-				    .index = index});
+	write_header(&d, v);
+	d.src = payload_for(p, epoch->pid_offset, epoch->tl0_offset, d.hdr + d.hdr_len, false);
+	slice_add(w, sl, leg, &d);
 }
 
-void viewer_send_again(struct worker *w, struct viewer_slice *sl, struct leg *leg,
-		       const struct rtxring_entry *e, unsigned cap, struct rte_mbuf *m, uint64_t index,
-		       uint8_t cluster)
+void viewer_send_again(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct viewer_pkt *p,
+		       uint64_t index, uint8_t cluster)
 {
-	const struct rewrite_epoch *epoch = rewrite_epoch_of(&leg->viewer->rw, index);
+	struct again again = {
+		.epoch = rewrite_epoch_of(&leg->viewer->rw, index), .index = index, .cluster = cluster};
 
-	if (epoch == NULL)
+	if (again.epoch == NULL)
 		return;
 	if (leg->viewer->rtx_pt == 0)
-		send_same(w, sl, leg, e, cap, epoch, m, index);
+		send_same(w, sl, leg, p, &again);
 	else if (leg->viewer->rtx_index < EGRESS_INDEX_END)
-		send_rtx(w, sl, leg, e, cap, epoch, m, index, cluster);
+		send_rtx(w, sl, leg, p, &again);
 }
 
-void viewer_send_padding(struct worker *w, struct viewer_slice *sl, struct leg *leg, bool is_rtx,
-			 uint64_t index, uint32_t ts, uint8_t n_pad, uint8_t cluster, const uint16_t *same)
+void viewer_send_padding(struct worker *w, struct viewer_slice *sl, struct leg *leg,
+			 const struct viewer_padding *pad)
 {
 	struct viewer *v = leg->viewer;
-	uint32_t ssrc = is_rtx ? v->rtx_ssrc : leg->ssrc;
-	uint8_t *hdr = rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
-	uint16_t twcc = same ? *same : take_number(w, leg->session, v, n_pad, cluster);
-	uint8_t hdr_len = write_header(hdr, v, false, is_rtx ? v->rtx_pt : leg->pt, index, ts, ssrc, twcc);
+	struct draft d = {.hdr = next_buffer(sl),
+			  .index = pad->index,
+			  .ssrc = pad->is_rtx ? v->rtx_ssrc : leg->ssrc,
+			  .ts = pad->ts,
+			  .len = pad->n_bytes,
+			  .pt = pad->is_rtx ? v->rtx_pt : leg->pt};
+	uint8_t *payload;
 
-	hdr[0] |= 0x20; // P
-	memset(hdr + hdr_len, 0, n_pad);
-	hdr[hdr_len + n_pad - 1] = n_pad;
-	slice_add(w, sl, leg, false,
-		  (struct seal_rtp){.hdr = hdr,
-				    .src = hdr + hdr_len,
-				    .dst = hdr + hdr_len,
-				    .hdr_len = hdr_len,
-				    .len = n_pad,
-				    .ssrc = ssrc,
-				    .index = index});
+	d.twcc = pad->same ? *pad->same : take_number(w, leg->session, v, pad->n_bytes, pad->cluster);
+	write_header(&d, v);
+	payload = d.hdr + d.hdr_len;
+	d.hdr[0] |= 0x20; // P
+	memset(payload, 0, pad->n_bytes);
+	payload[pad->n_bytes - 1] = pad->n_bytes;
+	slice_add(w, sl, leg, &d);
 }
