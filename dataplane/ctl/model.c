@@ -31,7 +31,7 @@ static void key_free(void *p)
 	free(r);
 }
 
-static void doom_key(struct model *m, struct seal_key *key, struct worker *home)
+static void retire_key(struct model *m, struct seal_key *key, struct worker *home)
 {
 	struct key_return *r;
 
@@ -40,7 +40,7 @@ static void doom_key(struct model *m, struct seal_key *key, struct worker *home)
 	r = malloc(sizeof(*r));
 	MUST(r != NULL);
 	*r = (struct key_return){.ring = m->keyring, .key = key};
-	model_doom(m, key_free, r, home);
+	model_retire(m, key_free, r, home);
 }
 
 // Passwords do not stay behind in freed memory.
@@ -89,7 +89,7 @@ static int creds_mail(struct model *m, struct m_session *s, const struct ipc_ses
 		return -ENOMEM;
 	*copy = *ice;
 	model_post(s, (struct mail){.type = MAIL_CREDS, .creds = copy});
-	model_doom(m, creds_free, copy, s->home);
+	model_retire(m, creds_free, copy, s->home);
 	return 0;
 }
 
@@ -227,10 +227,10 @@ static void remove_session(struct model *m, struct m_session *s)
 	model_post(s, (struct mail){.type = MAIL_SESSION_DEL});
 	LIST_EACH_SAFE (leg, &s->legs, of_session, next)
 		model_remove_leg(m, leg, false);
-	doom_key(m, s->rx, s->home);
-	doom_key(m, s->tx, s->home);
-	model_doom(m, session_free, s->session, s->home);
-	model_doom(m, bwe_free, s->bwe, s->home);
+	retire_key(m, s->rx, s->home);
+	retire_key(m, s->tx, s->home);
+	model_retire(m, session_free, s->session, s->home);
+	model_retire(m, bwe_free, s->bwe, s->home);
 	s->home->n_placed--;
 	m->session[slot] = NULL;
 	m->n_sessions--;
@@ -301,9 +301,9 @@ bool model_flush(struct model *m)
 		t->dirty = false;
 		TAILQ_REMOVE(&m->dirty, t, dirty_link);
 	}
-	for (unsigned i = 0; i < m->n_doomed; i++)
-		reclaim_later(m->reclaim, m->doomed[i].free_fn, m->doomed[i].object, m->doomed[i].home);
-	m->n_doomed = 0;
+	for (unsigned i = 0; i < m->n_retired; i++)
+		reclaim_later(m->reclaim, m->retired[i].free_fn, m->retired[i].object, m->retired[i].home);
+	m->n_retired = 0;
 	return reclaim_run(m->reclaim);
 }
 
@@ -343,7 +343,7 @@ void model_free(struct model *m)
 		model_flush(m);
 	reclaim_free(m->reclaim);
 	model_free_sources(m);
-	free(m->doomed);
+	free(m->retired);
 	free(m->session);
 	keyring_free(m->keyring);
 	if (m->seal)

@@ -40,16 +40,16 @@ void model_post(struct m_session *s, struct mail mail)
 	model_send(s->home, &mail);
 }
 
-void model_doom(struct model *m, void (*free_fn)(void *), void *object, struct worker *home)
+void model_retire(struct model *m, void (*free_fn)(void *), void *object, struct worker *home)
 {
 	if (object == NULL)
 		return;
-	if (m->n_doomed == m->doomed_size) {
-		m->doomed_size = m->doomed_size ? 2 * m->doomed_size : 64;
-		m->doomed = realloc(m->doomed, m->doomed_size * sizeof(*m->doomed));
-		MUST(m->doomed != NULL);
+	if (m->n_retired == m->retired_size) {
+		m->retired_size = m->retired_size ? 2 * m->retired_size : 64;
+		m->retired = realloc(m->retired, m->retired_size * sizeof(*m->retired));
+		MUST(m->retired != NULL);
 	}
-	m->doomed[m->n_doomed].free_fn = free_fn;
-	m->doomed[m->n_doomed].object = object;
-	m->doomed[m->n_doomed++].home = home;
+	m->retired[m->n_retired].free_fn = free_fn;
+	m->retired[m->n_retired].object = object;
+	m->retired[m->n_retired++].home = home;
 }

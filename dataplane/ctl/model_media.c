@@ -220,7 +220,7 @@ void model_remove_leg(struct model *m, struct m_leg *leg, bool tell)
 	leg->owner->n_legs--;
 	leg->from->n_legs--;
 	mark_dirty(m, leg->from);
-	model_doom(m, leg_free, leg->leg, leg->owner->home);
+	model_retire(m, leg_free, leg->leg, leg->owner->home);
 	free(leg);
 }
 
@@ -236,7 +236,7 @@ static int track_mail(struct model *m, struct m_track *t)
 	model_post(t->owner,
 		   (struct mail){.type = MAIL_TRACK,
 				 .track = {.source = t->source, .track = copy, .enabled = t->add.enabled}});
-	model_doom(m, free, copy, t->owner->home);
+	model_retire(m, free, copy, t->owner->home);
 	return 0;
 }
 
@@ -307,11 +307,11 @@ void model_remove_track(struct model *m, struct m_track *t, bool tell)
 	model_room_leave(m, t);
 	if (t->dirty)
 		TAILQ_REMOVE(&m->dirty, t, dirty_link);
-	model_doom(m, fanout_release, (void *)fanout_publish(t->source, NULL), NULL);
+	model_retire(m, fanout_release, (void *)fanout_publish(t->source, NULL), NULL);
 	if (tell)
 		model_post(t->owner, (struct mail){.type = MAIL_TRACK_DEL, .track = {.source = t->source}});
 	*r = (struct source_return){.model = m, .source = t->source};
-	model_doom(m, source_put, r, t->owner->home);
+	model_retire(m, source_put, r, t->owner->home);
 	t->owner->track[t->add.track] = NULL;
 	free(t);
 }
@@ -354,7 +354,7 @@ bool model_publish(struct model *m, struct m_track *t)
 	free(legs);
 	if (f == NULL && n > 0)
 		return false;
-	model_doom(m, fanout_release, (void *)fanout_publish(t->source, f), NULL);
+	model_retire(m, fanout_release, (void *)fanout_publish(t->source, f), NULL);
 	statseg_add(statseg_block(m->dp->statseg, m->dp->n_workers), CTR_FANOUTS_BUILT, 1);
 	return true;
 }

@@ -87,8 +87,8 @@ struct model {
 		void (*free_fn)(void *);
 		void *object;
 		struct worker *home;
-	} * doomed; // owned: to be retired once the new lists are published
-	unsigned n_doomed, doomed_size;
+	} * retired; // owned: to be retired once the new lists are published
+	unsigned n_retired, retired_size;
 };
 
 // --- model_base.c
@@ -97,7 +97,7 @@ struct m_leg *model_find_leg(const struct m_session *, uint16_t id);      // NUL
 void model_send(struct worker *, const struct mail *);
 void model_post(struct m_session *, struct mail mail); // to its home; fills in the session
 // Free later: after the fan-out lists that mention the object are replaced, home's mails and a grace period.
-void model_doom(struct model *, void (*free_fn)(void *), void *object, struct worker *home);
+void model_retire(struct model *, void (*free_fn)(void *), void *object, struct worker *home);
 
 // --- model_media.c: commands, as in model_apply
 int model_track_add(struct model *, const struct ipc_track_add *);

@@ -67,7 +67,7 @@ static void close_room(struct model *m, struct m_room *r)
 {
 	post_room(r, MAIL_ROOM_DEL);
 	LIST_REMOVE(r, link);
-	model_doom(m, room_free, r->room, r->home);
+	model_retire(m, room_free, r->room, r->home);
 	free(r);
 }
 
@@ -118,7 +118,8 @@ static bool publish_room(struct model *m, struct m_room *r)
 	if (l == NULL)
 		return false;
 	// release: complete before it is seen; pairs with the look of room.c
-	model_doom(m, free, (void *)atomic_exchange_explicit(&r->room->list, l, memory_order_acq_rel), NULL);
+	model_retire(m, free, (void *)atomic_exchange_explicit(&r->room->list, l, memory_order_acq_rel),
+		     NULL);
 	if (r->n == 0)
 		close_room(m, r);
 	else
