@@ -1,4 +1,4 @@
-// Between store.c (limits, time-outs, waiting writes, watchers) and its two backends. Nobody else includes it.
+// Between the store (store_ops.c, store_state.c) and its two backends. Nobody else includes it.
 #pragma once
 
 #include "controlplane/store/store.h"
@@ -14,10 +14,10 @@ struct store_op {
 	void *arg;
 	ns_t due;
 	uint64_t seq;                       // order of making
-	bool is_internal;                   // store.c's own: does not go through the state
+	bool is_internal;                   // store_state.c's own: does not go through the state
 	bool must_last;                     // fire-and-forget write: kept when the store goes away
 	bool is_abandoned;                  // answered with a time-out already
-	TAILQ_ENTRY(store_op) pending_link; // store.c
+	TAILQ_ENTRY(store_op) pending_link; // store_ops.c
 	TAILQ_ENTRY(store_op) link;         // backend's
 	// LMDB's, filled by the pool thread:
 	int rc;

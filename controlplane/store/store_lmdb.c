@@ -1,6 +1,7 @@
 // LMDB: everything that has been submitted goes to a pool thread as one transaction, so many writes share
 // one fsync and the loop never waits for a disk. Values carry 8 bytes in front: when they expire, unix
 // seconds in network order, 0 for never.
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +52,7 @@ static bool is_expired(const MDB_val *v, int64_t now)
 	return when != 0 && (int64_t)when <= now;
 }
 
-static bool append(struct store_op *op, const void *p, size_t len)
+static bool result_append(struct store_op *op, const void *p, size_t len)
 {
 	if (op->result_len + len > op->result_cap) {
 		size_t cap = (op->result_len + len) * 2 + 256;
@@ -77,7 +78,7 @@ static int do_get(MDB_txn *txn, MDB_dbi dbi, struct store_op *op, MDB_val *key, 
 		return rc_of(rc);
 	if (is_expired(&v, now))
 		return -ENOENT;
-	return append(op, (char *)v.mv_data + STAMP, v.mv_size - STAMP) ? 0 : -EIO;
+	return result_append(op, (char *)v.mv_data + STAMP, v.mv_size - STAMP) ? 0 : -EIO;
 }
 
 static int do_write(MDB_txn *txn, MDB_dbi dbi, struct store_op *op, MDB_val *key, int64_t now)
@@ -110,14 +111,14 @@ static bool has_prefix(const MDB_val *key, struct str prefix)
 }
 
 // Pairs are packed as key length, value length (4 bytes each), key, value.
-static bool pack(struct store_op *op, const MDB_val *key, const MDB_val *v)
+static bool result_pack(struct store_op *op, const MDB_val *key, const MDB_val *v)
 {
 	uint8_t lengths[8];
 
 	be32_put(lengths, (uint32_t)key->mv_size);
 	be32_put(lengths + 4, (uint32_t)(v->mv_size - STAMP));
-	return append(op, lengths, 8) && append(op, key->mv_data, key->mv_size) &&
-	       append(op, (char *)v->mv_data + STAMP, v->mv_size - STAMP);
+	return result_append(op, lengths, 8) && result_append(op, key->mv_data, key->mv_size) &&
+	       result_append(op, (char *)v->mv_data + STAMP, v->mv_size - STAMP);
 }
 
 // Expired pairs met on the way are removed.
@@ -133,7 +134,7 @@ static int do_scan(MDB_txn *txn, MDB_dbi dbi, struct store_op *op, MDB_val *key,
 	while (rc == 0 && has_prefix(key, op->key)) {
 		if (is_expired(&v, now))
 			rc = mdb_cursor_del(cursor, 0);
-		else if (!pack(op, key, &v))
+		else if (!result_pack(op, key, &v))
 			rc = ENOMEM;
 		if (rc == 0)
 			rc = mdb_cursor_get(cursor, key, &v, MDB_NEXT);
@@ -160,7 +161,7 @@ static int do_op(struct lmdb *l, MDB_txn *txn, struct store_op *op, int64_t now)
 	return -EIO;
 }
 
-static void fail_all(struct lmdb *l, int mdb_rc)
+static void batch_fail(struct lmdb *l, int mdb_rc)
 {
 	struct store_op *op;
 
@@ -169,7 +170,7 @@ static void fail_all(struct lmdb *l, int mdb_rc)
 		op->rc = -EIO;
 }
 
-static void run(struct work *w)
+static void batch_run(struct work *w)
 {
 	struct lmdb *l = container_of(w, struct lmdb, work);
 	int64_t now = clock_wall() / NS_PER_S;
@@ -178,7 +179,7 @@ static void run(struct work *w)
 	int rc = mdb_txn_begin(l->env, NULL, 0, &txn);
 
 	if (rc != 0) {
-		fail_all(l, rc);
+		batch_fail(l, rc);
 		return;
 	}
 	TAILQ_FOREACH (op, &l->running, link) {
@@ -190,11 +191,11 @@ static void run(struct work *w)
 	}
 	rc = mdb_txn_commit(txn);
 	if (rc != 0)
-		fail_all(l, rc);
+		batch_fail(l, rc);
 }
 
 // --- on the loop --------------------------------------------------------------------------------------
-static void emit_pairs(struct store_op *op)
+static void result_emit_pairs(struct store_op *op)
 {
 	struct rbuf r = rbuf_of(op->result, op->result_len);
 
@@ -209,29 +210,31 @@ static void emit_pairs(struct store_op *op)
 	}
 }
 
-static void start(struct lmdb *l);
+static void batch_start(struct lmdb *l);
 
-static void on_done(struct work *w)
+static void on_batch_done(struct work *w)
 {
 	struct lmdb *l = container_of(w, struct lmdb, work);
 	struct store_op *op;
 
+	assert(l->is_busy);
 	while ((op = TAILQ_FIRST(&l->running)) != NULL) {
 		TAILQ_REMOVE(&l->running, op, link);
 		if (op->kind == STORE_SCAN && op->rc == 0)
-			emit_pairs(op);
+			result_emit_pairs(op);
 		store_op_done(l->store, op, op->rc, (struct str){(char *)op->result, op->result_len});
 	}
 	l->is_busy = false;
-	start(l);
+	batch_start(l);
 }
 
-static void start(struct lmdb *l)
+static void batch_start(struct lmdb *l)
 {
 	struct store_op *op;
 
 	if (l->is_busy || TAILQ_EMPTY(&l->todo))
 		return;
+	assert(TAILQ_EMPTY(&l->running));
 	TAILQ_CONCAT(&l->running, &l->todo, link);
 	l->is_busy = true;
 	if (loop_work(store_loop(l->store), &l->work) == 0)
@@ -245,10 +248,10 @@ static void start(struct lmdb *l)
 
 static void on_later(struct deferred *d)
 {
-	start(container_of(d, struct lmdb, later));
+	batch_start(container_of(d, struct lmdb, later));
 }
 
-static void submit(void *self, struct store_op *op)
+static void lmdb_submit(void *self, struct store_op *op)
 {
 	struct lmdb *l = self;
 
@@ -256,11 +259,11 @@ static void submit(void *self, struct store_op *op)
 	loop_defer(store_loop(l->store), &l->later); // what this turn submits goes together
 }
 
-static void close_env(void *self)
+static void lmdb_close(void *self)
 {
 	struct lmdb *l = self;
 
-	start(l); // what was accepted is written before the end
+	batch_start(l); // what was accepted is written before the end
 	while (l->is_busy || !TAILQ_EMPTY(&l->running))
 		loop_turn(store_loop(l->store), 20 * NS_PER_MS);
 	loop_defer_cancel(store_loop(l->store), &l->later);
@@ -268,7 +271,7 @@ static void close_env(void *self)
 	free(l);
 }
 
-static int open_env(struct lmdb *l, const char *path)
+static int lmdb_open_env(struct lmdb *l, const char *path)
 {
 	MDB_txn *txn;
 	int rc = mdb_env_create(&l->env);
@@ -296,14 +299,14 @@ int store_lmdb_open(struct store *s, const char *path, struct store_backend *b, 
 	if (l == NULL)
 		return -ENOMEM;
 	l->store = s;
-	l->work = (struct work){run, on_done, NULL};
+	l->work = (struct work){batch_run, on_batch_done, NULL};
 	l->later.fn = on_later;
 	TAILQ_INIT(&l->todo);
 	TAILQ_INIT(&l->running);
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		rc = errno;
 	else
-		rc = open_env(l, path);
+		rc = lmdb_open_env(l, path);
 	if (rc != 0) {
 		snprintf(why, size, "store.url: %s: %s%s", path, mdb_strerror(rc),
 			 rc == ENOENT ? " (its parent directory must exist)" : "");
@@ -312,6 +315,6 @@ int store_lmdb_open(struct store *s, const char *path, struct store_backend *b, 
 		free(l);
 		return rc > 0 ? -rc : -EIO;
 	}
-	*b = (struct store_backend){.submit = submit, .close = close_env, .self = l};
+	*b = (struct store_backend){.submit = lmdb_submit, .close = lmdb_close, .self = l};
 	return 0;
 }
