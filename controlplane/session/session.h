@@ -13,7 +13,7 @@
 
 #include "controlplane/calls/hub_state.h"
 #include "controlplane/session/persist.h"
-#include "controlplane/session/sigmsg.h"
+#include "controlplane/session/signal/sigmsg.h"
 #include "lib/peer/dchan.h"
 
 enum session_limits {

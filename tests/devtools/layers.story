@@ -100,9 +100,9 @@ includes < <(for header in uv.h hiredis/async.h lmdb.h jansson.h crypt.h zlib.h 
 	echo "controlplane/api <$header> which belongs in .* alone | $header where it does not belong"
 done)
 
-sed -i.was '/include <zlib.h>/d' controlplane/session/dcmsg.c
-names "a place of a header that is no longer used" '^# controlplane/session/dcmsg.c:1: includes no <zlib.h>'
-mv controlplane/session/dcmsg.c.was controlplane/session/dcmsg.c
+sed -i.was '/include <zlib.h>/d' controlplane/session/signal/dcmsg.c
+names "a place of a header that is no longer used" '^# controlplane/session/signal/dcmsg.c:1: includes no <zlib.h>'
+mv controlplane/session/signal/dcmsg.c.was controlplane/session/signal/dcmsg.c
 
 plant dataplane/hall/planted.h ''
 names "a room without a place" '^# dataplane/hall/planted.h:1: no room of this name'

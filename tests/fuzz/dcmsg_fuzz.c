@@ -1,10 +1,10 @@
 // Data-channel messages: parse, inflate, and what was parsed must be within its limits.
-// sources: controlplane/session/dcmsg.c
+// sources: controlplane/session/signal/dcmsg.c
 // libs: -lz
 #include <stddef.h>
 #include <stdint.h>
 
-#include "controlplane/session/dcmsg.h"
+#include "controlplane/session/signal/dcmsg.h"
 #include "lib/base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

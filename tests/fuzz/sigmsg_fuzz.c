@@ -1,11 +1,11 @@
 // JSON of signaling messages: a description that is understood must survive being written and read again.
-// sources: controlplane/session/sigmsg.c
+// sources: controlplane/session/signal/sigmsg.c
 // libs: -ljansson
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "controlplane/session/sigmsg.h"
+#include "controlplane/session/signal/sigmsg.h"
 #include "lib/base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

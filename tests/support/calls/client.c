@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "controlplane/session/dcmsg.h"
+#include "controlplane/session/signal/dcmsg.h"
 #include "lib/base/err.h"
 #include "lib/rtc/wire/msgpack.h"
 #include "tests/support/calls/fake_dp.h"

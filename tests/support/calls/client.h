@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "controlplane/calls/hub.h"
-#include "controlplane/session/sigmsg.h"
+#include "controlplane/session/signal/sigmsg.h"
 #include "lib/ipc/ipc.h"
 #include "lib/peer/dchan.h"
 #include "lib/peer/dtls.h"

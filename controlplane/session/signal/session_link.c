@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "controlplane/session/dcmsg.h"
+#include "controlplane/session/signal/dcmsg.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 

@@ -1,4 +1,4 @@
-#include "controlplane/session/dcmsg.h"
+#include "controlplane/session/signal/dcmsg.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // Handshakes, data channels and what comes through them.
 #include <stdlib.h>
 
-#include "controlplane/session/dcmsg.h"
+#include "controlplane/session/signal/dcmsg.h"
 #include "lib/base/err.h"
 #include "tests/support/calls/client.h"
 #include "tests/support/calls/fake_dp.h"

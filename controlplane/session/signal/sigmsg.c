@@ -1,4 +1,4 @@
-#include "controlplane/session/sigmsg.h"
+#include "controlplane/session/signal/sigmsg.h"
 
 #include <jansson.h>
 
