@@ -8,7 +8,7 @@
 #include <sys/queue.h>
 
 #include "controlplane/sys/json.h"
-#include "controlplane/calls/query.h"
+#include "controlplane/api/mediajson.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/version.h"
@@ -282,39 +282,51 @@ static void write_bool(struct wbuf *w, const char *name, bool has, bool value)
 	wbuf_printf(w, "\"%s\":%s", name, has ? (value ? "true" : "false") : "null");
 }
 
-static void write_view(struct wbuf *w, const struct session_view *v)
+static void write_member(struct wbuf *w, const struct member *m)
 {
+	const struct join_flags *f = &m->flags;
+
 	wbuf_printf(w, "{\"GroupID\":");
-	json_write_str(w, v->group_id);
+	json_write_str(w, str_of(m->call->group->client));
 	wbuf_printf(w, ",\"CallID\":");
-	json_write_str(w, v->call_id);
+	json_write_str(w, str_of(m->call->id));
 	wbuf_printf(w, ",\"UserID\":");
-	json_write_str(w, v->user_id);
+	json_write_str(w, str_of(m->user_id));
 	wbuf_printf(w, ",\"SessionID\":");
-	json_write_str(w, v->session_id);
+	json_write_str(w, str_of(m->session_id));
 	wbuf_printf(w, ",\"Props\":{");
-	write_bool(w, "av1Support", v->flags.has_av1, v->flags.av1_support);
+	write_bool(w, "av1Support", f->has_av1, f->av1_support);
 	wbuf_printf(w, ",\"channelID\":");
-	if (v->flags.has_channel)
-		json_write_str(w, v->channel_id);
+	if (f->has_channel)
+		json_write_str(w, str_of(m->channel_id));
 	else
 		wbuf_printf(w, "null");
 	wbuf_printf(w, ",");
-	write_bool(w, "dcSignaling", v->flags.has_dc, v->flags.dc_signaling);
+	write_bool(w, "dcSignaling", f->has_dc, f->dc_signaling);
 	wbuf_printf(w, "}}");
 }
 
-static void on_session(void *arg, const struct session_view *v)
+static void list_member(struct listing *l, const struct member *m)
 {
-	struct listing *l = arg;
 	char buf[9216]; // five ids of at most 256 bytes, six-fold when escaped, and the names
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 
-	write_view(&w, v);
+	write_member(&w, m);
 	if (w.full)
 		return;
 	fputs(l->n++ > 0 ? "," : l->is_list ? "[" : "", l->out);
 	fwrite(buf, 1, wbuf_len(&w), l->out);
+}
+
+static void list_hit(struct listing *l, const struct registry_hit *hit)
+{
+	struct member *m;
+
+	if (!l->is_list)
+		list_member(l, hit->member);
+	else
+		LIST_FOREACH (m, &hit->call->members, link)
+			list_member(l, m);
 }
 
 static void reply_not_found(struct ask *a, const char *what)
@@ -349,25 +361,29 @@ static bool may_ask_calls(struct ask *a, const struct auth_result *r)
 static void then_calls(struct ask *a, const struct auth_result *r)
 {
 	struct listing l = {.is_list = a->session_id[0] == '\0'};
-	const char *what = "group";
+	struct registry_hit hit;
 	char *text = NULL;
 	size_t len = 0;
-	int rc;
 
 	if (!may_ask_calls(a, r))
 		return;
+	hit = registry_resolve(hub_registry(a->api->p.hub),
+			       &(struct session_key){r->client, str_of(a->call_id), str_of(a->session_id)});
+	if (hit.missing != NULL) {
+		reply_not_found(a, hit.missing);
+		return;
+	}
 	l.out = open_memstream(&text, &len);
 	if (l.out == NULL) {
 		reply_text(a, 503, "out of memory\n");
 		return;
 	}
-	rc = hub_sessions(a->api->p.hub, r->client, str_of(a->call_id), str_of(a->session_id), &what,
-			  on_session, &l);
+	list_hit(&l, &hit);
 	fputs(l.is_list ? "]\n" : "\n", l.out);
 	if (fclose(l.out) != 0)
 		reply_text(a, 503, "out of memory\n");
-	else if (rc < 0 || l.n == 0)
-		reply_not_found(a, rc < 0 ? what : "session");
+	else if (l.n == 0)
+		reply_not_found(a, "session");
 	else
 		reply_json(a, 200, (struct str){text, len});
 	free(text);
@@ -376,11 +392,11 @@ static void then_calls(struct ask *a, const struct auth_result *r)
 static void on_media(void *arg, int err, const struct query_view *v)
 {
 	struct ask *a = arg;
-	char *buf = v ? malloc(QUERY_MAX_JSON) : NULL;
-	struct wbuf w = wbuf_of(buf, QUERY_MAX_JSON);
+	char *buf = v ? malloc(MEDIAJSON_MAX) : NULL;
+	struct wbuf w = wbuf_of(buf, MEDIAJSON_MAX);
 
 	if (v != NULL && buf != NULL) {
-		query_write_json(&w, v);
+		mediajson_write(&w, v);
 		reply_json(a, w.full ? 500 : 200, (struct str){buf, w.full ? 0 : wbuf_len(&w)});
 	} else if (err == -ENOENT) {
 		reply_not_found(a, "session");
@@ -397,8 +413,9 @@ static void then_media(struct ask *a, const struct auth_result *r)
 
 	if (!may_ask_calls(a, r))
 		return;
-	rc = hub_query(a->api->p.hub, r->client, str_of(a->call_id), str_of(a->session_id), &what, on_media,
-		       a);
+	rc = queries_ask(hub_queries(a->api->p.hub),
+			 &(struct session_key){r->client, str_of(a->call_id), str_of(a->session_id)}, &what,
+			 on_media, a);
 	if (rc == -ENOENT)
 		reply_not_found(a, what);
 	else if (rc < 0)
@@ -577,7 +594,7 @@ void api_free(struct api *api)
 		return;
 	while ((a = LIST_FIRST(&api->asks)) != NULL) {
 		if (api->p.hub)
-			hub_query_forget(api->p.hub, a);
+			queries_forget(hub_queries(api->p.hub), a);
 		ask_free(a);
 	}
 	free(api);

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "controlplane/calls/hub.h"
+#include "controlplane/session/env.h"
 #include "lib/ipc/ipc.h"
 
 enum query_limits {
@@ -31,18 +31,18 @@ struct query_view {
 // view is NULL when err is: -ETIMEDOUT no answer in time, -ENOENT the session has ended, or what the dataplane said.
 typedef void (*query_done_fn)(void *arg, int err, const struct query_view *view);
 
-// Ask. done is called once, from a later turn of the loop, unless the hub is freed before.
+// The questions in flight.
+struct queries;
+struct queries *queries_new(struct session_env *); // NULL + errno; borrowed
+void queries_free(struct queries *);               // done is called for none of them; NULL is allowed
+
+// Ask. done is called once, from a later turn of the loop, unless the questions are freed before.
 //
-// returns: 0; -ENOENT with *what as hub_sessions; -EBUSY QUERY_MAX are in flight; -ENOTCONN no dataplane; -ENOMEM
-[[nodiscard]] int hub_query(struct hub *, struct str client, struct str call_id, struct str session_id,
-			    const char **what, query_done_fn done, void *arg);
-void hub_query_forget(struct hub *, const void *arg); // done is not called any more for this arg
+// returns: 0; -ENOENT with *what = "group", "call" or "session", which is not there; -EBUSY QUERY_MAX are in flight;
+//          -ENOTCONN no dataplane; -ENOMEM
+[[nodiscard]] int queries_ask(struct queries *, const struct session_key *, const char **what,
+			      query_done_fn done, void *arg);
+void queries_forget(struct queries *, const void *arg); // done is not called any more for this arg
 
-// For hub.c: an event of the dataplane, and the end.
-void query_on_event(struct hub *, const union ipc_msg *);
-void query_drop_all(struct hub *);
-
-// The view as a JSON object, as docs/operations.md describes it.
-struct wbuf;
-void query_write_json(struct wbuf *, const struct query_view *);
-#define QUERY_MAX_JSON (160 * 1024) // bytes it needs at most: ids of 256 bytes, all of them escaped
+void queries_on_event(struct queries *,
+		      const union ipc_msg *); // of the dataplane: ACK with an error, or an answer

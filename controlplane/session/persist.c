@@ -19,7 +19,7 @@ struct kept {
 };
 
 struct persist {
-	struct hub *hub; // borrowed
+	struct session_env *env; // borrowed
 	char *prefix;    // owned: "session/<node>/"
 	struct store_watcher *watcher;
 	struct timer gather, renew;
@@ -104,15 +104,15 @@ static void write_session(struct persist *p, struct session *s)
 	int key_len = make_key(p, session_client(s), str_of(s->member.session_id), key);
 	int len = record ? make_record(s, record, PERSIST_MAX_RECORD) : -ENOMEM;
 
-	s->is_dirty = false;
+	s->saved.is_dirty = false;
 	if (key_len < 0 || len < 0)
 		log_warn(SESSION_FMT ": not stored (%s)", SESSION_ARG(s),
 			 strerror(key_len < 0 ? -key_len : -len));
 	else
-		store_set(p->hub->store, (struct str){key, (size_t)key_len},
+		store_set(p->env->store, (struct str){key, (size_t)key_len},
 			  (struct str){(char *)record, (size_t)len}, PERSIST_TTL_S, NULL, NULL);
-	s->saved_version = negotiate_version(s->neg);
-	s->is_stored = true;
+	s->saved.version = negotiate_version(s->neg);
+	s->saved.is_stored = true;
 	free(record);
 }
 
@@ -122,8 +122,8 @@ static void on_gather(struct timer *t, ns_t now)
 	struct session *s;
 	uint32_t cursor = 0;
 
-	while ((s = pool_next(p->hub->sessions, &cursor, NULL)) != NULL)
-		if (s->is_dirty && s->state != SESSION_CLOSED)
+	while ((s = pool_next(p->env->sessions, &cursor, NULL)) != NULL)
+		if (s->saved.is_dirty && s->life != LIFE_CLOSED)
 			write_session(p, s);
 }
 
@@ -132,8 +132,8 @@ static void mark_all(struct persist *p)
 	struct session *s;
 	uint32_t cursor = 0;
 
-	while ((s = pool_next(p->hub->sessions, &cursor, NULL)) != NULL)
-		if (s->is_stored)
+	while ((s = pool_next(p->env->sessions, &cursor, NULL)) != NULL)
+		if (s->saved.is_stored)
 			persist_mark(s);
 }
 
@@ -143,7 +143,7 @@ static void on_renew(struct timer *t, ns_t now)
 	struct persist *p = container_of(t, struct persist, renew);
 
 	mark_all(p);
-	loop_arm_in(p->hub->loop, t, PERSIST_TTL_S / 4 * NS_PER_S);
+	loop_arm_in(p->env->loop, t, PERSIST_TTL_S / 4 * NS_PER_S);
 }
 
 static void on_store(void *arg, enum store_state state)
@@ -154,18 +154,18 @@ static void on_store(void *arg, enum store_state state)
 
 void persist_mark(struct session *s)
 {
-	struct persist *p = s->hub->persist;
+	struct persist *p = s->env->persist;
 
-	if (!s->has_keys || s->state == SESSION_CLOSED || p == NULL) // nothing worth taking back yet
+	if (!life_has_keys(s->life) || p == NULL) // nothing worth taking back yet
 		return;
-	s->is_dirty = true;
+	s->saved.is_dirty = true;
 	if (!timer_armed(&p->gather))
-		loop_arm_in(s->hub->loop, &p->gather, GATHER);
+		loop_arm_in(s->env->loop, &p->gather, GATHER);
 }
 
 void persist_touch(struct session *s)
 {
-	if (!s->is_dirty && (!s->is_stored || negotiate_version(s->neg) != s->saved_version))
+	if (!s->saved.is_dirty && (!s->saved.is_stored || negotiate_version(s->neg) != s->saved.version))
 		persist_mark(s);
 }
 
@@ -175,15 +175,15 @@ void persist_delete(struct persist *p, struct str client, struct str session_id)
 	int len = make_key(p, client, session_id, key);
 
 	if (len > 0)
-		store_del(p->hub->store, (struct str){key, (size_t)len}, NULL, NULL);
+		store_del(p->env->store, (struct str){key, (size_t)len}, NULL, NULL);
 }
 
 void persist_forget(struct session *s)
 {
-	s->is_dirty = false;
-	if (s->is_stored)
-		persist_delete(s->hub->persist, session_client(s), str_of(s->member.session_id));
-	s->is_stored = false;
+	s->saved.is_dirty = false;
+	if (s->saved.is_stored)
+		persist_delete(s->env->persist, session_client(s), str_of(s->member.session_id));
+	s->saved.is_stored = false;
 }
 
 // --- reading ---------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ static void on_record(void *arg, struct str key, struct str value)
 
 	if (persist_decode(value, &r) < 0) {
 		log_warn("store: %.*s is no session record, deleted", STR_ARG(key));
-		store_del(p->hub->store, key, NULL, NULL);
+		store_del(p->env->store, key, NULL, NULL);
 		return;
 	}
 	k = p->n_records < MAX_RECORDS ? malloc(sizeof(*k) + value.len) : NULL;
@@ -218,7 +218,7 @@ void persist_read(struct persist *p, void (*done)(void *arg, int rc), void *arg)
 {
 	p->read_done = done;
 	p->read_arg = arg;
-	store_scan(p->hub->store, str_of(p->prefix), on_record, on_scanned, p);
+	store_scan(p->env->store, str_of(p->prefix), on_record, on_scanned, p);
 }
 
 void persist_each(struct persist *p, void (*fn)(void *arg, const struct persist_record *), void *arg)
@@ -242,24 +242,24 @@ void persist_clear(struct persist *p)
 	p->n_records = 0;
 }
 
-struct persist *persist_new(struct hub *h)
+struct persist *persist_new(struct session_env *env)
 {
 	struct persist *p = calloc(1, sizeof(*p));
 	char host[65] = "node";
-	const char *node = h->conf->store.node_id;
+	const char *node = env->conf->store.node_id;
 
 	if (p == NULL)
 		return NULL;
 	gethostname(host, sizeof(host) - 1);
-	*p = (struct persist){.hub = h};
+	*p = (struct persist){.env = env};
 	p->gather.on_due = on_gather;
 	p->renew.on_due = on_renew;
-	loop_arm_in(h->loop, &p->renew, PERSIST_TTL_S / 4 * NS_PER_S);
+	loop_arm_in(env->loop, &p->renew, PERSIST_TTL_S / 4 * NS_PER_S);
 	STAILQ_INIT(&p->records);
-	p->watcher = store_watch(h->store, on_store, p);
+	p->watcher = store_watch(env->store, on_store, p);
 	if (p->watcher == NULL || asprintf(&p->prefix, "session/%.64s/", node && *node ? node : host) < 0) {
-		store_unwatch(h->store, p->watcher);
-		loop_cancel(h->loop, &p->renew);
+		store_unwatch(env->store, p->watcher);
+		loop_cancel(env->loop, &p->renew);
 		free(p);
 		return err_null(ENOMEM);
 	}
@@ -270,10 +270,10 @@ void persist_free(struct persist *p)
 {
 	if (p == NULL)
 		return;
-	store_unwatch(p->hub->store, p->watcher);
-	store_cancel(p->hub->store, p);
-	loop_cancel(p->hub->loop, &p->gather);
-	loop_cancel(p->hub->loop, &p->renew);
+	store_unwatch(p->env->store, p->watcher);
+	store_cancel(p->env->store, p);
+	loop_cancel(p->env->loop, &p->gather);
+	loop_cancel(p->env->loop, &p->renew);
 	persist_clear(p);
 	free(p->prefix);
 	free(p);

@@ -16,7 +16,7 @@
 #include "lib/base/str.h"
 #include "lib/ipc/wire.h"
 
-struct hub;
+struct session_env;
 struct persist;
 struct session;
 
@@ -52,7 +52,14 @@ struct persist_record {
 [[nodiscard]] int persist_seal(uint64_t cookie, uint32_t sid, const void *in, size_t len, void *out);
 [[nodiscard]] int persist_open(uint64_t cookie, uint32_t sid, struct str sealed, void *out);
 
-struct persist *persist_new(struct hub *); // NULL + errno
+// What it knows of a session; its alone.
+struct persist_state {
+	uint32_t version; // of the negotiation, last stored
+	bool is_stored;   // a record is in the store
+	bool is_dirty;    // to be written with the next batch
+};
+
+struct persist *persist_new(struct session_env *); // NULL + errno; borrowed: loop, conf, store, sessions
 void persist_free(struct persist *);
 
 // Write the session soon, when its state has changed since the last time.

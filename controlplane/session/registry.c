@@ -1,5 +1,6 @@
 #include "controlplane/session/registry.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "lib/base/err.h"
@@ -39,6 +40,7 @@ int registry_init(struct registry *r, const struct registry_limits *limits)
 
 void registry_fini(struct registry *r)
 {
+	assert(r->n_sessions == 0 && r->n_calls == 0);
 	map_free(r->groups);
 	r->groups = NULL;
 }
@@ -57,17 +59,13 @@ static void group_free(struct group *g)
 	free(g);
 }
 
-static struct group *group_new(struct registry *r, struct str client, ns_t now)
+static struct group *group_new(struct registry *r, struct str client)
 {
 	struct group *g = calloc(1, sizeof(*g));
 
 	if (g == NULL)
 		return NULL;
-	*g = (struct group){.client = dup_str(client),
-			    .calls = map_new(),
-			    .members = map_new(),
-			    .tokens = (double)r->limits.joins_per_s * CALL_JOIN_BURST_S,
-			    .refilled = now};
+	*g = (struct group){.client = dup_str(client), .calls = map_new(), .members = map_new()};
 	if (g->client == NULL || g->calls == NULL || g->members == NULL ||
 	    map_put(r->groups, client, g) < 0) {
 		group_free(g);
@@ -112,18 +110,11 @@ static void call_drop_if_empty(struct registry *r, struct call *c)
 }
 
 // --- joining -------------------------------------------------------------------------------------
-static bool take_token(const struct registry *r, struct group *g, ns_t now)
+static bool take_join(const struct registry *r, struct group *g, ns_t now)
 {
-	double rate = r->limits.joins_per_s;
+	double per_s = r->limits.joins_per_s;
 
-	g->tokens += (double)(now - g->refilled) / NS_PER_S * rate;
-	g->refilled = now;
-	if (g->tokens > rate * CALL_JOIN_BURST_S)
-		g->tokens = rate * CALL_JOIN_BURST_S;
-	if (g->tokens < 1)
-		return false;
-	g->tokens -= 1;
-	return true;
+	return tokens_take(&g->joins, (struct tokens_rate){per_s * CALL_JOIN_BURST_S, per_s}, now);
 }
 
 static enum join_result check_limits(const struct registry *r, struct group *g, const struct join_msg *j,
@@ -139,7 +130,7 @@ static enum join_result check_limits(const struct registry *r, struct group *g, 
 		return JOIN_FULL_CALL;
 	if (c == NULL && map_count(g->calls) >= r->limits.calls_per_client)
 		return JOIN_TOO_MANY_CALLS;
-	return take_token(r, g, now) ? JOIN_OK : JOIN_TOO_FAST;
+	return take_join(r, g, now) ? JOIN_OK : JOIN_TOO_FAST;
 }
 
 static void member_clear(struct member *m)
@@ -150,11 +141,12 @@ static void member_clear(struct member *m)
 	*m = (struct member){.sid = m->sid};
 }
 
-static enum join_result insert(struct registry *r, struct member *m, struct group *g,
-			       const struct join_msg *j)
+static enum join_result member_insert(struct registry *r, struct member *m, struct group *g,
+				      const struct join_msg *j)
 {
 	struct call *c = map_find(g->calls, j->call_id);
 
+	assert(m->call == NULL && m->sid != 0);
 	*m = (struct member){.sid = m->sid,
 			     .session_id = dup_str(j->session_id),
 			     .user_id = dup_str(j->user_id),
@@ -183,8 +175,8 @@ static bool is_id(struct str s)
 	return s.len <= CALL_MAX_ID && (s.len == 0 || memchr(s.p, 0, s.len) == NULL);
 }
 
-static enum join_result join(struct registry *r, struct member *m, struct str client,
-			     const struct join_msg *j, ns_t now, bool is_limited)
+static enum join_result member_join(struct registry *r, struct member *m, struct str client,
+				    const struct join_msg *j, ns_t now, bool is_limited)
 {
 	struct group *g = map_find(r->groups, client);
 	enum join_result result = JOIN_OK;
@@ -195,13 +187,13 @@ static enum join_result join(struct registry *r, struct member *m, struct str cl
 	if (g != NULL && map_find(g->members, j->session_id) != NULL)
 		return JOIN_DUPLICATE;
 	if (g == NULL)
-		g = group_new(r, client, now);
+		g = group_new(r, client);
 	if (g == NULL)
 		return JOIN_NO_MEMORY;
 	if (is_limited)
 		result = check_limits(r, g, j, now);
 	if (result == JOIN_OK)
-		result = insert(r, m, g, j);
+		result = member_insert(r, m, g, j);
 	if (result != JOIN_OK)
 		group_drop_if_empty(r, g);
 	return result;
@@ -210,13 +202,13 @@ static enum join_result join(struct registry *r, struct member *m, struct str cl
 enum join_result registry_join(struct registry *r, struct member *m, struct str client,
 			       const struct join_msg *j, ns_t now)
 {
-	return join(r, m, client, j, now, true);
+	return member_join(r, m, client, j, now, true);
 }
 
 enum join_result registry_restore(struct registry *r, struct member *m, struct str client,
 				  const struct join_msg *j)
 {
-	return join(r, m, client, j, 0, false);
+	return member_join(r, m, client, j, 0, false);
 }
 
 void registry_leave(struct registry *r, struct member *m)
@@ -227,6 +219,7 @@ void registry_leave(struct registry *r, struct member *m)
 	if (c == NULL)
 		return;
 	g = c->group;
+	assert(c->n_members > 0 && r->n_sessions > 0 && map_find(g->members, str_of(m->session_id)) == m);
 	LIST_REMOVE(m, link);
 	c->n_members--;
 	r->n_sessions--;
@@ -255,4 +248,18 @@ struct member *registry_find(const struct registry *r, struct str client, struct
 	struct group *g = map_find(r->groups, client);
 
 	return g ? map_find(g->members, session_id) : NULL;
+}
+
+struct registry_hit registry_resolve(const struct registry *r, const struct session_key *key)
+{
+	struct registry_hit hit = {.call = registry_call(r, key->client, key->call_id)};
+
+	if (hit.call == NULL) {
+		hit.missing = registry_group(r, key->client) ? "call" : "group";
+	} else if (key->session_id.len > 0) {
+		hit.member = registry_find(r, key->client, key->session_id);
+		if (hit.member == NULL || hit.member->call != hit.call)
+			hit = (struct registry_hit){.call = hit.call, .missing = "session"};
+	}
+	return hit;
 }

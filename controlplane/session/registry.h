@@ -16,6 +16,7 @@
 #include "lib/base/list.h"
 #include "lib/base/pool.h"
 #include "lib/base/str.h"
+#include "lib/base/tokens.h"
 
 #define CALL_MAX_ID 256      // bytes of a call, user, session or channel id
 #define CALL_JOIN_BURST_S 20 // joins that may come at once: this many seconds' worth (plugins batch 1000)
@@ -23,8 +24,7 @@
 struct group {
 	char *client;                // owned
 	struct map *calls, *members; // by call id; by session id
-	double tokens;               // joins that may come now
-	ns_t refilled;
+	struct tokens joins;         // that may come now
 };
 
 struct call {
@@ -85,3 +85,14 @@ void registry_leave(struct registry *, struct member *);
 struct group *registry_group(const struct registry *, struct str client); // NULL when unknown
 struct call *registry_call(const struct registry *, struct str client, struct str call_id);
 struct member *registry_find(const struct registry *, struct str client, struct str session_id);
+
+// Names a session, or a call when session_id is empty.
+struct session_key {
+	struct str client, call_id, session_id;
+};
+struct registry_hit {
+	struct call *call;
+	struct member *member; // NULL: the key names none
+	const char *missing;   // NULL: all is there; else "group", "call" or "session", static
+};
+struct registry_hit registry_resolve(const struct registry *, const struct session_key *);

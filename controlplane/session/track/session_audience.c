@@ -3,7 +3,7 @@
 // Of two tracks with the same picture, one AV1 and one VP8, each receiver gets one. The choice is made anew whenever a
 // track comes or goes, or what a receiver can take becomes known (D36). A viewer that got VP8 first is moved to AV1 on
 // the same m-line, in one offer.
-#include "controlplane/session/session.h"
+#include "controlplane/session/session_priv.h"
 
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -49,7 +49,7 @@ static bool is_for(const struct session *receiver, const struct session *sender,
 
 static bool can_receive(const struct session *receiver, const struct session *sender)
 {
-	return receiver != sender && receiver->neg != NULL && receiver->state != SESSION_CLOSED;
+	return receiver != sender && receiver->neg != NULL && receiver->life != LIFE_CLOSED;
 }
 
 static void want(struct session *receiver, struct session *sender, const struct track *t)
@@ -59,7 +59,7 @@ static void want(struct session *receiver, struct session *sender, const struct 
 				   .codec = t->codec,
 				   .session_id = str_of(sender->member.session_id),
 				   .track_suffix = str_of(t->suffix)};
-	int rc = negotiate_want(receiver->neg, &w, loop_now(receiver->hub->loop));
+	int rc = negotiate_want(receiver->neg, &w, loop_now(receiver->env->loop));
 
 	if (rc == 0)
 		return;
@@ -71,7 +71,7 @@ static void want(struct session *receiver, struct session *sender, const struct 
 static void unwant(struct session *receiver, struct session *sender, const struct track *t)
 {
 	negotiate_unwant(receiver->neg, (struct negotiate_key){sender->member.sid, t->number},
-			 loop_now(receiver->hub->loop));
+			 loop_now(receiver->env->loop));
 }
 
 // The receiver is to have what is for it of the sender's video, and nothing else.
@@ -167,17 +167,7 @@ void session_unwanted(struct session *s)
 		struct session *r = session_of(m);
 		if (r == s || r->neg == NULL)
 			continue;
-		negotiate_unwant_session(r->neg, s->member.sid, loop_now(s->hub->loop));
+		negotiate_unwant_session(r->neg, s->member.sid, loop_now(s->env->loop));
 		session_arm_negotiation(r);
 	}
-}
-
-void session_count_track(struct session *s, const char *direction, uint8_t codec, double delta)
-{
-	struct str type = codec == CODEC_OPUS  ? STR("audio/opus")
-			  : codec == CODEC_VP8 ? STR("video/VP8")
-					       : STR("video/AV1");
-
-	metric_add(s->hub->metrics, M_RTC_RTP_TRACKS,
-		   METRIC_LABELS(str_of(direction), session_client(s), type), delta);
 }

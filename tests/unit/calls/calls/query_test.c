@@ -1,5 +1,6 @@
 // What the dataplane is asked on behalf of the API.
-#include "controlplane/calls/query.h"
+#include "controlplane/api/mediajson.h"
+#include "controlplane/calls/hub.h"
 #include "tests/support/calls/client.h"
 #include "tests/support/calls/fake_dp.h"
 #include "tests/support/calls/video.h"
@@ -18,7 +19,7 @@ static void on_answer(void *arg, int err, const struct query_view *v)
 	answer.n++;
 	answer.err = err;
 	if (v != NULL)
-		query_write_json(&w, v);
+		mediajson_write(&w, v);
 	answer.json[wbuf_len(&w)] = '\0';
 }
 
@@ -26,7 +27,9 @@ static int ask(const char *call, const char *id)
 {
 	const char *what;
 
-	return hub_query(world->hub, STR("clientA"), str_of(call), str_of(id), &what, on_answer, &answer);
+	return queries_ask(hub_queries(world->hub),
+			   &(struct session_key){STR("clientA"), str_of(call), str_of(id)}, &what, on_answer,
+			   &answer);
 }
 
 static void dp_leg_state(const struct client *viewer, const struct client *sender, unsigned track)
@@ -115,7 +118,7 @@ static void questions_are_bounded(void)
 	CHECK(strstr(answer.json, "\"video\":[]") != NULL);
 	// nobody listens any more; and one that the hub client_takes with it
 	CHECK_EQ(ask("call1", "alice"), 0);
-	hub_query_forget(world->hub, &answer);
+	queries_forget(hub_queries(world->hub), &answer);
 	CHECK(!world_until(answer.n > QUERY_MAX + 1, 1.2));
 	CHECK_EQ(ask("call1", "alice"), 0);
 	world_fini();

@@ -1,14 +1,11 @@
 // What survives when one of the two processes, or the link between them, goes away.
-#include "controlplane/calls/hub_state.h"
+#include "controlplane/calls/hub.h"
+#include "controlplane/calls/late.h"
+#include "controlplane/session/persist.h"
 #include "tests/support/calls/client.h"
 #include "tests/support/calls/fake_dp.h"
 #include "tests/support/calls/fake_metrics.h"
 #include "tests/support/calls/video.h"
-#include "tests/support/calls/world.h"
-
-// What survives when one of the two processes, or the link between them, goes away.
-#include "controlplane/calls/hub_state.h"
-#include "controlplane/session/persist.h"
 #include "tests/support/calls/world.h"
 
 // Alice talks, Bob hears her; both are in the store.
@@ -198,7 +195,7 @@ static void messages_wait_bounded(void)
 	for (unsigned i = 0; i < 64; i++) // what one flooding plugin may keep us remembering
 		hub_plugin_ops.rtc(world->hub, 1, STR("clientA"), STR("alice"), RTC_SDP,
 				   (struct str){big, sizeof(big)});
-	for (unsigned i = 0; i < HUB_DEFERRED; i++)
+	for (unsigned i = 0; i < LATE_MAX; i++)
 		hub_plugin_ops.leave(world->hub, 1, STR("clientA"), STR("nobody"));
 	client_join(d, "call1", true);
 	CHECK_EQ(d->n_closes, 1); // D53: told at once

@@ -120,6 +120,7 @@ static void joins_are_paced(void)
 	limits.joins_per_s = 2;
 	CHECK_EQ(registry_init(&r, &limits), 0);
 	for (; n < ARRAY_LEN(m); n++) {
+		m[n].sid = n + 1;
 		snprintf(ids[n], sizeof(ids[n]), "s%u", n);
 		struct join_msg j = join_of("c", ids[n]);
 		enum join_result want =
