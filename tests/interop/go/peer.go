@@ -31,6 +31,9 @@ type Options struct {
 	AV1         bool                       // says that it can AV1
 	Relay       *Relay                     // its media go through this
 	NoReports   bool                       // sends no sender reports
+	NoFeedback  bool                       // neither negotiates nor sends transport-wide feedback or REMB
+	OpusPT      uint8                      // payload type of Opus, 0: Pion's own; without video then
+	ChannelID   uint16                     // of the data channel, 0: Pion's choice
 }
 
 // Received counts what came in of one sender's voice.
@@ -52,6 +55,7 @@ type Peer struct {
 	Tracks                    chan string   // track ids in order of arrival
 	Map                       chan dc.MediaMap
 	Pongs                     atomic.Int64
+	Pings                     *Pings
 	Reports                   chan string // kinds of RTCP that came back for the microphone
 	SenderReports             atomic.Int64
 
@@ -73,7 +77,7 @@ type Peer struct {
 
 func newAPI(o Options) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
-	if err := m.RegisterDefaultCodecs(); err != nil {
+	if err := codecsOf(m, o); err != nil {
 		return nil, err
 	}
 	if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: audioLevelURI},
@@ -97,6 +101,25 @@ func newAPI(o Options) (*webrtc.API, error) {
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(i), webrtc.WithSettingEngine(s)), nil
 }
 
+// codecsOf registers Pion's own codecs, or the few of a client that differs.
+func codecsOf(m *webrtc.MediaEngine, o Options) error {
+	if !o.NoFeedback && o.OpusPT == 0 {
+		return m.RegisterDefaultCodecs()
+	}
+	pt := webrtc.PayloadType(o.OpusPT)
+	if pt == 0 {
+		pt = 111
+	}
+	opus := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
+	err := m.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: opus, PayloadType: pt}, webrtc.RTPCodecTypeAudio)
+	if err != nil || o.OpusPT != 0 {
+		return err
+	}
+	vp8 := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: videoClock,
+		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"}}}
+	return m.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: vp8, PayloadType: 96}, webrtc.RTPCodecTypeVideo)
+}
+
 // interceptors are Pion's default ones and numbers of transport-wide congestion control on what is sent.
 func interceptors(m *webrtc.MediaEngine, i *interceptor.Registry, o Options) error {
 	if err := webrtc.ConfigureNack(m, i); err != nil {
@@ -109,6 +132,9 @@ func interceptors(m *webrtc.MediaEngine, i *interceptor.Registry, o Options) err
 	}
 	if err := webrtc.ConfigureSimulcastExtensionHeaders(m); err != nil {
 		return err
+	}
+	if o.NoFeedback {
+		return nil
 	}
 	if err := webrtc.ConfigureTWCCHeaderExtensionSender(m, i); err != nil {
 		return err
@@ -129,7 +155,7 @@ func (p *Plugin) Join(callID string, o Options) (*Peer, error) {
 	peer := &Peer{SessionID: NewID(), UserID: NewID(), CallID: callID, PC: pc, opts: o, plugin: p,
 		Connected: make(chan struct{}), Open: make(chan struct{}), Tracks: make(chan string, 512),
 		Map: make(chan dc.MediaMap, 512), lockCh: make(chan bool, 8), Reports: make(chan string, 64), answered: make(chan struct{}, 8),
-		received: map[string]*Received{}, done: make(chan struct{})}
+		received: map[string]*Received{}, done: make(chan struct{}), Pings: &Pings{}}
 	p.bind(peer)
 
 	var once sync.Once
@@ -144,7 +170,11 @@ func (p *Plugin) Join(callID string, o Options) (*Peer, error) {
 		}
 	})
 	pc.OnTrack(peer.onTrack)
-	if peer.channel, err = pc.CreateDataChannel("calls-dc", nil); err != nil {
+	var channel webrtc.DataChannelInit
+	if o.ChannelID != 0 {
+		channel.ID = &o.ChannelID
+	}
+	if peer.channel, err = pc.CreateDataChannel("calls-dc", &channel); err != nil {
 		return nil, err
 	}
 	peer.channel.OnOpen(func() { close(peer.Open); go peer.ping() })
@@ -199,7 +229,7 @@ func (peer *Peer) ping() {
 		case <-peer.done:
 			return
 		case <-t.C:
-			_ = peer.SendChannel(dc.MessageTypePing, nil)
+			peer.Ping()
 		}
 	}
 }
@@ -224,6 +254,7 @@ func (peer *Peer) onChannel(b []byte) {
 	switch t {
 	case dc.MessageTypePong:
 		peer.Pongs.Add(1)
+		peer.Pings.answered()
 	case dc.MessageTypeLock:
 		if v, ok := payload.(bool); ok {
 			offer(peer.lockCh, v)
