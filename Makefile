@@ -190,11 +190,13 @@ fuzz-replay: $(addprefix build/fuzz/,$(FUZZ)) ## run each parser over its commit
 fuzz: $(addprefix build/fuzz/,$(FUZZ)) ## fuzz each parser for SECONDS_EACH (20) seconds; T=name selects
 	@tools/devtools/tap fuzz tools/devtools/fuzz run $(SECONDS_EACH) $(if $(T),$(T),$(FUZZ))
 
-.PHONY: flow interop test asan tsan debug
+.PHONY: flow interop hostile test asan tsan debug
 flow: all $(addprefix $(B)/mock-,$(MOCK)) ## stories in network namespaces and on loopback, real daemons (T=pattern)
 	@tools/devtools/stories tests/flow '$(T)'
 interop: all ## Chromium with the official client, the plugin's Go client, Pion (T=pattern)
 	@tools/devtools/stories tests/interop '$(T)'
+hostile: all ## attacks on real daemons: what participants, tenants and strangers must not achieve (T=pattern)
+	@tools/devtools/stories tests/hostile '$(T)'
 asan: ## unit tests under ASan, LSan and UBSan
 	@$(MAKE) --no-print-directory MODE=asan unit
 tsan: ## unit tests under ThreadSanitizer
@@ -212,7 +214,7 @@ test: ## install what is missing, build, run every test that CI runs
 	@rm -rf build/tap && mkdir -p build
 	@$(MAKE) --no-print-directory -k -j$$(nproc) build-tests >build/build.log 2>&1 || \
 		grep -E -A6 '(error|warning|undefined reference|No rule)|\*\*\* ' build/build.log | head -80
-	@$(MAKE) --no-print-directory -k all check asan tsan fuzz flow interop; \
+	@$(MAKE) --no-print-directory -k all check asan tsan fuzz flow interop hostile; \
 		status=$$?; tools/devtools/tap-sum || exit 1; exit $$status
 
 $(B)/mock-%: $(B)/tests/mock/%_story.o $(call obj,$(MOCK_SRC)) $(B)/libseal.a $(B)/libsluice.a
