@@ -1,5 +1,6 @@
-// The DPDK headers everybody here needs, and how a packet buffer is given back. One clash is settled: rte_cycles.h defines NS_PER_S as a 32-bit
-// number, which overflows in "30 * NS_PER_S". Include this before or after lib/base/clock.h, both work.
+// The DPDK headers everybody here needs, and how a packet buffer is given back. One clash is settled: rte_cycles.h
+// defines NS_PER_S as a 32-bit number, which overflows in "30 * NS_PER_S". Include this before or after
+// lib/base/clock.h, both work.
 #pragma once
 
 #include <stdbool.h>
@@ -15,8 +16,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 
-// A buffer goes back to its pool by one of these names, each of which is a reason; DPDK's own functions do not compile from
-// here on. A packet that somebody was to get is given up by drop(), which counts why, and by nothing else.
+// A buffer goes back to its pool by one of these names, each of which is a reason; DPDK's own functions do not compile
+// from here on. A packet that somebody was to get is given up by drop(), which counts why, and by nothing else.
 
 // What m came for is done: it was read, copied, sent or handed on, or it was a notice. NULL is allowed.
 static inline void mbuf_done(struct rte_mbuf *m)

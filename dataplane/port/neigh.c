@@ -21,7 +21,8 @@
 #define ND_HOP_LIMIT 255
 #define ND_OPTION_TARGET 2 // its link-layer address
 
-// Neighbour solicitation, up to option, and advertisement: RFC 4861 sections 4.3, 4.4 and 4.6.1. DPDK has no struct for it.
+// Neighbour solicitation, up to option, and advertisement: RFC 4861 sections 4.3, 4.4 and 4.6.1. DPDK has no struct
+// for them.
 struct nd_msg {
 	uint8_t type, code;
 	rte_be16_t cksum;

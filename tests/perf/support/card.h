@@ -3,7 +3,7 @@
 
 #include "dataplane/port/port.h"
 
-// Writes network headers as dataplane/port/port_ethdev.c does for a card that makes checksums, and gives a buffer back
+// Writes network headers as dataplane/port/ethdev_burst.c does for a card that makes checksums, and gives a buffer back
 // `n_ring` packets after it was sent, 32 at a time, as a card does. That keeps n_ring buffers moving.
 #define CARD_FREE 32
 struct card {

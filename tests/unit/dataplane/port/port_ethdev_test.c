@@ -55,7 +55,7 @@ static int tx_queue_forced(uint16_t dev, uint16_t q, uint16_t n, unsigned socket
 #define rte_eth_dev_info_get info_forced
 #define rte_eth_dev_configure configure_forced
 #define rte_eth_tx_queue_setup tx_queue_forced
-#include "dataplane/port/port_ethdev.c"
+#include "dataplane/port/ethdev_device.c"
 #undef rte_eth_dev_info_get
 #undef rte_eth_dev_configure
 #undef rte_eth_tx_queue_setup
@@ -112,15 +112,15 @@ static bool wire_put(const struct test_udp *u, uint64_t ol_flags, bool is_damage
 	if (is_damaged)
 		rte_pktmbuf_mtod(m, uint8_t *)[f.m.data_len - 1] ^= 1;
 	m->ol_flags = ol_flags;
-	return rte_eth_tx_burst(of(port)->dev, 0, &m, 1) == 1;
+	return rte_eth_tx_burst(ethdev_of(port)->dev, 0, &m, 1) == 1;
 }
 
 static struct rte_mbuf *wire_get(void)
 {
 	struct rte_mbuf *m;
 
-	for (uint16_t q = 0; q < of(port)->n_rxq; q++)
-		if (rte_eth_rx_burst(of(port)->dev, q, &m, 1) == 1)
+	for (uint16_t q = 0; q < ethdev_of(port)->n_rxq; q++)
+		if (rte_eth_rx_burst(ethdev_of(port)->dev, q, &m, 1) == 1)
 			return m;
 	return NULL;
 }
@@ -229,13 +229,13 @@ static void queues_and_keys(void)
 	CHECK_OR_RETURN(rig_open(2));
 	force(false);
 	CHECK_OR_RETURN(open_port("net_ring0,kernel=off"));
-	CHECK_EQ(of(port)->n_rxq, 1); // nothing spreads flows: one worker receives
+	CHECK_EQ(ethdev_of(port)->n_rxq, 1); // nothing spreads flows: one worker receives
 	CHECK_EQ(asked.rxmode.mq_mode, RTE_ETH_MQ_RX_NONE);
 	close_port();
 	for (unsigned i = 0; i < 2; i++) {
 		force(true);
 		CHECK_OR_RETURN(open_port("net_ring0,kernel=off"));
-		CHECK_EQ(of(port)->n_rxq, 2);
+		CHECK_EQ(ethdev_of(port)->n_rxq, 2);
 		CHECK_EQ(asked.rxmode.mq_mode, RTE_ETH_MQ_RX_RSS);
 		CHECK_EQ(asked.rx_adv_conf.rss_conf.rss_hf, ALL_RSS);
 		CHECK_EQ(asked.rx_adv_conf.rss_conf.rss_key_len, 40);
@@ -253,7 +253,7 @@ static void feed_on_nothing(unsigned n_queues)
 	const struct path *paths[BURST];
 	struct path path = {.hdr_len = 42, .key = {.family = 4}};
 
-	CHECK_EQ(of(port)->n_rxq, n_queues);
+	CHECK_EQ(ethdev_of(port)->n_rxq, n_queues);
 	CHECK_EQ(asked.rxmode.mq_mode, n_queues > 1 ? RTE_ETH_MQ_RX_RSS : RTE_ETH_MQ_RX_NONE);
 	for (unsigned i = 0; i < 1000; i++)
 		CHECK_EQ(port->ops->rx(port, i % 2, m, BURST), 0);
