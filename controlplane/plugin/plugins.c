@@ -2,20 +2,15 @@
 // http only (on_closed), so nothing here is freed while a caller still looks at it.
 #include "controlplane/plugin/plugins.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "controlplane/plugin/closes.h"
 #include "controlplane/plugin/wsmsg.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
-
-struct waiting_close {
-	STAILQ_ENTRY(waiting_close) link;
-	ns_t due;
-	size_t len;
-	char session_id[];
-};
 
 struct plugin_conn {
 	conn_id id;
@@ -31,9 +26,7 @@ struct client {
 	struct str id;           // owned
 	TAILQ_HEAD(, plugin_conn) conns;
 	unsigned n_conns;
-	STAILQ_HEAD(, waiting_close) closes;
-	unsigned n_closes;
-	struct timer timer; // of the oldest waiting close
+	struct closes closes;
 };
 
 struct plugins {
@@ -57,20 +50,10 @@ static void count_message(struct plugins *p, struct str client, const char *dire
 }
 
 // --- clients -----------------------------------------------------------------------------------------
-static void drop_oldest_close(struct client *cl)
-{
-	struct waiting_close *w = STAILQ_FIRST(&cl->closes);
-
-	STAILQ_REMOVE_HEAD(&cl->closes, link);
-	cl->n_closes--;
-	free(w);
-}
-
 static void client_free(struct client *cl)
 {
-	while (cl->n_closes > 0)
-		drop_oldest_close(cl);
-	loop_cancel(cl->plugins->loop, &cl->timer);
+	assert(TAILQ_EMPTY(&cl->conns));
+	closes_clear(&cl->closes);
 	map_del(cl->plugins->clients, cl->id);
 	free((char *)cl->id.p);
 	free(cl);
@@ -78,26 +61,23 @@ static void client_free(struct client *cl)
 
 static void client_release(struct client *cl)
 {
-	if (TAILQ_EMPTY(&cl->conns) && cl->n_closes == 0)
+	if (TAILQ_EMPTY(&cl->conns) && cl->closes.n == 0)
 		client_free(cl);
 }
 
-static void on_close_due(struct timer *t, ns_t now)
+static void on_close_lost(struct closes *c, const char *why)
 {
-	struct client *cl = container_of(t, struct client, timer);
+	count_drop(container_of(c, struct client, closes)->plugins, why);
+}
 
-	while (cl->n_closes > 0 && STAILQ_FIRST(&cl->closes)->due <= now) {
-		count_drop(cl->plugins, "close expired");
-		drop_oldest_close(cl);
-	}
-	if (cl->n_closes > 0)
-		loop_arm(cl->plugins->loop, t, STAILQ_FIRST(&cl->closes)->due);
-	else
-		client_release(cl);
+static void on_closes_ran_out(struct closes *c)
+{
+	client_release(container_of(c, struct client, closes));
 }
 
 static struct client *client_get(struct plugins *p, struct str id)
 {
+	static const struct closes_ops closes_ops = {on_close_lost, on_closes_ran_out};
 	struct client *cl = map_find(p->clients, id);
 	char *copy;
 
@@ -112,14 +92,13 @@ static struct client *client_get(struct plugins *p, struct str id)
 	}
 	cl->plugins = p;
 	cl->id = (struct str){copy, id.len};
-	cl->timer.on_due = on_close_due;
+	closes_init(&cl->closes, p->loop, &closes_ops);
 	TAILQ_INIT(&cl->conns);
-	STAILQ_INIT(&cl->closes);
 	return cl;
 }
 
 // --- incoming ----------------------------------------------------------------------------------------
-static void dispatch(struct plugin_conn *c, const struct wsmsg *m)
+static void conn_dispatch(struct plugin_conn *c, const struct wsmsg *m)
 {
 	const struct plugin_ops *ops = c->plugins->ops;
 	struct str client = c->client->id;
@@ -166,7 +145,7 @@ static void on_message(void *arg, bool is_text, struct str payload)
 		    m.join.session_id.len <= WSMSG_MAX_ID)
 			p->ops->join_invalid(p->arg, c->id, c->client->id, m.join.session_id);
 	} else if (p->ops != NULL) {
-		dispatch(c, &m);
+		conn_dispatch(c, &m);
 	}
 }
 
@@ -185,42 +164,40 @@ static void on_closed(void *arg)
 }
 
 // --- outgoing ----------------------------------------------------------------------------------------
-static int send_to(struct plugin_conn *c, const struct wbuf *w)
+static int conn_send(struct plugin_conn *c, const struct wbuf *w)
 {
 	return ws_send(c->plugins->http, c->http, w->start, wbuf_len(w));
 }
 
-static int send_close(struct plugin_conn *c, struct str session_id)
+static int conn_send_close(struct plugin_conn *c, struct str session_id)
 {
 	uint8_t buf[WSMSG_MAX_ID + 64];
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 
 	wsmsg_write_close(&w, session_id);
-	return w.full ? -E2BIG : send_to(c, &w);
+	return w.full ? -E2BIG : conn_send(c, &w);
 }
 
-static void replay(struct plugin_conn *c)
+static void replay_closes(struct plugin_conn *c)
 {
-	struct client *cl = c->client;
+	struct closes *waiting = &c->client->closes;
+	struct str session_id;
 
-	while (cl->n_closes > 0) {
-		struct waiting_close *w = STAILQ_FIRST(&cl->closes);
-
-		if (send_close(c, (struct str){w->session_id, w->len}) < 0)
+	while (closes_first(waiting, &session_id)) {
+		if (conn_send_close(c, session_id) < 0)
 			return; // the rest waits for the next connection
-		drop_oldest_close(cl);
+		closes_drop_first(waiting);
 	}
-	loop_cancel(cl->plugins->loop, &cl->timer);
 }
 
-static void say_hello(struct plugin_conn *c)
+static void conn_say_hello(struct plugin_conn *c)
 {
 	uint8_t buf[WSMSG_MAX_ID + 128];
 	struct wbuf w = wbuf_of(buf, sizeof(buf));
 
 	wsmsg_write_hello(&w, c->client->id, (struct str){c->name, WSMSG_CONN_ID_LEN});
 	if (!w.full)
-		send_to(c, &w);
+		conn_send(c, &w);
 }
 
 void plugins_accept(struct plugins *p, http_id http, struct str id)
@@ -255,8 +232,8 @@ void plugins_accept(struct plugins *p, http_id http, struct str id)
 	TAILQ_INSERT_TAIL(&cl->conns, c, link);
 	cl->n_conns++;
 	metric_add(p->metrics, M_WS_CONNECTIONS, METRIC_LABELS(cl->id), 1);
-	say_hello(c);
-	replay(c);
+	conn_say_hello(c);
+	replay_closes(c);
 }
 
 // The preferred connection when it lives and is the client's own, else NULL.
@@ -274,10 +251,10 @@ static unsigned deliver(struct plugins *p, struct client *cl, conn_id preferred,
 	struct plugin_conn *c = find_conn(p, cl, preferred);
 	unsigned n = 0;
 
-	if (c != NULL && send_to(c, w) == 0)
+	if (c != NULL && conn_send(c, w) == 0)
 		return 1;
 	TAILQ_FOREACH (c, &cl->conns, link) {
-		if (send_to(c, w) == 0)
+		if (conn_send(c, w) == 0)
 			n++;
 		if (n > 0 && policy == DELIVER_ONE)
 			break;
@@ -308,24 +285,9 @@ void plugins_send_rtc(struct plugins *p, conn_id preferred, enum deliver policy,
 static void queue_close(struct plugins *p, struct str client, struct str session_id)
 {
 	struct client *cl = client_get(p, client);
-	struct waiting_close *w = malloc(sizeof(*w) + session_id.len);
 
-	if (cl == NULL || w == NULL) {
-		free(w);
-		if (cl != NULL)
-			client_release(cl);
-		return;
-	}
-	if (cl->n_closes == PLUGINS_MAX_REPLAY) {
-		count_drop(p, "close queue full");
-		drop_oldest_close(cl);
-	}
-	w->due = loop_now(p->loop) + PLUGINS_REPLAY_NS;
-	w->len = session_id.len;
-	memcpy(w->session_id, session_id.p, session_id.len);
-	STAILQ_INSERT_TAIL(&cl->closes, w, link);
-	if (cl->n_closes++ == 0)
-		loop_arm(p->loop, &cl->timer, w->due);
+	if (cl != NULL && closes_add(&cl->closes, session_id) < 0)
+		client_release(cl);
 }
 
 void plugins_send_close(struct plugins *p, struct str client, conn_id preferred, struct str session_id)
@@ -349,9 +311,7 @@ void plugins_drop_client(struct plugins *p, struct str id)
 
 	if (cl == NULL)
 		return;
-	while (cl->n_closes > 0)
-		drop_oldest_close(cl);
-	loop_cancel(p->loop, &cl->timer);
+	closes_clear(&cl->closes);
 	TAILQ_FOREACH (c, &cl->conns, link)
 		ws_close(p->http, c->http, 1008, "client unregistered");
 	client_release(cl);

@@ -14,8 +14,6 @@
 #define PLUGINS_WRITE_NS (10 * NS_PER_S)  // without progress in sending for so long: cut
 #define PLUGINS_MAX_QUEUE (4u << 20)      // bytes waiting for one connection; more: cut
 #define PLUGINS_MAX_PER_CLIENT 256        // connections of one client; more: 503
-#define PLUGINS_REPLAY_NS (60 * NS_PER_S) // `close` waits so long for a connection of its client
-#define PLUGINS_MAX_REPLAY 1000           // a client
 
 struct plugins *plugins_new(struct loop *, struct metrics *); // NULL + errno
 void plugins_free(struct plugins *);                          // after http_free; NULL is allowed

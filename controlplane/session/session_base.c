@@ -33,6 +33,8 @@ void session_turn(struct session *s, enum life_event event)
 {
 	enum life next = life_next(s->life, event);
 
+	if (next == LIFE_ILLEGAL)
+		log_error(SESSION_FMT ": event %d in state %s", SESSION_ARG(s), event, life_name(s->life));
 	assert(next != LIFE_ILLEGAL);
 	s->life = next;
 }

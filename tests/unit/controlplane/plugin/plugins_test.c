@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "controlplane/plugin/closes.h"
 #include "controlplane/plugin/wsmsg.h"
 #include "lib/base/err.h"
 #include "tests/support/controlplane/rig.h"
@@ -259,12 +260,12 @@ static void waiting_closes_are_bounded(void)
 
 	CHECK_OR_RETURN(rig_open(&r));
 	CHECK_EQ(rig_register(&r, "a", RIG_KEY), 201);
-	for (int i = 0; i < PLUGINS_MAX_REPLAY + 10; i++) {
+	for (int i = 0; i < CLOSES_MAX + 10; i++) {
 		snprintf(id, sizeof(id), "s%05d", i);
 		plugins_send_close(r.plugins, STR("a"), 0, str_of(id));
 	}
 	fd = open_client(&r, "a");
-	rig_recv(&r, fd, out, sizeof(out), PLUGINS_MAX_REPLAY * 26, NULL, RIG_WAIT, NULL);
+	rig_recv(&r, fd, out, sizeof(out), CLOSES_MAX * 26, NULL, RIG_WAIT, NULL);
 	CHECK_MEM(out + 20, "s00010", 6); // the oldest made room
 	CHECK(rig_metric(&r, "sluice_ws_drops_total{reason=\"close queue full\"} ") == 10);
 	close(fd);
