@@ -3,6 +3,7 @@
 // keys cannot choose the collisions.
 #include "lib/base/hash.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,6 +178,7 @@ int map_put(struct map *m, struct str key, void *value)
 	e = slot_for(m->slots, m->n_slots, hash);
 	m->n_filled += !e->is_grave;
 	m->n_live++;
+	assert(m->n_live <= m->n_filled && m->n_filled < m->n_slots); // or a search would not end
 	*e = (struct entry){.hash = hash, .key = copy, .len = key.len, .value = value};
 	return 0;
 }

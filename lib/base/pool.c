@@ -3,6 +3,7 @@
 // pool_get_at can take any of them.
 #include "lib/base/pool.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,7 @@ static void *slot_take(struct pool *p, uint32_t i, uint8_t generation)
 {
 	struct slot *s = slot_at(p, i);
 
+	assert(!s->is_live && generation != 0);
 	list_unlink(p, s->generation == 0 ? &p->fresh : &p->used, i);
 	s->generation = generation;
 	s->is_live = true;

@@ -31,6 +31,7 @@ static uint64_t tick_of(const struct wheel *w, ns_t due)
 
 static void chain_push(struct timer **head, struct timer *t)
 {
+	assert(t->pprev == NULL); // in no other chain
 	t->next = *head;
 	if (t->next)
 		t->next->pprev = &t->next;
@@ -40,6 +41,7 @@ static void chain_push(struct timer **head, struct timer *t)
 
 static void chain_unlink(struct timer *t)
 {
+	assert(*t->pprev == t);
 	*t->pprev = t->next;
 	if (t->next)
 		t->next->pprev = t->pprev;
@@ -67,6 +69,7 @@ static void wheel_place(struct wheel *w, struct timer *t, uint64_t from)
 	uint64_t at = tick_of(w, t->due);
 	size_t level = 0, slot;
 
+	assert(at >= from);
 	if (at - from >= MAX_TICKS) // sits in the last slot and is looked at again when that comes up
 		at = from + MAX_TICKS - 1;
 	while ((at - from) >> (SLOT_BITS * (level + 1)))
@@ -189,6 +192,7 @@ unsigned wheel_advance(struct wheel *w, ns_t now, unsigned max)
 	uint64_t target = now > w->start ? ((uint64_t)now - (uint64_t)w->start) / WHEEL_TICK_NS : 0;
 	unsigned n;
 
+	assert(w->moving == NULL); // not from inside a timer
 	if (target > w->passed)
 		w->passed = target;
 	n = wheel_fire(w, &w->expired, now, max);

@@ -216,6 +216,7 @@ const char *const conf_ignored_env[] = {
 
 void conf_env_name(const struct conf_key *key, char *out, size_t size)
 {
+	assert(size > strlen("SLUICE_") + strlen(key->path));
 	snprintf(out, size, "SLUICE_%s", key->path);
 	for (char *p = out; *p; p++)
 		*p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);

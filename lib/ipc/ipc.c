@@ -1,6 +1,7 @@
 // Sockets of the link and the connection object. The checks are in ipc_check.c.
 #include "lib/ipc/ipc.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,7 @@ struct ipc_chan *ipc_chan_new(int fd, enum ipc_side we_are, size_t max_queued)
 	struct ipc_chan *c = calloc(1, sizeof(*c));
 	int want = SEND_BUFFER;
 
+	assert(fd >= 0);
 	if (c == NULL)
 		return err_null(ENOMEM);
 	*c = (struct ipc_chan){.fd = fd, .we_are = we_are, .max_queued = max_queued};
@@ -138,6 +140,7 @@ static void queue_pop(struct ipc_chan *c)
 {
 	struct queued *q = STAILQ_FIRST(&c->queue);
 
+	assert(c->n_queued >= q->len);
 	STAILQ_REMOVE_HEAD(&c->queue, link);
 	c->n_queued -= q->len;
 	explicit_bzero(q->bytes, q->len); // may be keys
@@ -289,6 +292,7 @@ int ipc_chan_recv(struct ipc_chan *c, union ipc_msg *msg, int *fds, unsigned *n_
 	ssize_t len;
 	int rc;
 
+	assert((fds == NULL) == (n_fds == NULL));
 	memset(msg, 0, sizeof(*msg));
 	if (n_fds)
 		*n_fds = 0;

@@ -47,6 +47,7 @@ static struct {
 	struct pool *pool;
 	ns_t clocked;
 	TAILQ_HEAD(, dchan) pending; // inbox not empty
+	bool is_sending;             // inside ops.send, which must not call back
 } lib;
 
 static struct dchan *find(void *addr)
@@ -59,8 +60,11 @@ static int on_output(void *addr, void *packet, size_t len, uint8_t tos, uint8_t 
 {
 	struct dchan *d = find(addr);
 
-	if (d != NULL && !d->is_down)
+	if (d != NULL && !d->is_down) {
+		lib.is_sending = true;
 		d->ops.send(d->arg, packet, len);
+		lib.is_sending = false;
+	}
 	return 0;
 }
 
@@ -156,6 +160,7 @@ static int on_receive(struct socket *sock, union sctp_sockstore from, void *data
 // --- library -----------------------------------------------------------------------------------
 int dchan_start(ns_t now)
 {
+	assert(lib.pool == NULL); // once
 	lib.pool = pool_new(sizeof(struct dchan), POOL_MAX_SLOTS - 1);
 	if (lib.pool == NULL)
 		return -ENOMEM;
@@ -259,6 +264,7 @@ struct dchan *dchan_new(const struct dchan_ops *ops, void *arg)
 	struct dchan *d;
 	handle_t id;
 
+	assert(ops->send && ops->on_up && ops->on_open && ops->on_message && ops->on_closed && ops->on_down);
 	if (lib.pool == NULL)
 		return err_null(EINVAL);
 	d = pool_get(lib.pool, &id);
@@ -298,6 +304,7 @@ void dchan_free(struct dchan *d)
 
 	if (d == NULL)
 		return;
+	assert(!lib.is_sending);
 	addr = (void *)(uintptr_t)d->id;
 	if (d->sock != NULL)
 		usrsctp_close(d->sock); // sends ABORT, so the pool entry must still be there
@@ -309,6 +316,7 @@ void dchan_free(struct dchan *d)
 
 void dchan_input(struct dchan *d, const uint8_t *packet, size_t len)
 {
+	assert(!lib.is_sending);
 	if (len < 12 || d->is_down)
 		return;
 	usrsctp_conninput((void *)(uintptr_t)d->id, packet, len, 0);
@@ -324,6 +332,7 @@ static int send_ppid(struct dchan *d, uint16_t stream, uint32_t ppid, const void
 				    .snd_flags = len > SHORT_BYTES ? SCTP_SACK_IMMEDIATELY : 0,
 				    .snd_ppid = htonl(ppid)};
 
+	assert(!lib.is_sending);
 	if (!d->is_up || d->is_down)
 		return -ENOTCONN;
 	if (len > DCHAN_MAX_MSG)
@@ -470,6 +479,7 @@ static void deliver(struct dchan *d)
 	handle_t id = d->id;
 	struct inbox *in;
 
+	assert(d->is_pending);
 	d->is_pending = false;
 	TAILQ_REMOVE(&lib.pending, d, next_pending);
 	while (pool_find(lib.pool, id) == d && (in = STAILQ_FIRST(&d->inbox)) != NULL) {

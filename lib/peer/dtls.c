@@ -6,6 +6,7 @@
 // releases a doomed association.
 #include "lib/peer/dtls.h"
 
+#include <assert.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -317,6 +318,7 @@ struct dtls *dtls_new(struct dtls_ctx *c, enum dtls_role role, const struct dtls
 	struct dtls *d = calloc(1, sizeof(*d));
 	BIO *bio;
 
+	assert(ops->send && ops->on_up && ops->on_data);
 	if (d == NULL)
 		return NULL;
 	*d = (struct dtls){
@@ -350,6 +352,7 @@ void dtls_free(struct dtls *d)
 {
 	if (d == NULL)
 		return;
+	assert(!d->doomed);
 	d->doomed = true;
 	if (d->depth == 0)
 		release(d);
@@ -365,6 +368,7 @@ static void enter(struct dtls *d)
 
 static bool leave(struct dtls *d)
 {
+	assert(d->depth > 0);
 	if (--d->depth > 0)
 		return true;
 	if (d->doomed) {
@@ -464,6 +468,7 @@ void dtls_input(struct dtls *d, const uint8_t *datagram, size_t len, ns_t now)
 {
 	if (d->state == DTLS_NEW || d->state == DTLS_DOWN || len == 0 || len > DTLS_MAX_DATAGRAM)
 		return;
+	assert(d->in == NULL); // not from inside a callback
 	enter(d);
 	d->in = datagram;
 	d->in_len = len;

@@ -76,6 +76,7 @@ int seal_key_init(struct seal_engine *e, struct seal_key *key, enum seal_profile
 void seal_key_raw(struct seal_engine *e, struct seal_key *key, enum seal_profile profile,
 		  const struct seal_session_keys *s)
 {
+	assert(e->ops->key_install != NULL);
 	key_blank(e, key, profile);
 	e->ops->key_install(e, key, s);
 }
@@ -123,6 +124,7 @@ int seal_rtcp_protect(struct seal_engine *e, const struct seal_key *key, uint8_t
 {
 	size_t growth = seal_rtcp_growth(key->profile);
 
+	assert(key->backend == e->backend);
 	if (len < SEAL_RTCP_CLEAR || len > SEAL_MAX_RTCP || size < len + growth || index >= SEAL_E_BIT)
 		return -EINVAL;
 	int rc = e->ops->rtcp_protect(e, key, pkt, len, index);
@@ -142,6 +144,7 @@ int seal_rtcp_unprotect(struct seal_engine *e, const struct seal_key *key, uint8
 {
 	const uint8_t *word_at = index_word(key->profile, pkt, len);
 
+	assert(key->backend == e->backend);
 	if (!word_at || len > SEAL_MAX_RTCP + seal_rtcp_growth(key->profile))
 		return -EBADMSG;
 	uint32_t word = be32_get(word_at);

@@ -50,6 +50,7 @@ void imb_hmac_states(struct imb_engine *e, const uint8_t *key, size_t key_len, u
 {
 	uint8_t block[64];
 
+	assert(key_len <= sizeof(block));
 	memset(block, 0x36, sizeof(block));
 	for (size_t i = 0; i < key_len; i++)
 		block[i] ^= key[i];

@@ -143,6 +143,7 @@ enum icelite_verdict icelite_on_stun(struct icelite *a, const struct icelite_env
 {
 	uint32_t t = ms_of(a, now);
 
+	assert(from->family == 4 || from->family == 6);
 	out_clear(out);
 	if (m->method != STUN_BINDING || m->cls == STUN_INDICATION)
 		return ICELITE_DROP_METHOD;

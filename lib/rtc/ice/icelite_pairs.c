@@ -59,6 +59,7 @@ int icelite_pair_add(struct icelite *a, const struct icelite_tuple *from, uint32
 	i = pair_slot(a, t, out);
 	if (i == NO_PAIR)
 		return NO_PAIR;
+	assert(i != a->selected && icelite_find(a, from) == NO_PAIR);
 	a->n_new_pairs++;
 	a->pair[i] = (struct icelite_pair){.tuple = *from,
 					   .is_used = true,
@@ -87,6 +88,7 @@ void icelite_txid_note(struct icelite *a, const uint8_t *txid, int pair)
 {
 	uint32_t fold = be32_get(txid) ^ be32_get(txid + 4) ^ be32_get(txid + 8);
 
+	assert(pair >= 0 && pair < ICELITE_PAIRS);
 	for (unsigned k = 0; k < ICELITE_TXIDS; k++)
 		if (a->txid[k] == fold && a->txid_pair[k] == pair)
 			return;

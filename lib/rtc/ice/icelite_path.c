@@ -10,6 +10,7 @@ static bool select_pair(struct icelite *a, int i, bool nominated, uint32_t t, st
 	struct icelite_pair *p = &a->pair[i];
 	uint8_t ip[17];
 
+	assert(p->is_used);
 	if (i == a->selected) {
 		if (nominated && !p->is_nominated)
 			out->events |= ICELITE_EV_PATH;

@@ -9,6 +9,7 @@
 
 void nackgen_init(struct nackgen *g, struct nackgen_item *list, uint16_t n_max)
 {
+	assert(list != NULL && n_max > 0);
 	*g = (struct nackgen){.item = list, .n_max = n_max};
 }
 
@@ -67,6 +68,7 @@ static enum nackgen_event gap_open(struct nackgen *g, uint64_t first, uint64_t e
 	}
 	for (uint64_t i = first; i < end; i++)
 		g->item[g->n++] = (struct nackgen_item){.index = i, .found = now};
+	assert(g->n <= g->n_max);
 	g->n_missing = (uint16_t)(g->n_missing + n);
 	return NACKGEN_NONE;
 }
@@ -82,6 +84,7 @@ enum nackgen_event nackgen_packet(struct nackgen *g, uint64_t index, bool is_key
 		struct nackgen_item *it = item_find(g, index);
 		if (!it)
 			return NACKGEN_OLD;
+		assert(g->n_missing > 0);
 		it->is_done = true;
 		g->n_missing--;
 		ev = NACKGEN_RECOVERED;

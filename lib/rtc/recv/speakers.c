@@ -1,5 +1,6 @@
 #include "lib/rtc/recv/speakers.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -238,6 +239,7 @@ static void drop_absent(struct speakers *sp, struct speaker *const *member, unsi
 
 void speakers_tick(struct speakers *sp, struct speaker *const *member, unsigned n, ns_t now)
 {
+	assert(sp->k >= 1 && sp->k <= SPEAKERS_MAX);
 	if (sp->ticked == 0)
 		sp->changes = SPEAKERS_CHANGES_PER_S;
 	else

@@ -91,6 +91,7 @@ void srtpidx_accept(struct srtpidx *s, uint64_t index)
 
 void srtpidx_restore(struct srtpidx *s, uint64_t top)
 {
+	assert(top >> 48 == 0);
 	*s = (struct srtpidx){.top = top, .started = true};
 	memset(s->seen, 0xff, sizeof(s->seen));
 }

@@ -1,10 +1,13 @@
 #include "lib/rtc/recv/timeline.h"
 
+#include <assert.h>
+
 void timeline_rebase(struct timeline *t, uint32_t ts, uint32_t clock_hz, uint32_t frame_ms, uint32_t grid_ms,
 		     ns_t now)
 {
 	ns_t step_ms = (now - t->at) / NS_PER_MS;
 
+	assert(grid_ms > 0);
 	if (!t->started || clock_hz == 0)
 		return;
 	if (step_ms < frame_ms)

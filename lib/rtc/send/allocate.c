@@ -1,5 +1,7 @@
 #include "lib/rtc/send/allocate.h"
 
+#include <assert.h>
+
 // Highest active rung not above this one; the lowest active one when there is none. -1: none is active.
 static int rung_at(const struct allocate_leg *l, int level)
 {
@@ -95,6 +97,7 @@ uint32_t allocate(struct allocate_leg *l, unsigned n, const struct allocate_in *
 	for (unsigned i = 0, end; i < n; i = end) {
 		for (end = i + 1; end < n && l[end].importance == l[i].importance; end++)
 			;
+		assert(end == n || l[end].importance > l[i].importance);
 		left = share(l + i, end - i, in, left);
 	}
 	for (unsigned i = 0; i < n; i++)

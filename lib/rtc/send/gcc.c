@@ -1,5 +1,6 @@
 #include "lib/rtc/send/gcc.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -234,6 +235,7 @@ static void loss_adapt(struct gcc *g, ns_t now)
 
 void gcc_init(struct gcc *g, const struct gcc_conf *conf, ns_t now)
 {
+	assert(conf->min_bps > 0 && conf->min_bps <= conf->start_bps && conf->start_bps <= conf->max_bps);
 	*g = (struct gcc){.conf = *conf,
 			  .delay_bps = conf->start_bps,
 			  .loss_bps = conf->max_bps, // no loss, no limit

@@ -1,5 +1,7 @@
 #include "lib/rtc/send/probe.h"
 
+#include <assert.h>
+
 #define PROBE_MIN_BPS 10000 // keeps its time finite
 
 void probe_init(struct probe *p, ns_t now)
@@ -71,6 +73,7 @@ ns_t probe_due(const struct probe *p)
 {
 	if (!p->is_running || p->is_sent)
 		return NS_NEVER;
+	assert(p->plan.bps > 0);
 	return p->first_sent + (ns_t)((uint64_t)p->sent_bytes * 8 * NS_PER_S / p->plan.bps);
 }
 

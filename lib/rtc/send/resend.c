@@ -1,5 +1,6 @@
 #include "lib/rtc/send/resend.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define TICK_NS (4 * NS_PER_MS)
@@ -9,6 +10,7 @@
 
 void resend_init(struct resend *r, struct resend_slot slot[RESEND_SLOTS])
 {
+	assert(slot != NULL);
 	*r = (struct resend){.slot = slot};
 	memset(slot, 0, RESEND_SLOTS * sizeof(*slot));
 }

@@ -74,6 +74,7 @@ void seqrank_skip(struct seqrank *s, uint64_t index)
 
 void rewrite_init(struct rewrite *r, uint16_t start_seq, uint32_t clock_hz, uint32_t frame_ticks)
 {
+	assert(clock_hz > 0);
 	*r = (struct rewrite){.next_out = start_seq, .clock_hz = clock_hz, .frame_ticks = frame_ticks};
 }
 
@@ -139,6 +140,7 @@ void rewrite_switch(struct rewrite *r, const struct rewrite_in *in, enum rewrite
 {
 	uint32_t offset = ts_arg;
 
+	assert(in->source != REWRITE_NO_SOURCE);
 	if (r->n_epochs > 0 && how == REWRITE_TS_KEEP)
 		offset = offset_checked(r, in, r->epoch[r->newest].ts_offset);
 	else if (r->n_epochs > 0 && how == REWRITE_TS_ELAPSED)
@@ -148,6 +150,7 @@ void rewrite_switch(struct rewrite *r, const struct rewrite_in *in, enum rewrite
 
 void rewrite_vp8(struct rewrite *r, uint16_t pid_offset, uint8_t tl0_offset)
 {
+	assert(r->n_epochs > 0);
 	r->epoch[r->newest].pid_offset = pid_offset;
 	r->epoch[r->newest].tl0_offset = tl0_offset;
 }
@@ -161,6 +164,7 @@ uint64_t rewrite_pad(struct rewrite *r)
 {
 	struct rewrite_in none = {.source = REWRITE_NO_SOURCE};
 
+	assert(r->n_epochs > 0);
 	if (!rewrite_is_padded(r))
 		epoch_begin(r, &none, r->epoch[r->newest].ts_offset, 0);
 	return r->next_out++;
@@ -213,6 +217,7 @@ enum rewrite_verdict rewrite_packet(struct rewrite *r, const struct rewrite_in *
 		e = &r->epoch[r->newest];
 		index = e->first_out;
 	}
+	assert(index >= r->next_out); // never used: two plaintexts under one index would break the cipher
 	fresh = index == e->first_out;
 	*out = (struct rewrite_out){.index = index,
 				    .ts = in->ts + e->ts_offset,

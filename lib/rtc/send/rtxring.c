@@ -270,8 +270,10 @@ enum rtxring_state rtxring_at(const struct rtxring *r, unsigned cap, uint64_t in
 
 enum rtxring_state rtxring_find(const struct rtxring *r, unsigned cap, uint64_t rank, struct rtxring_entry *e)
 {
-	enum rtxring_state st = rtxring_at(r, cap, GET(inverse_of(r, cap, rank)), e);
+	enum rtxring_state st;
 
+	assert(cap < RTXRING_CAPS);
+	st = rtxring_at(r, cap, GET(inverse_of(r, cap, rank)), e);
 	if (st != RTXRING_UNKNOWN && e->rank[cap] != rank)
 		e->state = st = RTXRING_UNKNOWN; // recycled
 	return st;

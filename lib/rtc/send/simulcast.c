@@ -1,5 +1,7 @@
 #include "lib/rtc/send/simulcast.h"
 
+#include <assert.h>
+
 // --- measured rate ------------------------------------------------------------------------------
 
 void layerrate_add(struct layerrate *r, uint32_t n_bytes, ns_t now)
@@ -105,6 +107,7 @@ static void change_note(struct simulcast *s, ns_t now)
 
 static void want_set(struct simulcast *s, const struct simulcast_in *in, int rung)
 {
+	assert(rung >= 0 && rung < in->n_rungs);
 	if (s->want == rung)
 		return;
 	s->want = (int8_t)rung;
@@ -246,6 +249,7 @@ void simulcast_decide(struct simulcast *s, const struct simulcast_in *in, struct
 {
 	int most;
 
+	assert(in->n_rungs <= SIMULCAST_RUNGS);
 	*out = (struct simulcast_out){};
 	if (s->began == NS_NEVER)
 		s->began = in->now;

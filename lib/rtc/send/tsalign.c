@@ -1,10 +1,13 @@
 #include "lib/rtc/send/tsalign.h"
 
+#include <assert.h>
+
 #include "lib/rtc/wire/rtp.h"
 
 // To the nearest tick, so that switching there and back leaves no error.
 static int64_t ticks_of(ns_t ns, uint32_t hz)
 {
+	assert(hz > 0);
 	ns += NS_PER_S / 2 / hz * (ns < 0 ? -1 : 1);
 	return ns / NS_PER_S * hz + ns % NS_PER_S * hz / NS_PER_S;
 }

@@ -1,5 +1,6 @@
 #include "lib/rtc/wire/deframe.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ static bool fill(struct deframe *d, uint8_t **p, size_t *n, size_t want)
 {
 	size_t take = want - d->have;
 
+	assert(want >= d->have && want <= sizeof(d->buf));
 	if (take > *n)
 		take = *n;
 	memcpy(d->buf + d->have, *p, take);

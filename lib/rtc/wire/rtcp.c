@@ -1,6 +1,7 @@
 // Every reader checks against the body that rtcp_next delimited; no reader trusts a count field.
 #include "lib/rtc/wire/rtcp.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "lib/rtc/wire/rtp.h"
@@ -150,6 +151,7 @@ int rtcp_remb_read(const struct rtcp_fb *fb, uint32_t *bps)
 // Header and room for the body; the cursor stands at the body. False when it does not fit.
 static bool put_header(struct wbuf *w, unsigned count, enum rtcp_pt pt, size_t body)
 {
+	assert(count <= 31 && body % 4 == 0);
 	if (w->full || wbuf_room(w) < 4 + body) {
 		w->full = true;
 		return false;

@@ -3,6 +3,7 @@
 // except FINGERPRINT.
 #include "lib/rtc/wire/stun.h"
 
+#include <assert.h>
 #include <errno.h>
 
 // --- CRC-32 -------------------------------------------------------------------------------------
@@ -225,6 +226,7 @@ static int put_end(struct wbuf *w, const struct stun_key *key)
 	uint8_t mac[STUN_MAC_LEN];
 	size_t n = wbuf_len(w);
 
+	assert(w->full || n % 4 == 0);
 	if (w->full || wbuf_room(w) < 4 + STUN_MAC_LEN + 8)
 		return -ENOSPC;
 	be16_put(w->start + 2, (uint16_t)(n + 4 + STUN_MAC_LEN - STUN_HDR_LEN));
@@ -243,6 +245,7 @@ int stun_write_success(uint8_t *out, size_t size, const uint8_t *txid, const str
 	size_t ip_len = mapped->family == 6 ? 16 : 4;
 	uint8_t v[20] = {0, mapped->family == 6 ? 2 : 1};
 
+	assert(mapped->family == 4 || mapped->family == 6);
 	put_header(&w, STUN_SUCCESS, txid);
 	if (w.full)
 		return -ENOSPC;
@@ -259,6 +262,7 @@ int stun_write_error(uint8_t *out, size_t size, const uint8_t *txid, unsigned co
 	struct wbuf w = wbuf_of(out, size);
 	uint8_t types[2 * STUN_MAX_UNKNOWN];
 
+	assert(code >= 300 && code <= 699);
 	put_header(&w, STUN_ERROR, txid);
 	put_attr_u32(&w, STUN_ATTR_ERROR_CODE, code / 100 << 8 | code % 100); // no reason phrase: stay small
 	if (n_unknown > STUN_MAX_UNKNOWN)
