@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "controlplane/calls/query.h"
+#include "controlplane/http/httppath.h"
 #include "lib/base/err.h"
 
 static const struct route routes[] = {

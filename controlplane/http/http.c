@@ -1,5 +1,6 @@
-// Connections and requests. A connection never ends inside a call into it: conn_kill marks it, the deferred
-// call destroys it at the end of the turn, so no caller up the stack is left with a dangling pointer.
+// The server: it accepts connections, lets each do what its state says, and ends it. A connection never ends inside
+// a call into it: conn_kill marks it, the deferred call destroys it at the end of the turn, so no caller up the
+// stack is left with a dangling pointer.
 #include "controlplane/http/http.h"
 
 #include <arpa/inet.h>
@@ -18,351 +19,45 @@ enum {
 	READS_PER_EVENT = 8,
 	LINGER_BYTES = 1 << 20, // swallowed after the last answer, so that it is not lost to a reset
 };
-#define LINGER_NS (2 * NS_PER_S)
 
 static uint8_t scratch[READ_CHUNK]; // the loop's thread only
 
-// --- sending -----------------------------------------------------------------------------------------
-void conn_kill(struct conn *c)
-{
-	if (c->is_dead)
-		return;
-	c->is_dead = true;
-	loop_rewatch(c->watch, 0);
-	loop_defer(c->http->loop, &c->later);
-}
-
-bool conn_queue(struct conn *c, const void *p, size_t len)
-{
-	size_t used = c->out_len - c->out_at;
-
-	if (c->is_dead)
-		return false;
-	if (c->out_at > 0 && (used == 0 || c->out_at > c->out_cap / 2)) {
-		memmove(c->out, c->out + c->out_at, used);
-		c->out_at = 0;
-		c->out_len = used;
-	}
-	if (c->out_len + len > c->out_cap) {
-		size_t cap = c->out_cap ? c->out_cap : 512;
-		uint8_t *grown;
-
-		while (cap < c->out_len + len)
-			cap *= 2;
-		grown = realloc(c->out, cap);
-		if (grown == NULL) {
-			conn_kill(c);
-			return false;
-		}
-		c->out = grown;
-		c->out_cap = cap;
-	}
-	if (used == 0)
-		c->write_due =
-			loop_now(c->http->loop) + (c->ws ? c->ws->limits.write : c->http->limits.write);
-	if (len > 0)
-		memcpy(c->out + c->out_len, p, len);
-	c->out_len += len;
-	loop_defer(c->http->loop, &c->later);
-	return true;
-}
-
-static ssize_t sock_write(struct conn *c, const void *p, size_t len)
-{
-	ssize_t n = c->tls ? tls_write(c->tls, p, len) : send(c->fd, p, len, MSG_NOSIGNAL);
-
-	return n < 0 && !c->tls ? -errno : n;
-}
-
-static ssize_t sock_read(struct conn *c, void *p, size_t len)
-{
-	ssize_t n = c->tls ? tls_read(c->tls, p, len) : recv(c->fd, p, len, 0);
-
-	return n < 0 && !c->tls ? -errno : n;
-}
-
-// Which events a connection waits for follows from its state.
-static void watch_conn(struct conn *c)
-{
-	unsigned events = 0;
-
-	if (c->is_dead)
-		return;
-	if (c->state != CONN_HANDLED && !(c->state == CONN_HEAD && c->out_len > c->out_at))
-		events |= LOOP_READ;
-	if (c->out_len > c->out_at || (c->tls && tls_wants_write(c->tls)))
-		events |= LOOP_WRITE;
-	loop_rewatch(c->watch, events);
-}
-
-static void flush(struct conn *c)
-{
-	while (c->out_at < c->out_len) {
-		ssize_t n = sock_write(c, c->out + c->out_at, c->out_len - c->out_at);
-
-		if (n == -EAGAIN || n == -EINTR)
-			return;
-		if (n <= 0) {
-			conn_kill(c);
-			return;
-		}
-		c->out_at += (size_t)n;
-		if (c->ws)
-			c->write_due = loop_now(c->http->loop) + c->ws->limits.write;
-	}
-	c->write_due = NS_NEVER;
-	c->out_at = c->out_len = 0;
-	if (c->out_cap > READ_CHUNK) {
-		free(c->out);
-		c->out = NULL;
-		c->out_cap = 0;
-	}
-}
-
-void conn_finish(struct conn *c)
-{
-	c->state = CONN_LAST;
-	loop_arm_in(c->http->loop, &c->timer, c->out_len > c->out_at ? 5 * NS_PER_S : LINGER_NS);
-	loop_defer(c->http->loop, &c->later);
-}
-
-// --- waiting for a request ---------------------------------------------------------------------------
-static void wait_for_request(struct conn *c)
-{
-	if (c->is_waiting)
-		return;
-	c->is_waiting = true;
-	TAILQ_INSERT_TAIL(&c->http->waiting, c, wait_link);
-}
-
-void conn_stop_waiting(struct conn *c)
-{
-	if (!c->is_waiting)
-		return;
-	c->is_waiting = false;
-	TAILQ_REMOVE(&c->http->waiting, c, wait_link);
-}
-
-void conn_next_request(struct conn *c)
-{
-	size_t left = c->in_len - c->head_len;
-
-	memmove(c->in, c->in + c->head_len, left);
-	c->in_len = left;
-	c->in_scanned = c->head_len = 0;
-	free(c->body);
-	c->body = NULL;
-	c->body_len = c->body_cap = 0;
-	c->chunks = (struct http_chunks){};
-	c->state = CONN_HEAD;
-	wait_for_request(c);
-	loop_defer(c->http->loop, &c->later);
-}
-
-// --- requests ----------------------------------------------------------------------------------------
-static void handle(struct conn *c)
-{
-	struct http_request r = {
-		.id = c->id, .head = c->head, .body = {c->body, c->body_len}, .source = &c->source};
-
-	conn_stop_waiting(c);
-	c->state = CONN_HANDLED;
-	loop_arm_in(c->http->loop, &c->timer, c->http->limits.write);
-	c->http->handler(c->http->arg, &r);
-}
-
-static void refuse_body(struct conn *c)
-{
-	conn_refuse(c, 413, "body too large");
-}
-
-// Body bytes of a chunked request. Returns false when the request is over (refused).
-static bool take_chunks(struct conn *c, char *p, size_t len)
-{
-	size_t n_out;
-	int n = http_chunks_feed(&c->chunks, p, len, p, &n_out);
-
-	if (n < 0) {
-		conn_refuse(c, 400, "malformed");
-		return false;
-	}
-	if (n_out > c->http->limits.max_body - c->body_len) {
-		refuse_body(c);
-		return false;
-	}
-	if (c->body_len + n_out > c->body_cap) {
-		char *grown = realloc(c->body, c->body_len + n_out);
-
-		if (grown == NULL) {
-			conn_kill(c);
-			return false;
-		}
-		c->body = grown;
-		c->body_cap = c->body_len + n_out;
-	}
-	if (n_out > 0)
-		memcpy(c->body + c->body_len, p, n_out);
-	c->body_len += n_out;
-	if (c->chunks.state == CHUNK_DONE) {
-		c->close_after |= (size_t)n < len; // a pipelined request behind it was read: not kept
-		handle(c);
-	}
-	return true;
-}
-
-// The head is parsed: prepare for its body, with what of it has come already.
-static void begin_body(struct conn *c)
-{
-	struct http_head *head = c->head;
-	size_t there = c->in_len - c->head_len, n;
-
-	if (head->has_length && head->content_length > c->http->limits.max_body) {
-		refuse_body(c);
-		return;
-	}
-	if (!head->is_chunked && head->content_length == 0) {
-		handle(c);
-		return;
-	}
-	c->state = CONN_BODY;
-	if (head->wants_continue && there == 0 && !conn_queue(c, "HTTP/1.1 100 Continue\r\n\r\n", 25))
-		return;
-	if (head->is_chunked) {
-		c->in_len = c->head_len;
-		if (there > 0)
-			take_chunks(c, c->in + c->head_len, there);
-		return;
-	}
-	c->body = malloc(head->content_length);
-	if (c->body == NULL) {
-		conn_kill(c);
-		return;
-	}
-	c->body_cap = (size_t)head->content_length;
-	n = there < c->body_cap ? there : c->body_cap;
-	memcpy(c->body, c->in + c->head_len, n);
-	c->body_len = n;
-	memmove(c->in + c->head_len, c->in + c->head_len + n, there - n);
-	c->in_len -= n;
-	if (c->body_len == c->body_cap)
-		handle(c);
-}
-
-static void try_head(struct conn *c)
-{
-	size_t end;
-	int rc;
-
-	while (c->in_len > 0 && (c->in[0] == '\r' || c->in[0] == '\n')) { // RFC 9112 2.2: ignore blank lines
-		memmove(c->in, c->in + 1, --c->in_len);
-		c->in_scanned = 0;
-	}
-	end = http_head_end(c->in, c->in_len, c->in_scanned);
-	c->in_scanned = c->in_len;
-	if (end == 0) {
-		if (c->in_len >= HTTP_MAX_HEAD)
-			conn_refuse(c, 431, "head too large");
-		return;
-	}
-	if (c->head == NULL)
-		c->head = malloc(sizeof(*c->head));
-	if (c->head == NULL) {
-		conn_kill(c);
-		return;
-	}
-	rc = http_parse_head(c->in, end, c->head);
-	c->head_len = end;
-	if (rc < 0) {
-		c->head->keep_alive = false;
-		conn_refuse(c,
-			    rc == -E2BIG     ? 431
-			    : rc == -ENOTSUP ? 505
-			    : rc == -ENOSYS  ? 501
-					     : 400,
-			    "malformed");
-		return;
-	}
-	begin_body(c);
-}
-
 // --- receiving ---------------------------------------------------------------------------------------
-static ssize_t read_head(struct conn *c)
-{
-	ssize_t n;
-
-	if (c->in_len == c->in_cap) {
-		size_t cap = c->in_cap ? c->in_cap * 2 : 2048;
-		char *grown = realloc(c->in, cap);
-
-		if (grown == NULL)
-			return -ENOMEM;
-		c->in = grown;
-		c->in_cap = cap;
-	}
-	n = sock_read(c, c->in + c->in_len, c->in_cap - c->in_len);
-	if (n <= 0)
-		return n;
-	if (c->in_len == 0)
-		loop_arm_in(c->http->loop, &c->timer, c->http->limits.read);
-	c->in_len += (size_t)n;
-	try_head(c);
-	return n;
-}
-
-static ssize_t read_body(struct conn *c)
-{
-	ssize_t n;
-
-	if (c->head->is_chunked) {
-		n = sock_read(c, scratch, sizeof(scratch));
-		if (n > 0)
-			take_chunks(c, (char *)scratch, (size_t)n);
-		return n;
-	}
-	n = sock_read(c, c->body + c->body_len, c->body_cap - c->body_len);
-	if (n <= 0)
-		return n;
-	c->body_len += (size_t)n;
-	if (c->body_len == c->body_cap)
-		handle(c);
-	return n;
-}
-
 // Swallow what comes after the last answer, until the peer is done too.
-static ssize_t read_rest(struct conn *c)
+static ssize_t conn_swallow(struct conn *c)
 {
-	ssize_t n = sock_read(c, scratch, sizeof(scratch));
+	ssize_t n = conn_read(c, scratch, sizeof(scratch));
 
 	if (n > 0)
 		c->n_swallowed += (size_t)n;
 	return c->n_swallowed > LINGER_BYTES ? 0 : n;
 }
 
-static ssize_t read_some(struct conn *c)
+static ssize_t conn_read_some(struct conn *c)
 {
 	ssize_t n;
 
 	switch (c->state) {
 	case CONN_HEAD:
-		return c->out_len > c->out_at ? -EAGAIN : read_head(c);
+		return c->out_len > c->out_at ? -EAGAIN : request_read_head(c);
 	case CONN_BODY:
-		return read_body(c);
+		return request_read_body(c);
 	case CONN_WS:
-		n = sock_read(c, scratch, sizeof(scratch));
+		n = conn_read(c, scratch, sizeof(scratch));
 		if (n > 0)
 			ws_input(c, scratch, (size_t)n);
 		return n;
 	case CONN_LAST:
-		return read_rest(c);
+		return conn_swallow(c);
 	default:
 		return -EAGAIN;
 	}
 }
 
-static void read_conn(struct conn *c)
+static void conn_receive(struct conn *c)
 {
 	for (int i = 0; i < READS_PER_EVENT && !c->is_dead; i++) {
-		ssize_t n = read_some(c);
+		ssize_t n = conn_read_some(c);
 
 		if (n == -EAGAIN || n == -EINTR)
 			return;
@@ -375,15 +70,8 @@ static void read_conn(struct conn *c)
 		loop_defer(c->http->loop, &c->later);
 }
 
-struct conn *conn_find(const struct http *h, http_id id)
-{
-	struct conn *c = pool_find(h->conns, (handle_t)id);
-
-	return c != NULL && c->id == id ? c : NULL;
-}
-
 // --- life --------------------------------------------------------------------------------------------
-static void destroy(struct conn *c)
+static void conn_destroy(struct conn *c)
 {
 	struct http *h = c->http;
 
@@ -409,26 +97,26 @@ static void on_flushed(struct conn *c)
 	if (c->state == CONN_LAST && !c->is_shut) {
 		c->is_shut = true;
 		shutdown(c->fd, SHUT_WR);
-		loop_arm_in(c->http->loop, &c->timer, LINGER_NS);
+		loop_arm_in(c->http->loop, &c->timer, HTTP_LINGER_NS);
 	} else if (c->state == CONN_HEAD) {
 		loop_arm_in(c->http->loop, &c->timer,
 			    c->in_len > 0 ? c->http->limits.read : c->http->limits.idle);
 		if (c->in_len > 0)
-			try_head(c);
+			request_try_head(c);
 	}
 }
 
-static void serve(struct conn *c)
+static void conn_serve(struct conn *c)
 {
 	bool had = c->out_at < c->out_len;
 
-	flush(c);
+	conn_flush(c);
 	if (!c->is_dead && c->out_at == c->out_len && (had || c->state == CONN_LAST))
 		on_flushed(c);
 	if (!c->is_dead)
-		read_conn(c);
+		conn_receive(c);
 	if (!c->is_dead)
-		watch_conn(c);
+		conn_watch(c);
 }
 
 static void on_later(struct deferred *d)
@@ -436,9 +124,9 @@ static void on_later(struct deferred *d)
 	struct conn *c = container_of(d, struct conn, later);
 
 	if (c->is_dead)
-		destroy(c);
+		conn_destroy(c);
 	else
-		serve(c);
+		conn_serve(c);
 }
 
 static void on_conn(void *arg, unsigned events)
@@ -447,7 +135,7 @@ static void on_conn(void *arg, unsigned events)
 
 	if (c->is_dead)
 		return;
-	serve(c);
+	conn_serve(c);
 }
 
 static void on_timer(struct timer *t, ns_t now)
@@ -510,13 +198,13 @@ static void conn_open(struct http *h, int fd, const struct sockaddr_storage *ss)
 		pool_put(h->conns, handle);
 		return;
 	}
-	wait_for_request(c);
+	conn_wait(c);
 	loop_arm_in(h->loop, &c->timer, h->limits.read);
 	metric_set(h->metrics, M_HTTP_CONNS, METRIC_NO_LABELS, pool_count(h->conns));
 }
 
 // Room for one more: ends the connection that has waited longest for its request to be complete.
-static bool make_room(struct http *h)
+static bool http_make_room(struct http *h)
 {
 	struct conn *oldest;
 
@@ -526,7 +214,7 @@ static bool make_room(struct http *h)
 	metric_add(h->metrics, M_HTTP_REFUSED, METRIC_LABELS(STR("too many connections")), 1);
 	if (oldest == NULL)
 		return false;
-	destroy(oldest);
+	conn_destroy(oldest);
 	return true;
 }
 
@@ -549,7 +237,7 @@ void http_on_accept(void *arg, unsigned)
 			int fd = accept4(h->listen_fd[i], (struct sockaddr *)&ss, &len,
 					 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-			if (fd >= 0 && make_room(h)) {
+			if (fd >= 0 && http_make_room(h)) {
 				conn_open(h, fd, &ss);
 			} else if (fd >= 0) {
 				close(fd);
@@ -604,7 +292,7 @@ void http_free(struct http *h)
 		close(h->listen_fd[i]);
 	}
 	while ((c = pool_next(h->conns, &cursor, NULL)) != NULL)
-		destroy(c);
+		conn_destroy(c);
 	pool_free(h->conns);
 	free(h);
 }

@@ -1,10 +1,13 @@
-// Inside of controlplane/http: one connection, as http.c, http_listen.c, http_reply.c and http_ws.c see it.
+// Inside of controlplane/http: one connection, as the files http*.c see it; each calls only those above its own in
+// the list below.
 #pragma once
 
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "controlplane/http/http.h"
+#include "controlplane/http/httpchunks.h"
 
 enum conn_state {
 	CONN_HEAD, // waiting for, or inside of, a request head
@@ -72,22 +75,33 @@ struct http {
 	bool is_closing;
 };
 
-// http.c
+#define HTTP_LINGER_NS (2 * NS_PER_S) // for the end of the peer, after the last answer
+
+// --- http_conn.c -------------------------------------------------------------------------------------
 struct conn *conn_find(const struct http *, http_id); // NULL when it is gone
 void conn_kill(struct conn *); // destroys at the end of this turn; nothing else happens on it
 [[nodiscard]] bool conn_queue(struct conn *, const void *p, size_t len); // false: out of memory, killed
-void conn_finish(struct conn *);                                         // send what is queued, then end
-void conn_stop_waiting(struct conn *); // not one that makes room for others any more
-void conn_next_request(struct conn *); // the reply is queued: on to the next one
+void conn_flush(struct conn *);                        // send what is queued, as far as it goes
+ssize_t conn_read(struct conn *, void *p, size_t len); // bytes; 0: the peer has ended; or -errno
+void conn_watch(struct conn *);                        // for the events that its state waits for
+void conn_finish(struct conn *);                       // send what is queued, then end
+void conn_wait(struct conn *);                         // among those without a complete request
+void conn_stop_waiting(struct conn *);                 // not one that makes room for others any more
+void conn_next_request(struct conn *);                 // the reply is queued: on to the next one
 
-// http_reply.c
+// --- http_reply.c ------------------------------------------------------------------------------------
 void conn_refuse(struct conn *, unsigned status, const char *reason); // cannot be read: one answer, the end
 
-// http.c
+// --- http_request.c ----------------------------------------------------------------------------------
+// Read once and go on as far as it goes: bytes; 0: the peer has ended; or -errno.
+ssize_t request_read_head(struct conn *);
+ssize_t request_read_body(struct conn *);
+void request_try_head(struct conn *); // with what is there already
 
-void http_on_accept(void *arg, unsigned events); // arg: struct http
-
-// http_ws.c
+// --- http_ws.c ---------------------------------------------------------------------------------------
 void ws_input(struct conn *, uint8_t *p, size_t len);
 void ws_timer(struct conn *, ns_t now);
 void ws_ended(struct conn *); // called once when the connection is destroyed
+
+// --- http.c ------------------------------------------------------------------------------------------
+void http_on_accept(void *arg, unsigned events); // arg: struct http

@@ -9,7 +9,7 @@
 
 #include "controlplane/http/http_conn.h"
 
-static bool split_listen(const char *text, char *host, size_t size, const char **port)
+static bool listen_split(const char *text, char *host, size_t size, const char **port)
 {
 	const char *colon = strrchr(text, ':');
 	size_t len = colon ? (size_t)(colon - text) : 0;
@@ -26,7 +26,7 @@ static bool split_listen(const char *text, char *host, size_t size, const char *
 	return true;
 }
 
-static int open_listener(const struct addrinfo *ai)
+static int listener_open(const struct addrinfo *ai)
 {
 	int one = 1, zero = 0, fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -44,7 +44,7 @@ static int open_listener(const struct addrinfo *ai)
 	return fd;
 }
 
-static int explain(const char *listen, int rc, char *why, size_t size)
+static int listen_explain(const char *listen, int rc, char *why, size_t size)
 {
 	if (rc == -EADDRINUSE)
 		snprintf(why, size, "%s is in use by another program: stop it or change api.listen", listen);
@@ -57,7 +57,7 @@ static int explain(const char *listen, int rc, char *why, size_t size)
 	return rc;
 }
 
-static int add_listener(struct http *h, int fd)
+static int listener_add(struct http *h, int fd)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -81,7 +81,7 @@ int http_listen(struct http *h, const char *listen, char *why, size_t size)
 	const char *port;
 	int rc, fd;
 
-	if (!split_listen(listen, host, sizeof(host), &port)) {
+	if (!listen_split(listen, host, sizeof(host), &port)) {
 		snprintf(why, size, "api.listen: \"%s\" is not [address]:port", listen);
 		return -EINVAL;
 	}
@@ -90,18 +90,18 @@ int http_listen(struct http *h, const char *listen, char *why, size_t size)
 		snprintf(why, size, "api.listen: %s: %s", listen, gai_strerror(rc));
 		return -EINVAL;
 	}
-	fd = open_listener(list);
+	fd = listener_open(list);
 	freeaddrinfo(list);
 	if (fd == -EAFNOSUPPORT && host[0] == '\0' && getaddrinfo("0.0.0.0", port, &hints, &list) == 0) {
-		fd = open_listener(list); // no IPv6 on this machine
+		fd = listener_open(list); // no IPv6 on this machine
 		freeaddrinfo(list);
 	}
 	if (fd < 0)
-		return explain(listen, fd, why, size);
-	rc = add_listener(h, fd);
+		return listen_explain(listen, fd, why, size);
+	rc = listener_add(h, fd);
 	if (rc < 0) {
 		close(fd);
-		return explain(listen, rc, why, size);
+		return listen_explain(listen, rc, why, size);
 	}
 	return 0;
 }

@@ -1,4 +1,5 @@
 // Answers to requests.
+#include <assert.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -33,7 +34,7 @@ static const char *status_text(unsigned status)
 	return "Unknown";
 }
 
-static int write_reply_head(struct conn *c, const struct http_response *r, bool close, char *out, size_t size)
+static int reply_write_head(struct conn *c, const struct http_response *r, bool close, char *out, size_t size)
 {
 	char date[40];
 	time_t now = time(NULL);
@@ -49,13 +50,16 @@ static int write_reply_head(struct conn *c, const struct http_response *r, bool 
 			r->body.len, keep, r->headers ? r->headers : "");
 }
 
-static void reply(struct conn *c, const struct http_response *r)
+static void conn_reply(struct conn *c, const struct http_response *r)
 {
 	struct http *h = c->http;
 	bool close = r->must_close || c->close_after || h->is_closing || !c->head || !c->head->keep_alive;
 	bool is_head = c->head && str_eq(c->head->method, STR("HEAD"));
 	char head[2560], code[8];
-	int n = write_reply_head(c, r, close, head, sizeof(head));
+	int n;
+
+	assert(c->state == CONN_HANDLED);
+	n = reply_write_head(c, r, close, head, sizeof(head));
 
 	snprintf(code, sizeof(code), "%u", r->status);
 	metric_add(h->metrics, M_HTTP_REQUESTS,
@@ -77,7 +81,7 @@ void http_reply(struct http *h, http_id id, const struct http_response *r)
 	struct conn *c = conn_find(h, id);
 
 	if (c != NULL && !c->is_dead && c->state == CONN_HANDLED)
-		reply(c, r);
+		conn_reply(c, r);
 }
 
 void http_reply_text(struct http *h, http_id id, unsigned status, const char *text, const char *route)
@@ -98,8 +102,8 @@ void conn_refuse(struct conn *c, unsigned status, const char *reason)
 	metric_add(c->http->metrics, M_HTTP_REFUSED, METRIC_LABELS(str_of(reason)), 1);
 	conn_stop_waiting(c);
 	c->state = CONN_HANDLED;
-	reply(c, &(struct http_response){.status = status,
-					 .content_type = "text/plain; charset=utf-8",
-					 .body = str_of(text),
-					 .must_close = true});
+	conn_reply(c, &(struct http_response){.status = status,
+					      .content_type = "text/plain; charset=utf-8",
+					      .body = str_of(text),
+					      .must_close = true});
 }

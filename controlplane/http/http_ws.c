@@ -1,5 +1,6 @@
 // The WebSocket side of a connection: upgrade checks (RFC 6455 section 4.2, worded as rtcd's server does),
 // messages, ping every ws_limits.ping, cut without a pong for ws_limits.pong, bounded queue.
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 #define WS_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-static void refuse(struct http *h, struct conn *c, unsigned status, const char *text)
+static void upgrade_refuse(struct http *h, struct conn *c, unsigned status, const char *text)
 {
 	http_reply(h, c->id,
 		   &(struct http_response){.status = status,
@@ -34,32 +35,32 @@ static struct str origin_host(struct str origin)
 	return STR_NONE;
 }
 
-static bool check_upgrade(struct http *h, struct conn *c)
+static bool upgrade_check(struct http *h, struct conn *c)
 {
 	const struct http_head *r = c->head;
 	struct str origin = http_find(r, STR("origin"));
 
 	if (!http_has_token(r, STR("connection"), STR("upgrade")) ||
 	    !http_has_token(r, STR("upgrade"), STR("websocket")) || r->minor < 1) {
-		refuse(h, c, 400, "Bad Request\n");
+		upgrade_refuse(h, c, 400, "Bad Request\n");
 		return false;
 	}
 	if (!http_has_token(r, STR("sec-websocket-version"), STR("13"))) {
-		refuse(h, c, 400, "Bad Request\n");
+		upgrade_refuse(h, c, 400, "Bad Request\n");
 		return false;
 	}
 	if (origin.len > 0 && !str_ieq(origin_host(origin), http_find(r, STR("host")))) {
-		refuse(h, c, 403, "Forbidden\n");
+		upgrade_refuse(h, c, 403, "Forbidden\n");
 		return false;
 	}
 	if (!wsframe_key_is_valid(http_find(r, STR("sec-websocket-key")))) {
-		refuse(h, c, 400, "Bad Request\n");
+		upgrade_refuse(h, c, 400, "Bad Request\n");
 		return false;
 	}
 	return true;
 }
 
-static void accept_key(struct str key, char out[32])
+static void ws_accept_key(struct str key, char out[32])
 {
 	char text[24 + sizeof(WS_GUID)];
 	unsigned char digest[SHA_DIGEST_LENGTH];
@@ -69,7 +70,7 @@ static void accept_key(struct str key, char out[32])
 	EVP_EncodeBlock((unsigned char *)out, digest, sizeof(digest));
 }
 
-static void arm_timer(struct conn *c)
+static void ws_arm_timer(struct conn *c)
 {
 	ns_t due = c->ws->next_ping;
 
@@ -88,7 +89,7 @@ bool http_upgrade(struct http *h, http_id id, const struct ws_limits *limits,
 	ns_t now = loop_now(h->loop);
 	int n;
 
-	if (c == NULL || c->is_dead || c->state != CONN_HANDLED || !check_upgrade(h, c))
+	if (c == NULL || c->is_dead || c->state != CONN_HANDLED || !upgrade_check(h, c))
 		return false;
 	if (c->in_len > c->head_len) { // talks before we agreed
 		conn_kill(c);
@@ -99,7 +100,7 @@ bool http_upgrade(struct http *h, http_id id, const struct ws_limits *limits,
 		conn_kill(c);
 		return false;
 	}
-	accept_key(http_find(c->head, STR("sec-websocket-key")), key);
+	ws_accept_key(http_find(c->head, STR("sec-websocket-key")), key);
 	n = snprintf(reply, sizeof(reply),
 		     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		     "Sec-WebSocket-Accept: %s\r\n\r\n",
@@ -121,12 +122,12 @@ bool http_upgrade(struct http *h, http_id id, const struct ws_limits *limits,
 	metric_add(h->metrics, M_HTTP_REQUESTS, METRIC_LABELS(STR("101"), STR("/ws")), 1);
 	if (!conn_queue(c, reply, (size_t)n))
 		return true; // on_closed follows
-	arm_timer(c);
+	ws_arm_timer(c);
 	loop_rewatch(c->watch, LOOP_READ);
 	return true;
 }
 
-static bool queue_frame(struct conn *c, enum ws_opcode opcode, const void *p, size_t len)
+static bool ws_queue(struct conn *c, enum ws_opcode opcode, const void *p, size_t len)
 {
 	uint8_t header[WS_MAX_HEADER];
 	size_t n = wsframe_header(header, opcode, len);
@@ -134,14 +135,14 @@ static bool queue_frame(struct conn *c, enum ws_opcode opcode, const void *p, si
 	return conn_queue(c, header, n) && conn_queue(c, p, len);
 }
 
-static struct conn *find_ws(struct http *h, http_id id)
+static struct conn *ws_find(struct http *h, http_id id)
 {
 	struct conn *c = conn_find(h, id);
 
 	return c != NULL && !c->is_dead && c->state == CONN_WS ? c : NULL;
 }
 
-static void cut(struct conn *c, const char *reason)
+static void ws_cut(struct conn *c, const char *reason)
 {
 	log_warn("ws: connection of %s cut: %s", c->source.text, reason);
 	metric_add(c->http->metrics, M_WS_DROPS, METRIC_LABELS(str_of(reason)), 1);
@@ -150,20 +151,20 @@ static void cut(struct conn *c, const char *reason)
 
 int ws_send(struct http *h, http_id id, const void *p, size_t len)
 {
-	struct conn *c = find_ws(h, id);
+	struct conn *c = ws_find(h, id);
 
 	if (c == NULL)
 		return -ENOTCONN;
 	if (c->out_len - c->out_at + len > c->ws->limits.max_queue) {
-		cut(c, "queue full");
+		ws_cut(c, "queue full");
 		return -ENOBUFS;
 	}
-	return queue_frame(c, WS_BINARY, p, len) ? 0 : -ENOMEM;
+	return ws_queue(c, WS_BINARY, p, len) ? 0 : -ENOMEM;
 }
 
 void ws_close(struct http *h, http_id id, uint16_t code, const char *reason)
 {
-	struct conn *c = find_ws(h, id);
+	struct conn *c = ws_find(h, id);
 	uint8_t payload[125];
 	size_t n = strlen(reason);
 
@@ -174,11 +175,11 @@ void ws_close(struct http *h, http_id id, uint16_t code, const char *reason)
 	payload[0] = (uint8_t)(code >> 8);
 	payload[1] = (uint8_t)code;
 	memcpy(payload + 2, reason, n);
-	if (queue_frame(c, WS_CLOSE, payload, code == WS_CLOSE_NO_STATUS ? 0 : 2 + n))
+	if (ws_queue(c, WS_CLOSE, payload, code == WS_CLOSE_NO_STATUS ? 0 : 2 + n))
 		conn_finish(c);
 }
 
-static void on_event(struct conn *c, const struct wsframe_event *ev)
+static void ws_on_event(struct conn *c, const struct wsframe_event *ev)
 {
 	struct ws_side *ws = c->ws;
 
@@ -190,9 +191,9 @@ static void on_event(struct conn *c, const struct wsframe_event *ev)
 		break;
 	case WSFRAME_PING: // bounded: pongs count against the queue like everything else
 		if (c->out_len - c->out_at > ws->limits.max_queue)
-			cut(c, "queue full");
+			ws_cut(c, "queue full");
 		else
-			(void)!queue_frame(c, WS_PONG, ev->payload.p, ev->payload.len);
+			(void)!ws_queue(c, WS_PONG, ev->payload.p, ev->payload.len);
 		break;
 	case WSFRAME_PONG: // the only sign of life that counts
 		ws->pong_due = loop_now(c->http->loop) + ws->limits.pong;
@@ -213,11 +214,12 @@ static void on_event(struct conn *c, const struct wsframe_event *ev)
 
 void ws_input(struct conn *c, uint8_t *p, size_t len)
 {
+	assert(c->ws != NULL);
 	while (len > 0 && !c->is_dead && c->state == CONN_WS) {
 		struct wsframe_event ev;
 		size_t n = wsframe_read(&c->ws->reader, p, len, &ev);
 
-		on_event(c, &ev);
+		ws_on_event(c, &ev);
 		p += n;
 		len -= n;
 	}
@@ -228,23 +230,24 @@ void ws_timer(struct conn *c, ns_t now)
 	struct ws_side *ws = c->ws;
 
 	if (now >= ws->pong_due) {
-		cut(c, "no pong");
+		ws_cut(c, "no pong");
 		return;
 	}
 	if (now >= c->write_due) {
-		cut(c, "slow peer");
+		ws_cut(c, "slow peer");
 		return;
 	}
 	if (now >= ws->next_ping) {
 		ws->next_ping = now + ws->limits.ping;
-		if (!queue_frame(c, WS_PING, "", 0))
+		if (!ws_queue(c, WS_PING, "", 0))
 			return;
 	}
-	arm_timer(c);
+	ws_arm_timer(c);
 }
 
 void ws_ended(struct conn *c)
 {
+	assert(c->is_dead || c->http->is_closing);
 	wsframe_fini(&c->ws->reader);
 	c->ws->handler.on_closed(c->ws->arg);
 	free(c->ws);

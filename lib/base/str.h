@@ -98,3 +98,12 @@ static inline bool str_copy(struct str s, char *dst, size_t size)
 	dst[s.len] = '\0';
 	return true;
 }
+
+// Value of a hexadecimal digit, or -1.
+static inline int str_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}

@@ -1,9 +1,11 @@
 // Requests: head, path, chunked body (at once and in pieces), JSON body of /register.
-// sources: controlplane/http/httpmsg.c controlplane/sys/json.c
+// sources: controlplane/http/httpmsg.c controlplane/http/httpchunks.c controlplane/http/httppath.c controlplane/sys/json.c
 // libs: -ljansson
 #include <stdlib.h>
 
+#include "controlplane/http/httpchunks.h"
 #include "controlplane/http/httpmsg.h"
+#include "controlplane/http/httppath.h"
 #include "controlplane/sys/json.h"
 #include "lib/base/err.h"
 

@@ -67,80 +67,9 @@ static void refuses(void)
 		CHECK_EQ(parse(rows[i].text, &h), rows[i].rc);
 }
 
-static void chunked(void)
-{
-	static const char wire[] = "5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nTrailer: x\r\n\r\nnext";
-	char out[64];
-	size_t total = 0;
-	struct http_chunks c = {};
-
-	for (size_t i = 0; c.state != CHUNK_DONE && i < sizeof(wire) - 1; i++) { // one byte at a time
-		size_t n;
-
-		CHECK_EQ(http_chunks_feed(&c, wire + i, 1, out + total, &n), 1);
-		total += n;
-	}
-	CHECK_EQ(total, 11);
-	CHECK_MEM(out, "hello world", 11);
-	c = (struct http_chunks){};
-	CHECK_EQ(http_chunks_feed(&c, wire, sizeof(wire) - 1, out, &total), (int)sizeof(wire) - 1 - 4);
-	CHECK_EQ(total, 11);
-}
-
-static void bad_chunks(void)
-{
-	static const char *const rows[] = {"x\r\n", "\r\n", "5\r\nhelloX", "fffffffff\r\n", "5 \rx"};
-	char out[64];
-	size_t n;
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct http_chunks c = {};
-		int rc = http_chunks_feed(&c, rows[i], strlen(rows[i]), out, &n);
-
-		CHECK(rc == -EBADMSG || (i == 4 && c.state != CHUNK_DONE));
-	}
-}
-
-static void cleans_paths(void)
-{
-	static const char *const rows[][2] = {{"//system", "/system"},
-					      {"/a/../version", "/version"},
-					      {"/./ws", "/ws"},
-					      {"/a//b/", "/a/b/"},
-					      {"/..", "/"},
-					      {"/%2e%2e/x", "/x"},
-					      {"/a/b/..", "/a"}};
-	char out[64];
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		CHECK(!http_path_is_clean(str_of(rows[i][0])));
-		CHECK(http_path_clean(str_of(rows[i][0]), out, sizeof(out)) > 0);
-		CHECK_STR(out, rows[i][1]);
-		CHECK(http_path_is_clean(str_of(out)));
-	}
-	CHECK(http_path_is_clean(STR("/")) && http_path_is_clean(STR("/version")) &&
-	      http_path_is_clean(STR("/version/")));
-}
-
-static void unescapes(void)
-{
-	char out[16];
-
-	CHECK_EQ(http_unescape(STR("a%2Fb%20c"), out, sizeof(out)), 5);
-	CHECK_STR(out, "a/b c");
-	CHECK_EQ(http_unescape(STR("a%2"), out, sizeof(out)), -EBADMSG);
-	CHECK_EQ(http_unescape(STR("%"), out, sizeof(out)), -EBADMSG);
-	CHECK_EQ(http_unescape(STR("%zz"), out, sizeof(out)), -EBADMSG);
-	CHECK_EQ(http_unescape(STR("0123456789abcdef"), out, sizeof(out)), -ENOSPC);
-}
-
 CU_TestInfo httpmsg_tests[] = {
 	{"reads request line, headers, target forms, keep-alive", reads_a_request},
 	{"the end of the head is found in steps", head_end_is_incremental},
 	{"refuses what two readers could read differently", refuses},
-	{"chunked bodies, one byte at a time and at once", chunked},
-	{"malformed chunks are refused", bad_chunks},
-	{"paths are cleaned as Go's server does", cleans_paths},
-	{"percent-decoding is bounded and strict", unescapes},
 	CU_TEST_INFO_NULL,
 };
