@@ -62,7 +62,9 @@ PERF := $(patsubst tests/perf/%.c,%,$(wildcard tests/perf/*.c))
 # tests/mock: NAME_story.c are programs that play the control plane and clients around sluice-dp, the rest is theirs.
 MOCK := $(patsubst tests/mock/%_story.c,%,$(wildcard tests/mock/*_story.c))
 MOCK_SRC := $(filter-out %_story.c,$(wildcard tests/mock/*.c))
-FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/*_fuzz.c tests/fuzz/*/*_fuzz.c))
+FUZZ := $(patsubst %_fuzz.c,%,$(notdir $(FUZZ_SRC)))
+fuzz_src = $(filter %/$(1)_fuzz.c,$(FUZZ_SRC))
 T ?=
 
 .PHONY: all
@@ -168,8 +170,11 @@ spell: ## codespell
 format-check: ## clang-format 14 over changed lines (FORMAT_BASE=commit; the last tag, or where the branch left origin)
 	@tools/devtools/tap format tools/devtools/check-format
 
-# A fuzz target tests/fuzz/NAME_fuzz.c has a corpus in tests/fuzz/corpus/NAME/. Lines `// sources: a.c b.c` and
-# `// libs: -lx` in it add what is not in lib/{base,rtc,ipc,conf}.
+# A fuzz target tests/fuzz/[whole/]NAME_fuzz.c has a corpus in tests/fuzz/corpus/NAME/. Lines `// sources: a.c b.c` and
+# `// libs: -lx` in it add what is not in lib/{base,rtc,ipc,conf}; a folder among the sources is all below it. `// max_len: N`
+# is the longest input the protocol allows (8192 without).
+fuzz_sources = $(shell set -- $$(sed -n 's|^// sources: ||p' $(call fuzz_src,$(1))); [ $$# -eq 0 ] || \
+	find "$$@" -name '*.c' ! -path '*plane/main.c')
 FUZZ_CFLAGS := -std=gnu2x -g -O1 -I. -D_GNU_SOURCE -DFUZZING -DDEBUG -Wno-unknown-warning-option -fno-omit-frame-pointer
 FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 build/fuzz/obj/%.o: %.c
@@ -178,9 +183,9 @@ build/fuzz/obj/%.o: %.c
 	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(call flags_of,$<) -fsanitize=fuzzer-no-link $(FUZZ_SAN) \
 		-MMD -MP -c -o $@ $<
 define fuzz_target
-build/fuzz/$(1): build/fuzz/obj/tests/fuzz/$(1)_fuzz.o $(patsubst %.c,build/fuzz/obj/%.o,$(LIB_SRC) $(shell sed -n 's|^// sources: ||p' tests/fuzz/$(1)_fuzz.c))
+build/fuzz/$(1): $(patsubst %.c,build/fuzz/obj/%.o,$(call fuzz_src,$(1))) $(patsubst %.c,build/fuzz/obj/%.o,$(LIB_SRC) $(call fuzz_sources,$(1)))
 	$$(call say,LD)
-	$$(Q)$(CLANG) -fsanitize=fuzzer $(FUZZ_SAN) -o $$@ $$^ $(BASE_LIBS) $(shell sed -n 's|^// libs: ||p' tests/fuzz/$(1)_fuzz.c)
+	$$(Q)$(CLANG) -fsanitize=fuzzer $(FUZZ_SAN) -o $$@ $$^ $(BASE_LIBS) $(shell sed -n 's|^// libs: ||p' $(call fuzz_src,$(1)))
 endef
 $(foreach f,$(FUZZ),$(eval $(call fuzz_target,$(f))))
 SECONDS_EACH ?= 20

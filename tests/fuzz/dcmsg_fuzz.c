@@ -1,6 +1,7 @@
 // Data-channel messages: parse, inflate, and what was parsed must be within its limits.
 // sources: controlplane/session/signal/dcmsg.c
 // libs: -lz
+// max_len: 131072
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,6 +1,7 @@
 // Requests: head, path, chunked body (at once and in pieces), JSON body of /register.
 // sources: controlplane/http/httpmsg.c controlplane/http/httpchunks.c controlplane/http/httppath.c controlplane/sys/json.c
 // libs: -ljansson
+// max_len: 65536
 #include <stdlib.h>
 
 #include "controlplane/http/httpchunks.h"

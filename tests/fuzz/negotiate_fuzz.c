@@ -3,6 +3,7 @@
 // turn, no SSRC comes twice, what is sent parses, what is saved loads.
 // sources: controlplane/negotiate/negotiate.c controlplane/negotiate/negotiate_lines.c controlplane/negotiate/negotiate_plan.c controlplane/negotiate/negotiate_offer.c
 // sources: controlplane/negotiate/negotiate_remote.c controlplane/negotiate/negotiate_save.c controlplane/negotiate/negotiate_text.c
+// max_len: 131072
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
 // Parse, write again what was parsed, parse that: both must agree on everything the writer can say.
+// max_len: 131072
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 // JSON of signaling messages: a description that is understood must survive being written and read again.
 // sources: controlplane/session/signal/sigmsg.c
 // libs: -ljansson
+// max_len: 131072
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 // WebSocket frames: the same bytes at once and in pieces give the same events, and no message is larger than
 // the limit. The first byte of the input says how the bytes are cut.
 // sources: controlplane/http/wsframe.c
+// max_len: 131072
 #include <stdlib.h>
 
 #include "controlplane/http/wsframe.h"

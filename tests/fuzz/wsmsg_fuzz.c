@@ -1,6 +1,7 @@
 // Plugin messages: whatever is accepted has its views inside the input and within the limits, and an rtc
 // message written from it reads back the same.
 // sources: controlplane/plugin/wsmsg.c
+// max_len: 131072
 #include <stdlib.h>
 
 #include "controlplane/plugin/wsmsg.h"
