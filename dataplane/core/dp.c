@@ -5,6 +5,7 @@
 
 void drop(struct worker *w, struct rte_mbuf *m, enum counter why)
 {
+	ASSERT_HOT(rte_mbuf_refcnt_read(m) > 0);
 	count(w, why, 1);
 	mbuf_lost(m);
 }
@@ -51,6 +52,7 @@ void worker_send(struct worker *w, const struct path *path, struct rte_mbuf *m)
 {
 	struct outq *q = &w->out[path->key.port];
 
+	ASSERT_HOT(path->key.port < w->dp->n_ports && q->n < BURST);
 	q->m[q->n] = m;
 	q->path[q->n] = path;
 	if (++q->n >= w->dp->tx_burst)
@@ -96,6 +98,7 @@ void worker_hand_over(struct worker *w, unsigned to, struct rte_mbuf *m)
 {
 	struct handoff *h = &w->hand[to];
 
+	ASSERT_HOT(to < w->dp->n_workers && to != w->id && h->n < BURST);
 	h->m[h->n] = m;
 	if (++h->n == BURST)
 		flush_handoff(w, to);

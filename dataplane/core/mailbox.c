@@ -1,5 +1,6 @@
 #include "dataplane/core/mailbox.h"
 
+#include <assert.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ void mail_post(struct worker *to, const struct mail *mail)
 {
 	ns_t began = 0;
 
+	assert(mail->type <= MAIL_QUERY);
 	while (rte_ring_sp_enqueue_elem(to->mail, (void *)(uintptr_t)mail, sizeof(*mail)) != 0)
 		wait_for(to, &began);
 	to->n_mails_posted++;

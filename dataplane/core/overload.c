@@ -1,5 +1,7 @@
 #include "dataplane/core/overload.h"
 
+#include "lib/base/err.h"
+
 static const uint16_t busy_from[] = {0, 700, 800, 900, 1001};
 
 void overload_init(struct overload *o, ns_t stale_ns)
@@ -51,6 +53,7 @@ bool overload_measure(struct overload *o, uint64_t n_busy, uint64_t n_idle, ns_t
 {
 	uint8_t before = o->stage, stage;
 
+	ASSERT_HOT(n_busy >= o->n_busy && n_idle >= o->n_idle && o->stage <= OVERLOAD_VOICES);
 	if (o->started && now - o->measured < OVERLOAD_STEP_NS)
 		return false;
 	if (o->started)

@@ -8,6 +8,7 @@
 // Give up the first n.
 static void give_up(struct worker *w, struct parking *p, unsigned n, enum counter why)
 {
+	ASSERT_HOT(n <= p->n && p->n <= PARKING_MAX);
 	for (unsigned i = 0; i < n; i++)
 		drop(w, p->m[i], why);
 	p->n = (uint8_t)(p->n - n);

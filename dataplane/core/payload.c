@@ -56,6 +56,7 @@ void payload_retire(struct worker *w, struct payload_store *s, uint32_t handle)
 {
 	struct payload_retired *r = &w->retired;
 
+	ASSERT_HOT(handle < s->n && pkt_of(s->payload[handle].m)->handle == handle);
 	s->payload[handle].next = PAYLOAD_NONE;
 	if (r->fresh == PAYLOAD_NONE)
 		r->fresh = handle;
@@ -70,6 +71,7 @@ static void begin_grace(struct worker *w, struct payload_store *s)
 	struct payload_retired *r = &w->retired;
 	uint64_t token = rte_rcu_qsbr_start(w->dp->qsbr);
 
+	ASSERT_HOT(r->fresh < s->n && r->fresh_end < s->n);
 	for (uint32_t h = r->fresh; h != PAYLOAD_NONE; h = s->payload[h].next)
 		s->payload[h].token = token;
 	if (r->oldest == PAYLOAD_NONE)

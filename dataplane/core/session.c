@@ -24,6 +24,7 @@ struct session *session_find(struct worker *w, uint32_t sid)
 
 void session_due(struct worker *w, struct session *s, ns_t due)
 {
+	ASSERT_HOME(w, s);
 	if (!timer_armed(&s->timer) || due < s->timer.due)
 		wheel_arm(&w->wheel, &s->timer, due);
 }
@@ -35,6 +36,7 @@ ns_t session_next_report(struct worker *w)
 
 void session_arm_reports(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
 	s->rtcp_armed = true;
 	s->rtcp_due = session_next_report(w);
 	session_due(w, s, s->rtcp_due);
@@ -44,6 +46,7 @@ bool bucket_take(struct bucket *b, ns_t now, unsigned per_s, unsigned burst)
 {
 	int64_t gained = (now - b->at) * per_s / NS_PER_S;
 
+	ASSERT_HOT(per_s > 0 && burst > 0 && burst <= UINT16_MAX);
 	if (b->at == 0 || gained > burst) {
 		b->tokens = (uint16_t)burst;
 		b->at = now;

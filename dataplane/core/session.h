@@ -112,6 +112,9 @@ static_assert(sizeof(struct session) <= 4096, "memory of an idle session");
 static_assert(offsetof(struct session, path) == 64 && offsetof(struct session, streams) == 192,
 	      "what is read for each packet sent: three lines");
 
+// At the entry of what only the session's home worker may call.
+#define ASSERT_HOME(w, s) ASSERT_HOT((s)->home == (w)->id)
+
 // The live session at home on this worker, NULL when it is gone or lives elsewhere. thread: home worker
 struct session *session_find(struct worker *, uint32_t sid);
 // The session wherever it is at home, NULL: there is none. Elsewhere only its sid and home may be looked at.

@@ -15,6 +15,7 @@ static struct tomb *find(const struct session *s, enum tomb_kind kind, uint32_t 
 
 static void remove_at(struct tombs *t, unsigned i)
 {
+	ASSERT_HOT(i < t->n && t->n <= TOMBS);
 	t->n--;
 	memmove(&t->of[i], &t->of[i + 1], (t->n - i) * sizeof(t->of[0]));
 }
@@ -23,6 +24,7 @@ bool tomb_put(struct worker *w, struct session *s, enum tomb_kind kind, uint32_t
 {
 	struct tombs *t = s->tombs;
 
+	ASSERT_HOME(w, s);
 	if (t == NULL) {
 		if (rte_mempool_get(w->dp->tomb_pool, (void **)&t) < 0)
 			return false;

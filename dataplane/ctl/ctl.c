@@ -1,5 +1,6 @@
 #include "dataplane/ctl/ctl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -95,6 +96,7 @@ static int tell(void *ctl, const void *msg)
 // Acks wait until the fan-out lists of their commands are published: acknowledged means in force.
 static void ack(struct ctl *c, const struct ipc_hdr *cmd, int err)
 {
+	assert(c->n_pending < CMD_BATCH);
 	c->pending[c->n_pending].seq = cmd->seq;
 	c->pending[c->n_pending].cmd = cmd->type;
 	c->pending[c->n_pending++].err = err;

@@ -1,5 +1,6 @@
 #include "dataplane/ctl/model.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +218,7 @@ static void remove_session(struct model *m, struct m_session *s)
 	uint32_t slot = handle_slot(s->sid);
 	struct m_leg *leg, *next;
 
+	assert(m->session[slot] == s && m->n_sessions > 0 && s->home->n_placed > 0);
 	atomic_store_explicit(&m->dp->session[slot], NULL, memory_order_release);
 	ufrag_del(m->dp, s->ufrag);
 	if (s->old_ufrag[0])

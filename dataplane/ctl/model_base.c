@@ -1,4 +1,5 @@
 // What every part of the model uses: finding by id, mail to a session's home, and freeing later.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "dataplane/core/dp.h"
@@ -42,6 +43,7 @@ void model_post(struct m_session *s, struct mail mail)
 
 void model_retire(struct model *m, void (*free_fn)(void *), void *object, struct worker *home)
 {
+	assert(free_fn != NULL);
 	if (object == NULL)
 		return;
 	if (m->n_retired == m->retired_size) {

@@ -1,4 +1,5 @@
 // Tracks and legs of the model: what a publisher offers, who receives it, and the lists made from that.
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +214,7 @@ int model_leg_add(struct model *m, const struct ipc_leg_add *add)
 
 void model_remove_leg(struct model *m, struct m_leg *leg, bool tell)
 {
+	assert(leg->owner->n_legs > 0 && leg->from->n_legs > 0);
 	if (tell)
 		model_post(leg->owner, (struct mail){.type = MAIL_LEG_DEL, .leg = {leg->leg}});
 	LIST_REMOVE(leg, of_session);
@@ -301,6 +303,7 @@ void model_remove_track(struct model *m, struct m_track *t, bool tell)
 	struct m_leg *leg, *next;
 	struct source_return *r = malloc(sizeof(*r));
 
+	assert(t->owner->track[t->add.track] == t);
 	MUST(r != NULL);
 	LIST_EACH_SAFE (leg, &t->legs, of_track, next)
 		model_remove_leg(m, leg, true);

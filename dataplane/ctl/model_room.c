@@ -1,5 +1,6 @@
 // Rooms of the model: which calls have more than a few open microphones is counted by the room's worker; who is in a
 // call is known here.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "dataplane/core/dp.h"
@@ -65,6 +66,7 @@ static struct m_room *open_room(struct model *m, uint32_t call)
 
 static void close_room(struct model *m, struct m_room *r)
 {
+	assert(r->n == 0 && !r->is_dirty);
 	post_room(r, MAIL_ROOM_DEL);
 	LIST_REMOVE(r, link);
 	model_retire(m, room_free, r->room, r->home);
@@ -102,6 +104,7 @@ void model_room_leave(struct model *m, struct m_track *t)
 {
 	struct m_room *r = t->room;
 
+	assert(r == NULL || r->n > 0);
 	if (r == NULL)
 		return;
 	t->room = NULL;

@@ -1,5 +1,6 @@
 #include "dataplane/ctl/reclaim.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -59,6 +60,7 @@ void reclaim_later(struct reclaim *r, void (*free_fn)(void *), void *object, str
 {
 	struct waiting *new = malloc(sizeof(*new));
 
+	assert(free_fn != NULL);
 	if (object == NULL) {
 		free(new);
 		return;

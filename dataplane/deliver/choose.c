@@ -136,6 +136,7 @@ void choose_run(struct worker *w, struct session *s)
 	struct bwe *b = s->bwe;
 	ns_t due;
 
+	ASSERT_HOME(w, s);
 	if (b == NULL || s->legs == NULL || s->legs->viewer == NULL)
 		return;
 	if (w->now >= b->due || w->now - b->decided >= DECIDE_NS)

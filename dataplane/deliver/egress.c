@@ -43,6 +43,7 @@ static void make_class(struct class *c, const struct leg *leg, uint8_t level_id,
 static bool admit(struct worker *w, struct leg *leg, struct session *s, const struct pkt *pkt, uint64_t rank,
 		  unsigned len)
 {
+	ASSERT_HOME(w, s);
 	if (s->tx_key == NULL || leg->codec != pkt->codec)
 		return false;
 	if (s->send != SEND_FREE && (s->send == SEND_NOT || !icelite_may_send(&s->ice, len))) {
@@ -128,6 +129,7 @@ static void fill_slice(struct worker *w, struct slice *sl, const struct receiver
 void egress_send(struct worker *w, struct seal_rtp *job, struct rte_mbuf **out,
 		 struct session *const *session, unsigned n)
 {
+	ASSERT_HOT(n <= EGRESS_SLICE);
 	seal_rtp_protect(w->seal, job, n);
 	for (unsigned i = 0; i < n; i++) {
 		if (job[i].err) {
@@ -146,6 +148,7 @@ static void fan_slice(struct worker *w, const struct receiver *to, uint32_t n, s
 {
 	struct slice sl;
 
+	ASSERT_HOT(n <= EGRESS_SLICE);
 	if (rte_pktmbuf_alloc_bulk(w->dp->tx_pool, sl.out, n) != 0) {
 		count(w, DROP_NO_MBUF, n);
 		return;
@@ -176,6 +179,7 @@ void egress_rtcp(struct worker *w, struct session *s, const uint8_t *compound, s
 	struct rte_mbuf *m;
 	int sealed;
 
+	ASSERT_HOME(w, s);
 	if (s->tx_key == NULL || s->send == SEND_NOT || s->rtcp_index >= RTCP_INDEX_END)
 		return;
 	if (s->send == SEND_ASK && !icelite_may_send(&s->ice, (unsigned)len + SEAL_MAX_RTCP_GROWTH))

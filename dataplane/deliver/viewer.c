@@ -50,6 +50,8 @@ void viewer_start(struct worker *w, struct session *s, struct leg *leg)
 {
 	struct viewer *v = leg->viewer;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(leg->session == s && s->bwe);
 	rewrite_init(&v->rw, rewrite_start_seq((uint32_t)worker_random(w)), leg->clock_hz, FRAME_TICKS);
 	v->rtx_index = rewrite_start_seq((uint32_t)worker_random(w));
 	v->twcc_id = s->ext[EXT_TWCC];
@@ -59,6 +61,7 @@ void viewer_start(struct worker *w, struct session *s, struct leg *leg)
 
 void viewer_stop(struct worker *w, struct session *s, struct leg *leg)
 {
+	ASSERT_HOME(w, s);
 	pacer_drop(&s->bwe->pacer, &leg->viewer->pace); // a boost of its replay must not stay
 	simulcast_init(&leg->viewer->choice); // nothing: a list of receivers may still name it for a while
 }
@@ -379,6 +382,7 @@ static bool serve(struct worker *w, struct viewer_slice *sl, struct leg *leg)
 	struct viewer *v = leg->viewer;
 	struct layer *l;
 
+	ASSERT_HOME(w, leg->session);
 	if (wants_layer(&v->choice))
 		seek_key(w, leg);
 	l = viewer_layer(leg, v->layer);
@@ -430,6 +434,7 @@ void audience_wake(struct worker *w, struct source *src)
 {
 	struct audience *a = &src->video->audience[w->id];
 
+	ASSERT_HOT(src->video->n_layers > 0);
 	a->source = src;
 	a->left = UINT32_MAX; // a whole lap from here
 	if (!a->is_queued)
@@ -515,6 +520,7 @@ void viewer_run(struct worker *w, struct session *s)
 {
 	struct viewer_slice sl;
 
+	ASSERT_HOME(w, s);
 	if (s->bwe == NULL)
 		return;
 	viewer_slice_begin(&sl);
@@ -533,6 +539,7 @@ void viewer_choice_changed(struct worker *w, struct session *s, struct leg *leg)
 	struct viewer *v = leg->viewer;
 	struct layer *l = viewer_layer(leg, v->choice.want_layer);
 
+	ASSERT_HOME(w, s);
 	if (l && wants_layer(&v->choice) && v->seek_layer == v->choice.want_layer)
 		layer_ask_key(l); // it waits for long already
 	if (v->choice.is_paused) {

@@ -90,6 +90,8 @@ void viewer_nack(struct worker *w, struct session *s, struct leg *leg, const uin
 	struct viewer_slice sl;
 	unsigned n_sent = 0;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(leg->session == s);
 	if (!viewer_may_send(w, leg, 1))
 		return;
 	viewer_slice_begin(&sl);
@@ -113,6 +115,7 @@ static void ask_key(struct worker *w, struct session *s, struct leg *leg)
 	unsigned layer = c->now != SIMULCAST_NONE ? v->layer : c->want_layer;
 	struct layer *l = viewer_layer(leg, layer);
 
+	ASSERT_HOME(w, s);
 	if (l == NULL || !keyreq_leg_allow(&v->asks, s->rtt.smooth_ns, w->now))
 		return;
 	v->n_key_requests++;
@@ -193,6 +196,7 @@ unsigned viewer_probe(struct worker *w, struct session *s, uint8_t cluster, unsi
 	struct viewer_slice sl;
 	unsigned bytes = 0;
 
+	ASSERT_HOME(w, s);
 	viewer_slice_begin(&sl);
 	for (struct leg *leg = s->legs; leg && leg->viewer && bytes == 0; leg = leg->next)
 		if (viewer_may_send(w, leg, 1) && viewer_slice_has_room(w, &sl) &&

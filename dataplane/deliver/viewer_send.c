@@ -29,6 +29,7 @@ bool viewer_slice_fill(struct worker *w, struct viewer_slice *sl)
 
 void viewer_slice_end(struct worker *w, struct viewer_slice *sl)
 {
+	ASSERT_HOT(sl->n <= sl->n_bufs && sl->n_bufs <= VIEWER_SLICE);
 	if (sl->n_bufs == 0)
 		return;
 	egress_send(w, sl->job, sl->out, sl->session, sl->n);
@@ -117,6 +118,8 @@ static void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg
 {
 	struct session *s = leg->session;
 
+	ASSERT_HOT(sl->n < sl->n_bufs && s->tx_key);
+	ASSERT_HOT(d->len <= rte_pktmbuf_tailroom(sl->out[sl->n]));
 	pkt_of(sl->out[sl->n])->class = d->is_base ? CLASS_KEY : CLASS_VIDEO;
 	sl->job[sl->n] = (struct seal_rtp){.key = s->tx_key,
 					   .hdr = d->hdr,

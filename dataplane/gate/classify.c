@@ -38,6 +38,7 @@ unsigned classify(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	unsigned n_left = 0;
 
+	ASSERT_HOT(n <= BURST);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 		struct pkt *pkt = pkt_of(m);

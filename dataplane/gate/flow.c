@@ -1,5 +1,6 @@
 #include "dataplane/gate/flow.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -97,6 +98,7 @@ void flow_find_burst(const struct dp *dp, struct rte_mbuf **pkts, unsigned n, st
 	void *data[BURST];
 	uint64_t hit = 0;
 
+	ASSERT_HOT(n <= BURST);
 	for (unsigned i = 0; i < n; i++)
 		keys[i] = &pkt_of(pkts[i])->key;
 	if (n > 0)
@@ -109,6 +111,7 @@ bool flow_add(struct dp *dp, const struct flow_key *key, struct flow flow)
 {
 	int err;
 
+	ASSERT_HOT(flow.sid != 0 && flow.home < PORT_MAX_WORKERS && flow.pair < ICELITE_PAIRS);
 	rte_spinlock_lock(&flow_lock);
 	bool is_new = flow_find(dp, key).sid == 0;
 	err = rte_hash_add_key_data(dp->flows, key, pack(flow));
@@ -132,6 +135,7 @@ uint32_t flow_count(const struct dp *dp)
 
 bool ufrag_add(struct dp *dp, const char *ufrag, uint32_t sid, uint8_t home)
 {
+	assert(sid != 0 && home < PORT_MAX_WORKERS);
 	if (ufrag_find(dp, ufrag).sid != 0)
 		return false;
 	return rte_hash_add_key_data(dp->ufrags, ufrag, pack((struct flow){.sid = sid, .home = home})) == 0;

@@ -153,6 +153,7 @@ static void note_liveness(struct worker *w, struct session *s)
 
 void ice_pay(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
 	if (s->owed & OWED_PATH)
 		note_path(w, s);
 	if (s->owed & OWED_LIVENESS)
@@ -176,6 +177,7 @@ static void select_path(struct worker *w, struct session *s)
 
 void ice_prove(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
 	if (s->send != SEND_ASK || s->tx_key == NULL)
 		return;
 	s->ice_due = w->now;
@@ -195,6 +197,7 @@ static void send_probe(struct worker *w, struct session *s, const struct icelite
 
 void ice_apply(struct worker *w, struct session *s, const struct icelite_out *out, struct rte_mbuf *m)
 {
+	ASSERT_HOME(w, s);
 	if (out->events & (ICELITE_EV_PAIR_GONE | ICELITE_EV_PATH))
 		worker_send_queued(w); // what was allowed to go to the old address goes there
 	if (out->events & ICELITE_EV_PAIR_GONE)
@@ -223,6 +226,8 @@ void ice_on_media(struct worker *w, struct session *s, unsigned pair, bool is_ne
 {
 	struct icelite_out out;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(pair < ICELITE_PAIRS);
 	out.events = 0;
 	icelite_on_media(&s->ice, pair, is_newer, w->now, &out);
 	if (out.events)
@@ -274,6 +279,7 @@ void ice_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	enum icelite_verdict verdict;
 	int pair;
 
+	ASSERT_HOME(w, s);
 	if (stun_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, &msg) < 0) {
 		drop(w, m, DROP_STUN_MALFORMED);
 		return;
@@ -312,6 +318,7 @@ void ice_gone(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
 	struct icelite_out out;
 
+	ASSERT_HOME(w, s);
 	icelite_on_gone(&s->ice, pkt_of(m)->pair, w->now, &out);
 	ice_apply(w, s, &out, NULL);
 	mbuf_done(m);
@@ -323,6 +330,7 @@ void ice_creds(struct worker *w, struct session *s, const struct ipc_session_ice
 	struct str remote_pwd = {c->remote_pwd, strnlen(c->remote_pwd, sizeof(c->remote_pwd))};
 	struct icelite_out out = {};
 
+	ASSERT_HOME(w, s);
 	// A remote value that icelite cannot keep leaves the session as it was.
 	if (icelite_set_creds(&s->ice, c->ufrag, c->pwd, remote_ufrag, remote_pwd, &out) == 0)
 		ice_apply(w, s, &out, NULL);
@@ -332,6 +340,7 @@ void ice_close(struct worker *w, struct session *s)
 {
 	static const struct flow_key none;
 
+	ASSERT_HOME(w, s);
 	for (unsigned i = 0; i < ICELITE_PAIRS; i++)
 		if (memcmp(&s->pair_path[i].key, &none, sizeof(none)) != 0)
 			close_pair(w, &s->pair_path[i].key, s->sid);

@@ -56,6 +56,8 @@ void punt_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
 	enum counter why = DROP_PUNT_RATE;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(pkt_of(m)->pair < ICELITE_PAIRS);
 	icelite_on_rx(&s->ice, pkt_of(m)->pair, m->data_len);
 	if (s->rx_key == NULL)
 		s->dtls_from = (uint8_t)(pkt_of(m)->pair + 1);
@@ -86,6 +88,7 @@ void punt_inject(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
 	int pair = s->ice.selected;
 
+	ASSERT_HOME(w, s);
 	if (pair < 0 || s->send == SEND_NOT || !icelite_may_send_to(&s->ice, (unsigned)pair, m->data_len)) {
 		drop(w, m, DROP_NO_PATH);
 		return;

@@ -46,6 +46,7 @@ void bwe_start(struct worker *w, struct session *s)
 {
 	struct bwe *b = s->bwe;
 
+	ASSERT_HOME(w, s);
 	gcc_init(&b->gcc, &conf, w->now);
 	probe_init(&b->probe, w->now);
 	sendhist_init(&b->hist, b->slot, BWE_SLOTS);
@@ -64,6 +65,7 @@ void bwe_path_changed(struct worker *w, struct session *s)
 {
 	struct bwe *b = s->bwe;
 
+	ASSERT_HOME(w, s);
 	if (b == NULL)
 		return;
 	gcc_reset(&b->gcc, w->now);
@@ -91,6 +93,7 @@ void bwe_on_twcc(struct worker *w, struct session *s, const struct rtcp_fb *fb)
 	struct sendhist_ack ack;
 	int rc;
 
+	ASSERT_HOME(w, s);
 	count(w, CTR_RTCP_TWCC_RX, 1);
 	rc = b ? sendhist_begin(&b->hist, &it, fb) : -ERANGE;
 	if (rc < 0) {
@@ -117,6 +120,7 @@ static bool is_without_feedback(const struct worker *w, const struct session *s)
 
 void bwe_on_remb(struct worker *w, struct session *s, uint32_t bps)
 {
+	ASSERT_HOME(w, s);
 	count(w, CTR_RTCP_REMB_RX, 1);
 	if (s->bwe == NULL || !is_without_feedback(w, s))
 		return;
@@ -126,6 +130,8 @@ void bwe_on_remb(struct worker *w, struct session *s, uint32_t bps)
 
 void bwe_on_block(struct worker *w, struct session *s, struct leg *leg, const struct rtcp_block *block)
 {
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(leg->session == s && leg->viewer);
 	if (s->bwe == NULL || !leg->started || !is_without_feedback(w, s))
 		return;
 	gcc_report(&s->bwe->gcc, block->fraction, s->rtt.smooth_ns, w->now);
@@ -177,6 +183,7 @@ void bwe_measure(struct worker *w, struct session *s)
 {
 	struct bwe *b = s->bwe;
 
+	ASSERT_HOME(w, s);
 	audio_measure(w, s);
 	video_measure(w, b);
 	gcc_idle(&b->gcc, b->sent_bps, w->now);

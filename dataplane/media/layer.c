@@ -2,6 +2,7 @@
 // packet. Which buffer is in which slot only the writer has to know.
 #include "dataplane/media/layer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ struct layer *layer_new(struct payload_store *store, uint32_t n_slots)
 {
 	struct layer *l = cacheline_zalloc(sizeof(*l));
 
+	assert(n_slots >= 64 && n_slots <= 4096 && (n_slots & (n_slots - 1)) == 0);
 	if (l == NULL)
 		return NULL;
 	l->store = store;
@@ -59,6 +61,7 @@ static void let_go(struct worker *w, struct layer *l, uint64_t index)
 {
 	uint32_t *held = &l->held[index & l->ring.mask];
 
+	ASSERT_HOT(*held == PAYLOAD_NONE || *held < l->store->n);
 	if (*held == PAYLOAD_NONE)
 		return;
 	payload_retire(w, l->store, *held);

@@ -104,6 +104,7 @@ static void tick(struct worker *w, struct room *r)
 	const struct room_list *l =
 		atomic_load_explicit(&r->list, memory_order_acquire); // pairs with model_room.c
 
+	ASSERT_HOT(r->worker == w);
 	r->is_choosing = l && l->n > 0 && is_crowded(w, r, l->n);
 	if (!r->is_choosing) {
 		everybody(l);
@@ -141,5 +142,6 @@ void room_changed(struct worker *w, struct room *r)
 
 void room_stop(struct worker *w, struct room *r)
 {
+	ASSERT_HOT(r->worker == w);
 	wheel_cancel(&w->wheel, &r->timer);
 }

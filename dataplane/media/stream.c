@@ -11,6 +11,7 @@
 
 void stream_free_all(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
 	for (struct stream *st = s->streams, *next; st; st = next) {
 		next = st->next;
 		rte_mempool_put(w->dp->stream_pool, st);
@@ -71,6 +72,8 @@ void stream_end(struct worker *w, struct session *s, struct stream *st)
 {
 	struct stream **at = &s->streams;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(s->n_streams > 0);
 	while (*at != st)
 		at = &(*at)->next;
 	*at = st->next;
@@ -83,6 +86,8 @@ struct stream *stream_new(struct worker *w, struct session *s, uint32_t ssrc)
 {
 	struct stream *st;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(stream_find(s, ssrc) == NULL);
 	if (s->n_streams >= SESSION_MAX_SSRCS || rte_mempool_get(w->dp->stream_pool, (void **)&st) < 0)
 		return NULL;
 	*st = (struct stream){

@@ -26,6 +26,7 @@ static void state_free(struct worker *w, struct twcc_state *t)
 
 void arrivals_log(struct worker *w, struct session *s, const struct pkt *pkt, uint16_t number)
 {
+	ASSERT_HOME(w, s);
 	if (s->twcc == NULL && (s->twcc = state_new(w, false)) == NULL)
 		return;
 	s->twcc->media_ssrc = pkt->ssrc;
@@ -53,6 +54,7 @@ void arrivals_widen(struct worker *w, struct session *s)
 {
 	struct twcc_state *wide;
 
+	ASSERT_HOME(w, s);
 	if (s->twcc == NULL || s->twcc->is_wide || (wide = state_new(w, true)) == NULL)
 		return;
 	report(w, s); // what the short one knows; the long one begins after it
@@ -70,6 +72,7 @@ void arrivals_frame(struct worker *w, struct session *s)
 
 void arrivals_run(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
 	if (s->twcc == NULL)
 		return;
 	if (w->now >= twcc_log_due(&s->twcc->log))

@@ -75,6 +75,7 @@ bool intake_place(struct worker *w, struct source *src, unsigned layer, struct s
 	bool is_wide = in->in_run && in->media == st && in->nack.started &&
 		       pkt->index > in->nack.top + NACKGEN_ITEMS;
 
+	ASSERT_HOT(layer < src->video->n_layers);
 	if (!in->in_run || in->media != st || is_wide) {
 		begin_run(in, src, l, st, pkt, is_key_start);
 		if (!is_key_start)
@@ -158,6 +159,7 @@ void intake_tell(struct worker *w, struct session *s, struct source *src, unsign
 				  .n_tids = RTE_MAX(in->n_tids[0], in->n_tids[1]),
 				  .sr = in->media->map};
 
+	ASSERT_HOT(in->media);
 	info.sr.rtp += in->time.offset;
 	info.sr.valid = info.sr.valid && info.sr.era == s->clock.era;
 	if (stream_clock(in->media, s, w->now, &info.clock))
@@ -174,6 +176,7 @@ void intake_tick(struct worker *w, struct session *s, struct source *src, unsign
 	uint32_t n_wishes = layer_wishes(l);
 	ns_t silent = w->now - in->time.at;
 
+	ASSERT_HOME(w, s);
 	in->due = NS_NEVER;
 	if (in->media == NULL)
 		return;

@@ -164,6 +164,7 @@ void publish_unopened(struct worker *w, struct session *s, struct stream *st, st
 	struct pkt *pkt = pkt_of(m);
 	struct rtp_exts exts;
 
+	ASSERT_HOME(w, s);
 	read_exts(w, s, m, v, &exts);
 	rx_stats_packet(&st->stats, pkt->index, v->ts, v->payload_len, pkt->arrival, st->source->clock_hz);
 	keep_reporting(w, s, st, pkt);
@@ -320,6 +321,8 @@ void publish_packet(struct worker *w, struct session *s, struct stream *st, stru
 	struct rtp_exts exts;
 	bool is_bound;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(pkt->sid == s->sid);
 	read_exts(w, s, m, v, &exts);
 	is_bound = bind(w, s, st, v->pt, &exts, &why);
 	rx_stats_packet(&st->stats, pkt->index, pkt->ts, payload_len, pkt->arrival,
@@ -341,6 +344,8 @@ void publish_track(struct worker *w, struct session *s, struct source *src, cons
 	unsigned i = add->track;
 	bool is_new = s->track[i] == NULL;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(i < IPC_MAX_TRACKS);
 	if (is_new) {
 		s->track[i] = src;
 		s->n_tracks++;
@@ -355,6 +360,8 @@ void publish_track(struct worker *w, struct session *s, struct source *src, cons
 
 void publish_gate(struct worker *w, struct session *s, struct source *src, bool enabled)
 {
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(s->track[src->id] == src);
 	src->enabled = enabled;
 	if (src->video)
 		publish_video_gate(w, s, src);
@@ -372,6 +379,7 @@ static void end(struct worker *w, struct source *src)
 
 void publish_track_del(struct worker *w, struct session *s, struct source *src)
 {
+	ASSERT_HOME(w, s);
 	if (s->track[src->id] != src)
 		return;
 	if (src->video == NULL)
@@ -385,6 +393,7 @@ void publish_track_del(struct worker *w, struct session *s, struct source *src)
 
 void publish_stop(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
 	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
 		if (s->track[i])
 			end(w, s->track[i]);

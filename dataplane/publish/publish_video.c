@@ -115,6 +115,7 @@ static void on_news(struct worker *w, const struct source *src, struct rte_mbuf 
 {
 	unsigned i = 0;
 
+	ASSERT_HOT(w->n_news <= BURST);
 	while (i < w->n_news && pkt_of(w->news[i])->source != src)
 		i++;
 	if (i == BURST) {
@@ -202,6 +203,8 @@ void publish_video(struct worker *w, struct session *s, struct stream *st, struc
 	enum counter why;
 	uint8_t flags;
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(layer < src->video->n_layers);
 	if (pkt->marker)
 		arrivals_frame(w, s);
 	if (st->is_rtx && !unwrap(in, src, m, &len)) {
@@ -235,6 +238,7 @@ void publish_video(struct worker *w, struct session *s, struct stream *st, struc
 
 void publish_video_run(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
 	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++) {
 		struct video *v = s->track[i] ? s->track[i]->video : NULL;
 

@@ -304,6 +304,7 @@ void feedback_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	bool is_newer = false;
 	size_t len;
 
+	ASSERT_HOME(w, s);
 	icelite_on_rx(&s->ice, pkt_of(m)->pair, m->data_len);
 	len = open_compound(w, s, m, &is_newer, &why);
 	if (len == 0) {

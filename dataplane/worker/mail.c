@@ -28,6 +28,7 @@ static void leg_add(struct worker *w, struct session *s, struct leg *leg, struct
 {
 	struct leg **at = &s->legs;
 
+	ASSERT_HOT(leg->session == s);
 	while (*at && !goes_before(leg, *at))
 		at = &(*at)->next;
 	leg->next = *at;
@@ -63,6 +64,7 @@ static void do_mail(struct worker *w, const struct mail *mail)
 {
 	struct session *s = mail->session;
 
+	ASSERT_HOT(s == NULL || s->home == w->id);
 	switch ((enum mail_type)mail->type) {
 	case MAIL_SESSION_ADD:
 		session_start(w, s);

@@ -39,6 +39,7 @@ void query_answer(struct worker *w, struct session *s, uint32_t seq)
 {
 	struct note note = {.type = NOTE_SESSION_STATE, .sid = s->sid};
 
+	ASSERT_HOME(w, s);
 	for (const struct leg *leg = s->legs; leg && leg->viewer; leg = leg->next)
 		answer_leg(w, s, leg, seq);
 	note.session_state.hdr.seq = seq;

@@ -172,6 +172,7 @@ static void take_packet(struct worker *w, struct job *job)
 	uint16_t payload_len;
 	bool is_newer;
 
+	ASSERT_HOME(w, s);
 	if (st == NULL)
 		st = make_stream(w, s, job->v.ssrc);
 	if (st == NULL) {
@@ -215,6 +216,7 @@ void receive_rtp(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	struct seal_rtp rtp[BURST], first_rtp;
 	unsigned n_jobs = 0;
 
+	ASSERT_HOT(n <= BURST);
 	for (unsigned i = 0; i < n; i++) {
 		if (!prepare(w, pkts[i], &job[n_jobs], &rtp[n_jobs]))
 			continue;

@@ -143,6 +143,7 @@ static void run_due(struct worker *w, struct session *s)
 
 void reports_run(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
 	if (s->rtcp_armed && w->now >= s->rtcp_due)
 		run_due(w, s);
 	if (s->rtcp_armed)

@@ -54,6 +54,8 @@ static void on_due(struct timer *t, ns_t now)
 
 void session_start(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(!timer_armed(&s->timer));
 	s->worker = w;
 	s->timer.on_due = on_due;
 	s->ice_due = next_ice_tick(s, w->now);
@@ -63,6 +65,8 @@ void session_start(struct worker *w, struct session *s)
 
 void session_stop(struct worker *w, struct session *s)
 {
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(!s->dead && w->n_sessions > 0 && w->n_legs >= s->n_legs && w->n_tracks >= s->n_tracks);
 	s->dead = true;
 	s->send = SEND_NOT;
 	w->n_legs -= s->n_legs;
@@ -96,6 +100,8 @@ void session_keys(struct worker *w, struct session *s, const struct seal_key *rx
 {
 	struct rte_mbuf *parked[PARKING_MAX];
 
+	ASSERT_HOME(w, s);
+	ASSERT_HOT(s->tx_key == NULL && s->rx_key == NULL);
 	s->rx_key = rx;
 	s->tx_key = tx;
 	s->rtcp_ssrc = rtcp_ssrc;

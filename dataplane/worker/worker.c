@@ -46,6 +46,7 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	struct session *reporter[BURST];
 	unsigned n_rtp = 0, n_rtcp = 0;
 
+	ASSERT_HOT(n <= BURST);
 	if (n > 0)
 		mail_drain(w); // a client may answer a command before the round of its mail
 	for (unsigned i = 0; i < n; i++) {
@@ -86,6 +87,7 @@ static void receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	struct rte_mbuf *mine[BURST];
 	unsigned n_mine = 0;
 
+	ASSERT_HOT(n <= BURST);
 	n = classify(w, pkts, n);
 	flow_find_burst(w->dp, pkts, n, flow);
 	for (unsigned i = 0; i < n; i++) {

@@ -49,5 +49,12 @@ enum exit_status {
 		}                                                                                    \
 	} while (0)
 
+// The same where a packet passes: checked in debug, asan, tsan and fuzz builds (DEBUG), nothing is left of it in others.
+#ifdef DEBUG
+#define ASSERT_HOT(cond) MUST(cond)
+#else
+#define ASSERT_HOT(cond) ((void)sizeof(!(cond)))
+#endif
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
