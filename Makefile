@@ -39,7 +39,8 @@ XDP_LIBS = -lbpf -lxdp
 CP_LIBS = -luv -lhiredis -llmdb -ljansson -lcrypt -lz -lseccomp $(PEER_LIBS)
 
 # Extra flags of a folder and of all below it.
-flags_dataplane = $(DPDK_CFLAGS) -DBPF_OBJECT='"$(B)/dataplane/port/xdp/media_filter.bpf.o"'
+# Asserts of the packet path are for the test builds (debug, asan, tsan, fuzz): a release does not pay for them.
+flags_dataplane = $(DPDK_CFLAGS) $(if $(filter release,$(MODE)),-DNDEBUG) -DBPF_OBJECT='"$(B)/dataplane/port/xdp/media_filter.bpf.o"'
 flags_controlplane =
 flags_tests/unit/dataplane = $(DPDK_CFLAGS)
 flags_tests/support/dataplane = $(DPDK_CFLAGS)
@@ -180,7 +181,7 @@ FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(call flags_of,$<) -fsanitize=fuzzer-no-link $(FUZZ_SAN) \
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(call flags_of,$<) -UNDEBUG -fsanitize=fuzzer-no-link $(FUZZ_SAN) \
 		-MMD -MP -c -o $@ $<
 define fuzz_target
 build/fuzz/$(1): $(patsubst %.c,build/fuzz/obj/%.o,$(call fuzz_src,$(1))) $(patsubst %.c,build/fuzz/obj/%.o,$(LIB_SRC) $(call fuzz_sources,$(1)))

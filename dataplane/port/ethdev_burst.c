@@ -1,6 +1,8 @@
 // Bursts of an ethdev port: frames out, and what comes in told apart.
 #include "dataplane/port/ethdev.h"
 
+#include <assert.h>
+
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
 
@@ -16,6 +18,7 @@ unsigned ethdev_send(struct ethdev *d, unsigned worker, struct rte_mbuf **frames
 	bool is_locked = d->n_txq < d->port.n_queues;
 	unsigned sent = n;
 
+	assert(q < MAX_DEV_QUEUES && worker < d->port.n_queues);
 	if (is_locked)
 		rte_spinlock_lock(&d->tx_lock[q]);
 	if (d->tx_flags)
@@ -35,7 +38,9 @@ void ethdev_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts, const 
 	struct port_stats *stats = &port->stats[queue];
 	uint64_t bytes = 0;
 
+	assert(n <= PORT_MAX_BURST);
 	for (unsigned i = 0; i < n; i++) {
+		assert(paths[i]->key.port == port->index && pkts[i]->data_len <= PORT_MAX_PAYLOAD);
 		bytes += pkts[i]->data_len;
 		frame_write(pkts[i], paths[i], d->tx_flags);
 	}
@@ -108,6 +113,7 @@ unsigned ethdev_rx(struct port *port, unsigned queue, struct rte_mbuf **pkts, un
 	struct ethdev *d = ethdev_of(port);
 	unsigned got = 0;
 
+	assert(queue < port->n_queues && n <= PORT_MAX_BURST);
 	if (queue == 0)
 		port->stats[0].rx_nombuf = atomic_load_explicit(&d->n_lost, memory_order_relaxed);
 	if (d->has_kernel)

@@ -1,6 +1,7 @@
 #include "dataplane/port/frame.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -277,6 +278,9 @@ void frame_path(const struct frame_ours *ours, struct rte_mbuf *m, struct path *
 	const struct rte_ether_hdr *rx =
 		rte_pktmbuf_mtod_offset(m, const void *, -(ptrdiff_t)(UDP_LEN + m->l3_len + m->l2_len));
 	const struct flow_key *key = &pkt_of(m)->key;
+	assert(m->l2_len == FRAME_ETH_LEN || m->l2_len == FRAME_ETH_LEN + sizeof(struct rte_vlan_hdr));
+	assert(m->l3_len >= IPV4_LEN &&
+	       (key->family == 4 || key->family == 6)); // frame_parse has accepted it
 	size_t ip_len = key->family == 4 ? IPV4_LEN : IPV6_LEN;
 
 	memset(out, 0, sizeof(*out));
@@ -317,6 +321,9 @@ void frame_write(struct rte_mbuf *m, const struct path *path, uint64_t ol_flags)
 	bool is_v4 = path->key.family == 4;
 	void *ip = udp - (is_v4 ? IPV4_LEN : IPV6_LEN);
 
+	assert(rte_pktmbuf_headroom(m) >= sizeof(path->hdr) && path->hdr_len <= sizeof(path->hdr));
+	assert(path->hdr_len >=
+	       FRAME_ETH_LEN + UDP_LEN + (is_v4 ? IPV4_LEN : IPV6_LEN)); // frame_path made it
 	memcpy(udp + UDP_LEN - sizeof(path->hdr), path->hdr, sizeof(path->hdr));
 	finish_udp((void *)udp, udp_len, ol_flags & RTE_MBUF_F_TX_UDP_CKSUM);
 	if (is_v4) {

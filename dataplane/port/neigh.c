@@ -1,6 +1,7 @@
 #include "dataplane/port/neigh.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -261,6 +262,7 @@ bool neigh_announce(const struct frame_ours *ours, unsigned i, struct rte_mbuf *
 {
 	bool is_v4 = ours->addr[i].family == 4;
 	size_t len = is_v4 ? sizeof(struct rte_arp_hdr) : sizeof(struct rte_ipv6_hdr) + ADVERT_LEN;
+	assert(i < ours->n && m->data_len == 0);
 	void *eth = rte_pktmbuf_append(m, (uint16_t)(FRAME_ETH_LEN + len));
 
 	if (!eth)

@@ -1,6 +1,7 @@
 // Datagrams in: bursts by recvmmsg, checked and described.
 #include "dataplane/port/socket.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -93,6 +94,7 @@ static unsigned queue_read(struct port_socket *p, struct socket_queue *q, unsign
 	if (got <= 0)
 		return 0;
 	end = q->first + (unsigned)got;
+	assert(end <= PORT_MAX_BURST);
 	for (unsigned i = q->first; i < end; i++) {
 		struct rte_mbuf *m = q->rx[i];
 		unsigned len = q->msg[i].msg_len;
@@ -135,6 +137,7 @@ unsigned socket_rx(struct port *port, unsigned queue, struct rte_mbuf **pkts, un
 	struct socket_queue *q = &p->queue[queue];
 	unsigned got = 0;
 
+	assert(queue < port->n_queues && n <= PORT_MAX_BURST);
 	if (q->readable == 0)
 		queue_find_readable(p, q);
 	for (uint64_t left = q->readable; left && got < n; left &= left - 1)

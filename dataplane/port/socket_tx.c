@@ -1,6 +1,7 @@
 // Datagrams out: bursts by sendmmsg, several of one size as one message that the kernel cuts.
 #include "dataplane/port/socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -143,9 +144,11 @@ void socket_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts, const 
 	struct batch b;
 	unsigned first = 0;
 
+	assert(queue < port->n_queues && n <= PORT_MAX_BURST);
 	while (first < n) {
 		unsigned sock = path_socket(paths[first]), end = first + 1;
 
+		assert(sock < p->n_sockets && paths[first]->key.port == port->index);
 		while (end < n && path_socket(paths[end]) == sock)
 			end++;
 		batch_fill(&b, pkts + first, paths + first, end - first, gso);

@@ -1,4 +1,5 @@
 // The workers' side of ICE-TCP: frames out of and into rings, no system call but the thread's doorbell while it sleeps.
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,6 +59,7 @@ static unsigned tcp_rx(struct port *port, unsigned queue, struct rte_mbuf **pkts
 	struct port_stats *stats = &port->stats[queue];
 	unsigned got = 0;
 
+	assert(queue < port->n_queues);
 	while (got < n) {
 		if (side->spare == NULL && (side->spare = rte_pktmbuf_alloc(of(port)->pool)) == NULL) {
 			stats->rx_nombuf++;
@@ -104,6 +106,7 @@ static void tcp_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts, co
 					.class = pkt_of(pkts[i])->class};
 		uint16_t len = pkts[i]->data_len;
 
+		assert(paths[i]->key.conn != 0 && len <= PORT_MAX_PAYLOAD);
 		if (pktring_push(&side->down, &head, sizeof(head), rte_pktmbuf_mtod(pkts[i], void *), len) <
 		    0) {
 			stats->tx_dropped++;

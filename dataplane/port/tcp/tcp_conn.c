@@ -1,4 +1,5 @@
 // The life of TCP connections: who may stay, and for how long. All times by lists in order of time.
+#include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ static void stranger_add(struct port_tcp *p, struct tcp_conn *c)
 
 static void stranger_remove(struct port_tcp *p, struct tcp_conn *c)
 {
+	assert(is_stranger(c) && p->n_strangers > 0);
 	TAILQ_REMOVE(&p->strangers, c, of_state);
 	TAILQ_REMOVE(&p->source[c->bucket], c, of_source);
 	p->n_strangers--;
@@ -60,6 +62,7 @@ static void stranger_remove(struct port_tcp *p, struct tcp_conn *c)
 
 static void conn_free(struct port_tcp *p, struct tcp_conn *c)
 {
+	assert(p->conn[c->id] == c && p->n_conns > 0 && p->n_free < p->max_conns);
 	p->conn[c->id] = NULL;
 	p->free_ids[(p->free_at + p->n_free++) % p->max_conns] = c->id;
 	p->n_conns--;
@@ -240,6 +243,7 @@ struct tcp_conn *tcp_conn_find(struct port_tcp *p, uint16_t id)
 
 void tcp_conn_bind(struct port_tcp *p, struct tcp_conn *c, uint32_t sid)
 {
+	assert(c->state != TCP_GONE && c->fd >= 0);
 	if (is_stranger(c))
 		stranger_remove(p, c);
 	else

@@ -1,4 +1,5 @@
 // Frames of a TCP connection: from its socket to its worker, and from there through its queue into the socket.
+#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -52,6 +53,7 @@ void tcp_frames_in(struct port_tcp *p, struct tcp_conn *c)
 	size_t left = got > 0 ? (size_t)got : 0;
 	int len;
 
+	assert(c->state != TCP_GONE);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {

@@ -1,5 +1,6 @@
 #include "dataplane/port/tcp/tcp_queue.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,7 @@ void tcp_queue_add(struct tcp_queue *q, unsigned class, const void *data, uint16
 	uint16_t size = (uint16_t)(DEFRAME_HDR + len);
 	struct tcp_frame *f;
 
+	assert(class <= CLASS_VIDEO && len <= DEFRAME_MAX);
 	make_room(q, size, now);
 	if (!admits(q, class, size, now) || (f = malloc(sizeof(*f) + size)) == NULL) {
 		count_drop(q, class);
@@ -145,6 +147,7 @@ void tcp_queue_written(struct tcp_queue *q, size_t n)
 {
 	struct tcp_frame *f;
 
+	assert(q->written + n <= q->bytes);
 	while (n > 0 && (f = TAILQ_FIRST(&q->frames)) != NULL) {
 		size_t left = (size_t)f->len - q->written;
 

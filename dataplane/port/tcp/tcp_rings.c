@@ -1,4 +1,6 @@
 // The TCP thread's ends of its rings with the workers.
+#include <assert.h>
+
 #include "dataplane/port/tcp/tcp.h"
 
 void tcp_rings_up(struct port_tcp *p, struct tcp_conn *c, const void *data, size_t len)
@@ -6,6 +8,7 @@ void tcp_rings_up(struct port_tcp *p, struct tcp_conn *c, const void *data, size
 	struct tcp_end *end = &p->end[c->queue];
 	struct tcp_up head = {.key = c->key};
 
+	assert(c->key.conn == c->id && len > 0 && len <= PORT_MAX_PAYLOAD);
 	if (pktring_push(&end->up, &head, sizeof(head), data, len) == 0)
 		end->is_pushed = true;
 	else
