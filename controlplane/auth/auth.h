@@ -57,5 +57,3 @@ void auth_login(struct auth *, const struct http_source *, const char *client, c
 void auth_register(struct auth *, const struct http_source *, const char *client, const char *key,
 		   auth_done_fn, void *arg);
 void auth_unregister(struct auth *, const char *client, auth_done_fn, void *arg);
-
-size_t auth_n_clients(const struct auth *);

@@ -2,6 +2,7 @@
 // flood from one address delays only itself.
 #include "controlplane/auth/bcrypt.h"
 
+#include <assert.h>
 #include <crypt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +29,9 @@ struct bcrypt_queue {
 	struct timer timer; // looks for jobs that waited too long
 };
 
-static void dispatch(struct bcrypt_queue *q);
+static void bcrypt_dispatch(struct bcrypt_queue *q);
 
-static void run(struct work *w)
+static void job_run(struct work *w)
 {
 	struct bcrypt_job *job = container_of(w, struct bcrypt_job, work);
 	struct crypt_data *data = calloc(1, sizeof(*data));
@@ -45,7 +46,7 @@ static void run(struct work *w)
 	explicit_bzero(job->key, sizeof(job->key));
 }
 
-static void finish(struct bcrypt_job *job, int rc)
+static void job_finish(struct bcrypt_job *job, int rc)
 {
 	explicit_bzero(job->key, sizeof(job->key));
 	job->rc = rc;
@@ -57,18 +58,20 @@ static void on_work_done(struct work *w)
 	struct bcrypt_job *job = container_of(w, struct bcrypt_job, work);
 	struct bcrypt_queue *q = job->queue;
 
+	assert(q->n_running > 0);
 	q->n_running--;
-	finish(job, 0);
-	dispatch(q);
+	job_finish(job, 0);
+	bcrypt_dispatch(q);
 }
 
 // Take job out of its lane; an empty lane goes.
-static void unlink_job(struct bcrypt_queue *q, struct bcrypt_job *job)
+static void job_unlink(struct bcrypt_queue *q, struct bcrypt_job *job)
 {
 	struct bcrypt_lane *lane = job->lane;
 
 	TAILQ_REMOVE(&lane->jobs, job, link);
 	job->lane = NULL;
+	assert(lane->n > 0 && q->n_waiting > 0);
 	q->n_waiting--;
 	if (--lane->n > 0)
 		return;
@@ -77,7 +80,7 @@ static void unlink_job(struct bcrypt_queue *q, struct bcrypt_job *job)
 	free(lane);
 }
 
-static void dispatch(struct bcrypt_queue *q)
+static void bcrypt_dispatch(struct bcrypt_queue *q)
 {
 	while (q->n_running < q->max_running && !TAILQ_EMPTY(&q->ring)) {
 		struct bcrypt_lane *lane = TAILQ_FIRST(&q->ring);
@@ -86,11 +89,11 @@ static void dispatch(struct bcrypt_queue *q)
 		TAILQ_REMOVE(&q->ring, lane,
 			     ring); // to the end of the ring: its next turn comes after the others
 		TAILQ_INSERT_TAIL(&q->ring, lane, ring);
-		unlink_job(q, job);
+		job_unlink(q, job);
 		q->n_running++;
 		if (loop_work(q->loop, &job->work) < 0) {
 			q->n_running--;
-			finish(job, -ENOMEM);
+			job_finish(job, -ENOMEM);
 		}
 	}
 }
@@ -105,8 +108,8 @@ static void on_expire(struct timer *t, ns_t now)
 		unsigned n = lane->n;
 
 		while (n-- > 0 && (job = TAILQ_FIRST(&lane->jobs))->due <= now) {
-			unlink_job(q, job);
-			finish(job, -ETIMEDOUT);
+			job_unlink(q, job);
+			job_finish(job, -ETIMEDOUT);
 		}
 	}
 	if (q->n_waiting > 0)
@@ -143,14 +146,14 @@ int bcrypt_submit(struct bcrypt_queue *q, const uint8_t source[16], struct bcryp
 		return -ENOMEM;
 	job->queue = q;
 	job->lane = lane;
-	job->work = (struct work){run, on_work_done, NULL};
+	job->work = (struct work){job_run, on_work_done, NULL};
 	job->due = loop_now(q->loop) + q->wait;
 	TAILQ_INSERT_TAIL(&lane->jobs, job, link);
 	lane->n++;
 	q->n_waiting++;
 	if (!timer_armed(&q->timer))
 		loop_arm_in(q->loop, &q->timer, NS_PER_S / 2);
-	dispatch(q);
+	bcrypt_dispatch(q);
 	return 0;
 }
 
@@ -185,8 +188,8 @@ void bcrypt_free(struct bcrypt_queue *q)
 	while ((lane = TAILQ_FIRST(&q->ring)) != NULL) {
 		struct bcrypt_job *job = TAILQ_FIRST(&lane->jobs);
 
-		unlink_job(q, job);
-		finish(job, -ECANCELED);
+		job_unlink(q, job);
+		job_finish(job, -ECANCELED);
 	}
 	while (q->n_running > 0)
 		loop_turn(q->loop, 20 * NS_PER_MS);
