@@ -78,6 +78,7 @@ void api_on_request(void *arg, const struct http_request *r)
 	struct ask *a;
 	char *values[2];
 
+	assert(api->p.http != NULL && api->p.conf != NULL);
 	if (!http_path_is_clean(r->head->path)) {
 		redirect_to_clean(api, r);
 		return;

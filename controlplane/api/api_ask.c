@@ -102,7 +102,7 @@ bool ask_decode(struct ask *a)
 	return false;
 }
 
-static void on_auth(void *arg, const struct auth_result *r)
+static void ask_on_auth(void *arg, const struct auth_result *r)
 {
 	struct ask *a = arg;
 
@@ -112,5 +112,5 @@ static void on_auth(void *arg, const struct auth_result *r)
 
 void ask_authenticate(struct ask *a, const struct http_request *r)
 {
-	auth_check(a->api->p.auth, &a->source, http_find(r->head, STR("authorization")), on_auth, a);
+	auth_check(a->api->p.auth, &a->source, http_find(r->head, STR("authorization")), ask_on_auth, a);
 }

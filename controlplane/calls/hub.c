@@ -26,6 +26,7 @@ static void check_drained(struct hub *h)
 
 void hub_drain(struct hub *h, void (*drained)(void *arg), void *arg)
 {
+	assert(drained != NULL);
 	h->draining = true;
 	h->drained = drained;
 	h->drained_arg = arg;

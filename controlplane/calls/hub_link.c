@@ -38,7 +38,7 @@ static void on_snap(void *arg, const union ipc_msg *m)
 }
 
 // --- events ----------------------------------------------------------------------------------------
-static void on_refused(struct hub *h, const struct ipc_ack *a)
+static void on_session_refused(struct hub *h, const struct ipc_ack *a)
 {
 	struct session *s;
 	uint32_t cursor = 0;
@@ -53,14 +53,14 @@ static void on_refused(struct hub *h, const struct ipc_ack *a)
 	}
 }
 
-static void on_event(void *arg, const union ipc_msg *m)
+static void on_link_event(void *arg, const union ipc_msg *m)
 {
 	struct hub *h = arg;
 	struct session *s;
 
 	switch (m->hdr.type) {
 	case EVT_ACK:
-		on_refused(h, &m->ack);
+		on_session_refused(h, &m->ack);
 		queries_on_event(h->queries, m);
 		break;
 	case EVT_LEG_STATE:
@@ -99,4 +99,4 @@ static void on_punt(void *arg, unsigned worker, const struct punt_hdr *hdr, cons
 		hub_drop(h, "punt_unknown");
 }
 
-const struct link_ops hub_link_ops = {on_snap, on_synced, on_down, on_event, on_punt};
+const struct link_ops hub_link_ops = {on_snap, on_synced, on_down, on_link_event, on_punt};

@@ -48,12 +48,12 @@ void node_beat(struct node *n)
 	loop_arm_in(n->loop, &n->timer, NODE_BEAT_NS);
 }
 
-static void on_timer(struct timer *t, ns_t)
+static void on_beat_due(struct timer *t, ns_t)
 {
 	node_beat(container_of(t, struct node, timer));
 }
 
-static void on_store(void *arg, enum store_state state)
+static void node_on_store(void *arg, enum store_state state)
 {
 	if (state != STORE_DOWN)
 		node_beat(arg);
@@ -73,8 +73,8 @@ struct node *node_new(struct loop *loop, struct store *store, const char *id, co
 			   .id = id,
 			   .api = api,
 			   .started = time(NULL),
-			   .timer.on_due = on_timer};
-	n->watcher = store_watch(store, on_store, n);
+			   .timer.on_due = on_beat_due};
+	n->watcher = store_watch(store, node_on_store, n);
 	if (n->watcher == NULL) {
 		free(n);
 		return err_null(ENOMEM);

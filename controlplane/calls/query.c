@@ -46,7 +46,7 @@ static void query_fail(struct query *q, int err)
 	done(arg, err, NULL);
 }
 
-static void on_limit(struct timer *t, ns_t now)
+static void on_query_limit(struct timer *t, ns_t now)
 {
 	query_fail(container_of(t, struct query, limit), -ETIMEDOUT);
 }
@@ -59,7 +59,7 @@ static struct query *query_new(struct queries *all, uint32_t sid)
 		return NULL;
 	q->queries = all;
 	q->sid = sid;
-	q->limit.on_due = on_limit;
+	q->limit.on_due = on_query_limit;
 	TAILQ_INSERT_TAIL(&all->list, q, link);
 	all->n++;
 	loop_arm_in(all->env->loop, &q->limit, QUERY_LIMIT_MS * NS_PER_MS);
@@ -143,6 +143,7 @@ static void query_answer(struct query *q, const struct ipc_session_state *state)
 	query_done_fn done = q->done;
 	void *arg = q->arg;
 
+	assert(q->n_legs <= QUERY_MAX_VIDEOS);
 	if (s == NULL) {
 		query_fail(q, -ENOENT);
 		return;
@@ -164,7 +165,7 @@ static struct query *oldest_of(struct queries *all, uint32_t sid)
 	return NULL;
 }
 
-static void on_refused(struct queries *all, const struct ipc_ack *a)
+static void on_query_refused(struct queries *all, const struct ipc_ack *a)
 {
 	struct query *q;
 
@@ -181,7 +182,7 @@ void queries_on_event(struct queries *all, const union ipc_msg *m)
 	struct query *q;
 
 	if (m->hdr.type == EVT_ACK) {
-		on_refused(all, &m->ack);
+		on_query_refused(all, &m->ack);
 	} else if (m->hdr.type == EVT_LEG_STATE) {
 		q = oldest_of(all, m->leg_state.sid);
 		if (q != NULL && q->n_legs < QUERY_MAX_VIDEOS)

@@ -223,6 +223,7 @@ struct resync *resync_new(struct session_env *env, void (*restored)(void *arg), 
 	r->arg = arg;
 	for (unsigned i = 0; i < BUCKETS; i++)
 		LIST_INIT(&r->snaps[i]);
+	assert(env->persist != NULL && env->registry != NULL && env->sessions != NULL);
 	r->restoring = true;
 	r->limit.on_due = on_restore_limit;
 	r->read_again.on_due = on_read_again;

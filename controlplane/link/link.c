@@ -2,6 +2,7 @@
 // is wrong on the way drops the connection and waits again; sluice-dp makes new rings for each connection.
 #include "controlplane/link/link.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,7 +85,7 @@ static void link_drop(struct link *l, const char *why)
 		l->ops.on_down(l->arg);
 }
 
-static void on_fall(struct deferred *d)
+static void link_on_fall(struct deferred *d)
 {
 	struct link *l = container_of(d, struct link, fall);
 
@@ -97,6 +98,7 @@ static int link_send_now(struct link *l, void *msg)
 	struct ipc_hdr *hdr = msg;
 	int rc;
 
+	assert(l->state != LINK_DOWN && l->chan != NULL);
 	hdr->seq = ++l->seq;
 	rc = ipc_chan_send(l->chan, msg);
 	if (rc < 0) {
@@ -110,7 +112,7 @@ static int link_send_now(struct link *l, void *msg)
 }
 
 // --- punt rings --------------------------------------------------------------------------------
-static void on_frame(struct link *l, unsigned worker, const uint8_t *frame, size_t len)
+static void punts_on_frame(struct link *l, unsigned worker, const uint8_t *frame, size_t len)
 {
 	struct punt_hdr hdr;
 
@@ -146,7 +148,7 @@ static unsigned punts_drain(struct link *l, unsigned worker, unsigned budget)
 			break;
 		budget--;
 		if (len > 0)
-			on_frame(l, worker, frame, (size_t)len);
+			punts_on_frame(l, worker, frame, (size_t)len);
 	}
 	return budget;
 }
@@ -182,7 +184,7 @@ static void punts_take(struct link *l)
 	} while (!punts_announce_sleep(l));
 }
 
-static void on_bell(void *arg, unsigned events)
+static void punts_on_bell(void *arg, unsigned events)
 {
 	struct link *l = arg;
 
@@ -222,14 +224,14 @@ static int punts_open(struct link *l)
 		pktring_tx_init(&l->tx[i], &l->mem, PUNT_RING_TO_DP(i), l->fds[HELLO_BELL_TO_DP + i]);
 	}
 	l->pushed = 0;
-	l->bell = loop_watch(l->loop, l->fds[HELLO_BELL_TO_CP], LOOP_READ, on_bell, l);
+	l->bell = loop_watch(l->loop, l->fds[HELLO_BELL_TO_CP], LOOP_READ, punts_on_bell, l);
 	if (l->bell == NULL)
 		return -ENOMEM;
-	on_bell(l, LOOP_READ);                       // announces sleep
+	punts_on_bell(l, LOOP_READ);                 // announces sleep
 	return l->state == LINK_DOWN ? -EBADMSG : 0; // it may have found a ring broken
 }
 
-static void on_kick(struct deferred *d)
+static void link_on_kick(struct deferred *d)
 {
 	struct link *l = container_of(d, struct link, kick);
 
@@ -264,12 +266,13 @@ int link_punt(struct link *l, unsigned worker, uint32_t sid, const uint8_t *data
 }
 
 // --- messages ----------------------------------------------------------------------------------
-static int on_hello(struct link *l, const union ipc_msg *m, const int *fds, unsigned n_fds)
+static int link_on_hello(struct link *l, const union ipc_msg *m, const int *fds, unsigned n_fds)
 {
 	struct ipc_hello ours;
 	struct ipc_bare snapshot;
 	int rc;
 
+	assert(l->state == LINK_HELLO && n_fds <= IPC_MAX_FDS);
 	memcpy(l->fds, fds, n_fds * sizeof(*fds)); // as many as there must be: ipc_chan_recv
 	l->hello = m->hello;
 	l->stats_seg = statseg_open(l->fds[HELLO_STATS]);
@@ -290,10 +293,11 @@ static int on_hello(struct link *l, const union ipc_msg *m, const int *fds, unsi
 	return link_send_now(l, &snapshot);
 }
 
-static void on_snap_end(struct link *l)
+static void link_on_snap_end(struct link *l)
 {
 	bool same = l->hello.boot_id == l->last_boot;
 
+	assert(l->state == LINK_SNAPSHOT);
 	loop_cancel(l->loop, &l->timer);
 	l->retry = RETRY_MIN;
 	l->last_boot = l->hello.boot_id;
@@ -304,7 +308,7 @@ static void on_snap_end(struct link *l)
 	l->ops.on_synced(l->arg, same);
 }
 
-static void on_ack(struct link *l, const union ipc_msg *m)
+static void link_on_ack(struct link *l, const union ipc_msg *m)
 {
 	if (m->ack.err == 0)
 		return;
@@ -315,10 +319,10 @@ static void on_ack(struct link *l, const union ipc_msg *m)
 }
 
 // returns: 0 or -errno when the link must fall
-static int on_message(struct link *l, const union ipc_msg *m, const int *fds, unsigned n_fds)
+static int link_on_message(struct link *l, const union ipc_msg *m, const int *fds, unsigned n_fds)
 {
 	if (l->state == LINK_HELLO)
-		return m->hdr.type == EVT_HELLO ? on_hello(l, m, fds, n_fds) : -EPROTO;
+		return m->hdr.type == EVT_HELLO ? link_on_hello(l, m, fds, n_fds) : -EPROTO;
 	switch (m->hdr.type) {
 	case EVT_SNAP_SESSION:
 	case EVT_SNAP_TRACK:
@@ -330,10 +334,10 @@ static int on_message(struct link *l, const union ipc_msg *m, const int *fds, un
 	case EVT_SNAP_END:
 		if (l->state != LINK_SNAPSHOT)
 			return -EPROTO;
-		on_snap_end(l);
+		link_on_snap_end(l);
 		return 0;
 	case EVT_ACK:
-		on_ack(l, m);
+		link_on_ack(l, m);
 		return 0;
 	case EVT_HELLO:
 		return -EPROTO;
@@ -344,7 +348,7 @@ static int on_message(struct link *l, const union ipc_msg *m, const int *fds, un
 	}
 }
 
-static void on_socket(void *arg, unsigned events)
+static void link_on_socket(void *arg, unsigned events)
 {
 	struct link *l = arg;
 	union ipc_msg m;
@@ -364,7 +368,7 @@ static void on_socket(void *arg, unsigned events)
 		int len = ipc_chan_recv(l->chan, &m, fds, &n_fds, &why);
 		if (len == -EAGAIN)
 			return;
-		if (len > 0 && on_message(l, &m, fds, n_fds) == 0)
+		if (len > 0 && link_on_message(l, &m, fds, n_fds) == 0)
 			continue;
 		if (len != 0)
 			l->stats.n_bad_messages++;
@@ -375,7 +379,7 @@ static void on_socket(void *arg, unsigned events)
 }
 
 // --- connecting --------------------------------------------------------------------------------
-static void on_timer(struct timer *t, ns_t now)
+static void link_on_timer(struct timer *t, ns_t now)
 {
 	struct link *l = container_of(t, struct link, timer);
 	int fd;
@@ -399,7 +403,7 @@ static void on_timer(struct timer *t, ns_t now)
 		return;
 	}
 	l->state = LINK_HELLO;
-	l->watch = loop_watch(l->loop, fd, LOOP_READ, on_socket, l);
+	l->watch = loop_watch(l->loop, fd, LOOP_READ, link_on_socket, l);
 	if (l->watch == NULL) {
 		link_drop(l, "out of memory");
 		return;
@@ -409,7 +413,7 @@ static void on_timer(struct timer *t, ns_t now)
 
 static void link_retry(struct link *l)
 {
-	l->timer.on_due = on_timer;
+	l->timer.on_due = link_on_timer;
 	loop_arm_in(l->loop, &l->timer, l->retry);
 	l->retry = l->retry * 2 > RETRY_MAX ? RETRY_MAX : l->retry * 2;
 }
@@ -418,6 +422,7 @@ struct link *link_new(struct loop *loop, const char *path, const struct link_ops
 {
 	struct link *l = calloc(1, sizeof(*l));
 
+	assert(ops->on_snap && ops->on_synced && ops->on_down && ops->on_event && ops->on_punt);
 	if (l == NULL)
 		return NULL;
 	*l = (struct link){.loop = loop,
@@ -427,9 +432,9 @@ struct link *link_new(struct loop *loop, const char *path, const struct link_ops
 			   .retry = RETRY_MIN,
 			   .boot_id = rand_u64()};
 	memset(l->fds, -1, sizeof(l->fds));
-	l->timer.on_due = on_timer;
-	l->kick.fn = on_kick;
-	l->fall.fn = on_fall;
+	l->timer.on_due = link_on_timer;
+	l->kick.fn = link_on_kick;
+	l->fall.fn = link_on_fall;
 	if (l->path == NULL) {
 		free(l);
 		return NULL;
@@ -442,7 +447,7 @@ void link_free(struct link *l)
 {
 	if (l == NULL)
 		return;
-	on_kick(&l->kick); // a goodbye may still wait there
+	link_on_kick(&l->kick); // a goodbye may still wait there
 	loop_cancel(l->loop, &l->timer);
 	loop_defer_cancel(l->loop, &l->kick);
 	loop_defer_cancel(l->loop, &l->fall);

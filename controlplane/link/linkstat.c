@@ -52,7 +52,7 @@ static void write_segment(struct metrics_out *out, const struct statseg *seg)
 	}
 }
 
-static void collect(void *arg, struct metrics_out *out)
+static void collect_link(void *arg, struct metrics_out *out)
 {
 	struct link *link = arg;
 	const struct statseg *seg = link_counters(link);
@@ -64,5 +64,5 @@ static void collect(void *arg, struct metrics_out *out)
 
 int linkstat_init(struct metrics *m, struct link *link)
 {
-	return metrics_collector(m, collect, link);
+	return metrics_collector(m, collect_link, link);
 }

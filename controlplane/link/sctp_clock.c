@@ -1,5 +1,7 @@
 #include "controlplane/link/sctp_clock.h"
 
+#include <assert.h>
+
 #include "lib/base/err.h"
 #include "lib/peer/dchan.h"
 
@@ -23,6 +25,7 @@ void sctp_clock_init(struct sctp_clock *c, struct loop *loop, struct link *link,
 
 void sctp_clock_start(struct sctp_clock *c)
 {
+	assert(c->link != NULL);
 	if (!timer_armed(&c->timer))
 		loop_arm_in(c->loop, &c->timer, SCTP_CLOCK_MS * NS_PER_MS);
 }

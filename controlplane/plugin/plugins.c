@@ -1,5 +1,5 @@
 // A client entry lives while it has a connection or a `close` waiting. Connections die in the callback of
-// http only (on_closed), so nothing here is freed while a caller still looks at it.
+// http only (conn_on_closed), so nothing here is freed while a caller still looks at it.
 #include "controlplane/plugin/plugins.h"
 
 #include <assert.h>
@@ -122,7 +122,7 @@ static void conn_dispatch(struct plugin_conn *c, const struct wsmsg *m)
 	}
 }
 
-static void on_message(void *arg, bool is_text, struct str payload)
+static void conn_on_message(void *arg, bool is_text, struct str payload)
 {
 	struct plugin_conn *c = arg;
 	struct plugins *p = c->plugins;
@@ -149,7 +149,7 @@ static void on_message(void *arg, bool is_text, struct str payload)
 	}
 }
 
-static void on_closed(void *arg)
+static void conn_on_closed(void *arg)
 {
 	struct plugin_conn *c = arg;
 	struct plugins *p = c->plugins;
@@ -157,6 +157,7 @@ static void on_closed(void *arg)
 
 	log_notice("plugin %.*s: connection %s closed", STR_ARG(cl->id), c->name);
 	metric_add(p->metrics, M_WS_CONNECTIONS, METRIC_LABELS(cl->id), -1);
+	assert(cl->n_conns > 0);
 	TAILQ_REMOVE(&cl->conns, c, link);
 	cl->n_conns--;
 	pool_put(p->conns, c->id);
@@ -207,11 +208,12 @@ void plugins_accept(struct plugins *p, http_id http, struct str id)
 						.ping = PLUGINS_PING_NS,
 						.pong = PLUGINS_PONG_NS,
 						.write = PLUGINS_WRITE_NS};
-	static const struct ws_handler handler = {on_message, on_closed};
+	static const struct ws_handler handler = {conn_on_message, conn_on_closed};
 	struct client *cl = client_get(p, id);
 	struct plugin_conn *c = NULL;
 	handle_t handle;
 
+	assert(p->http != NULL);
 	if (cl != NULL && cl->n_conns < PLUGINS_MAX_PER_CLIENT)
 		c = pool_get(p->conns, &handle);
 	if (c == NULL) {

@@ -1,5 +1,6 @@
 #include "controlplane/plugin/wsmsg.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "lib/base/rand.h"
@@ -256,6 +257,7 @@ void wsmsg_write_rtc(struct wbuf *w, const struct rtc_msg *m)
 {
 	bool is_vad = m->type == RTC_VOICE_ON || m->type == RTC_VOICE_OFF;
 
+	assert(m->type >= RTC_ICE && m->type <= RTC_VIDEO_OFF);
 	mp_write_str(w, is_vad ? STR("vad") : STR("rtc"));
 	mp_write_map(w, m->data.len > 0 ? 6 : 5);
 	write_pair(w, STR("group_id"), m->client);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 // Into a field that is NUL-padded; what does not fit is cut.
-static void put_str(char *field, size_t size, struct str s)
+static void fill_str(char *field, size_t size, struct str s)
 {
 	if (s.len > 0)
 		memcpy(field, s.p, s.len < size ? s.len : size);
@@ -22,7 +22,7 @@ uint32_t command_session_add(struct link *link, const struct command_session *c)
 	m.cookie = c->cookie;
 	memcpy(m.ufrag, c->ice->ufrag, sizeof(m.ufrag));
 	memcpy(m.pwd, c->ice->pwd, sizeof(m.pwd));
-	put_str(m.name, sizeof(m.name), str_of(c->name));
+	fill_str(m.name, sizeof(m.name), str_of(c->name));
 	m.flags = c->every_voice ? SESSION_EVERY_VOICE : 0;
 	return link_send(link, &m) == 0 ? m.hdr.seq : 0;
 }
@@ -57,8 +57,8 @@ void command_session_ice(struct link *link, uint32_t sid, const struct negotiate
 	memcpy(m.pwd, local->pwd, sizeof(m.pwd));
 	if (remote_ufrag.len <= sizeof(m.remote_ufrag) && remote_pwd.len < sizeof(m.remote_pwd)) {
 		m.remote_ufrag_len = (uint8_t)remote_ufrag.len;
-		put_str(m.remote_ufrag, sizeof(m.remote_ufrag), remote_ufrag);
-		put_str(m.remote_pwd, sizeof(m.remote_pwd), remote_pwd);
+		fill_str(m.remote_ufrag, sizeof(m.remote_ufrag), remote_ufrag);
+		fill_str(m.remote_pwd, sizeof(m.remote_pwd), remote_pwd);
 	}
 	link_send(link, &m);
 }
@@ -137,7 +137,7 @@ void command_track_add(struct link *link, uint32_t sid, const struct command_tra
 	m.track = t->number;
 	m.kind = u->kind;
 	m.enabled = t->enabled;
-	put_str(m.mid, sizeof(m.mid), u->mid);
+	fill_str(m.mid, sizeof(m.mid), u->mid);
 	m.clock_hz = u->clock_hz;
 	memcpy(m.ssrc, u->ssrc, sizeof(m.ssrc));
 	memcpy(m.rtx_ssrc, u->rtx_ssrc, sizeof(m.rtx_ssrc));
@@ -193,7 +193,7 @@ void command_leg_add(struct link *link, uint32_t sid, const struct negotiate_leg
 	m.clock_hz = l->clock_hz;
 	m.importance = l->type == TYPE_SCREEN ? 0 : 1;
 	m.fb = l->fb;
-	put_str(m.mid, sizeof(m.mid), l->mid);
+	fill_str(m.mid, sizeof(m.mid), l->mid);
 	link_send(link, &m);
 }
 

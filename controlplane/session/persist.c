@@ -1,6 +1,7 @@
 // Writes are gathered for a moment, because one user action moves the state several times.
 #include "controlplane/session/persist.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -41,8 +42,8 @@ static void put_id(struct wbuf *w, struct str id)
 	}
 }
 
-static int make_key(const struct persist *p, struct str client, struct str session_id,
-		    char out[STORE_KEY_MAX + 1])
+static int record_key(const struct persist *p, struct str client, struct str session_id,
+		      char out[STORE_KEY_MAX + 1])
 {
 	struct wbuf w = wbuf_of(out, STORE_KEY_MAX);
 
@@ -101,9 +102,10 @@ static void write_session(struct persist *p, struct session *s)
 {
 	char key[STORE_KEY_MAX + 1];
 	uint8_t *record = malloc(PERSIST_MAX_RECORD);
-	int key_len = make_key(p, session_client(s), str_of(s->member.session_id), key);
+	int key_len = record_key(p, session_client(s), str_of(s->member.session_id), key);
 	int len = record ? make_record(s, record, PERSIST_MAX_RECORD) : -ENOMEM;
 
+	assert(life_has_keys(s->life)); // before, there is nothing worth taking back
 	s->saved.is_dirty = false;
 	if (key_len < 0 || len < 0)
 		log_warn(SESSION_FMT ": not stored (%s)", SESSION_ARG(s),
@@ -146,7 +148,7 @@ static void on_renew(struct timer *t, ns_t now)
 	loop_arm_in(p->env->loop, t, PERSIST_TTL_S / 4 * NS_PER_S);
 }
 
-static void on_store(void *arg, enum store_state state)
+static void on_store_state(void *arg, enum store_state state)
 {
 	if (state == STORE_EMPTY) // it lost our records
 		mark_all(arg);
@@ -172,7 +174,7 @@ void persist_touch(struct session *s)
 void persist_delete(struct persist *p, struct str client, struct str session_id)
 {
 	char key[STORE_KEY_MAX + 1];
-	int len = make_key(p, client, session_id, key);
+	int len = record_key(p, client, session_id, key);
 
 	if (len > 0)
 		store_del(p->env->store, (struct str){key, (size_t)len}, NULL, NULL);
@@ -207,7 +209,7 @@ static void on_record(void *arg, struct str key, struct str value)
 	p->n_records++;
 }
 
-static void on_scanned(void *arg, int rc, struct str value)
+static void on_records_scanned(void *arg, int rc, struct str value)
 {
 	struct persist *p = arg;
 
@@ -216,9 +218,10 @@ static void on_scanned(void *arg, int rc, struct str value)
 
 void persist_read(struct persist *p, void (*done)(void *arg, int rc), void *arg)
 {
+	assert(p->n_records == 0);
 	p->read_done = done;
 	p->read_arg = arg;
-	store_scan(p->env->store, str_of(p->prefix), on_record, on_scanned, p);
+	store_scan(p->env->store, str_of(p->prefix), on_record, on_records_scanned, p);
 }
 
 void persist_each(struct persist *p, void (*fn)(void *arg, const struct persist_record *), void *arg)
@@ -256,7 +259,7 @@ struct persist *persist_new(struct session_env *env)
 	p->renew.on_due = on_renew;
 	loop_arm_in(env->loop, &p->renew, PERSIST_TTL_S / 4 * NS_PER_S);
 	STAILQ_INIT(&p->records);
-	p->watcher = store_watch(env->store, on_store, p);
+	p->watcher = store_watch(env->store, on_store_state, p);
 	if (p->watcher == NULL || asprintf(&p->prefix, "session/%.64s/", node && *node ? node : host) < 0) {
 		store_unwatch(env->store, p->watcher);
 		loop_cancel(env->loop, &p->renew);

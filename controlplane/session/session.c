@@ -12,7 +12,7 @@
 static const struct tokens_rate plugin_rate = {SESSION_PLUGIN_BURST, SESSION_PLUGIN_PER_S};
 
 // --- timers -------------------------------------------------------------------------------------
-static void on_limit(struct timer *t, ns_t now)
+static void on_session_limit(struct timer *t, ns_t now)
 {
 	struct session *s = container_of(t, struct session, limit_timer);
 
@@ -74,10 +74,11 @@ static void count_leg(void *arg, const struct negotiate_leg *l)
 }
 
 // We may be deep in a callback of its DTLS or SCTP, so it is freed later.
-static void on_closed(struct session *s, enum session_end end)
+static void take_apart(struct session *s, enum session_end end)
 {
 	struct session_env *env = s->env;
 
+	assert(s->life == LIFE_CLOSED && s->member.call != NULL);
 	loop_cancel(env->loop, &s->limit_timer);
 	loop_cancel(env->loop, &s->neg_timer);
 	loop_cancel(env->loop, &s->repair_timer);
@@ -128,7 +129,7 @@ void session_add(struct session *s)
 
 void session_init(struct session *s, struct session_env *env, handle_t sid, conn_id conn)
 {
-	static const struct session_ops ops = {.closed = on_closed, .described = session_on_sdp};
+	static const struct session_ops ops = {.closed = take_apart, .described = session_on_sdp};
 
 	assert(s->life == LIFE_NEW && sid != 0);
 	s->member.sid = sid;
@@ -137,7 +138,7 @@ void session_init(struct session *s, struct session_env *env, handle_t sid, conn
 	s->conn = conn;
 	s->mic_on = true;
 	s->joined_at = loop_now(env->loop);
-	s->limit_timer.on_due = on_limit;
+	s->limit_timer.on_due = on_session_limit;
 	s->neg_timer.on_due = on_neg_timer;
 	session_path_init(s);
 }

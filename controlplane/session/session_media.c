@@ -33,7 +33,7 @@ static void on_extmap(void *arg, const uint8_t id[IPC_N_EXTS])
 	command_session_extmap(s->env->link, s->member.sid, id);
 }
 
-static void send_ice(struct session *s, const struct negotiate_transport *t)
+static void sync_ice(struct session *s, const struct negotiate_transport *t)
 {
 	command_session_ice(s->env->link, s->member.sid, &s->ice, t->ufrag, t->pwd);
 }
@@ -46,7 +46,7 @@ static int on_transport(void *arg, const struct negotiate_transport *t, struct n
 		session_new_ice(&s->ice);
 		*local = s->ice;
 	}
-	send_ice(s, t);
+	sync_ice(s, t);
 	return 0;
 }
 
@@ -88,7 +88,7 @@ void session_sync_media(struct session *s)
 	uint8_t ids[IPC_N_EXTS];
 
 	if (negotiate_transport(s->neg, &t))
-		send_ice(s, &t);
+		sync_ice(s, &t);
 	negotiate_extmap(s->neg, ids);
 	on_extmap(s, ids);
 	session_sync_tracks(s);

@@ -22,7 +22,7 @@ void session_new_ice(struct negotiate_ice *ice)
 
 // --- repair -------------------------------------------------------------------------------------
 // The old credentials stay good for a while, and so does the client's old half: any new one is accepted.
-static void send_ice(struct session *s, const struct negotiate_ice *ice)
+static void send_new_ice(struct session *s, const struct negotiate_ice *ice)
 {
 	struct negotiate_transport t;
 
@@ -40,7 +40,7 @@ static void restart_ice(struct session *s)
 		return;
 	if (!negotiate_restarts(s->neg)) {
 		session_new_ice(&ice);
-		send_ice(s, &ice);
+		send_new_ice(s, &ice);
 	}
 	session_env_refresh(s->env);
 	if (negotiate_restart_ice(s->neg, &ice, loop_now(s->env->loop)) == 0) {

@@ -54,7 +54,7 @@ void sigmsg_free(struct sigmsg_sdp *m)
 	*m = (struct sigmsg_sdp){};
 }
 
-static void write_escaped(struct wbuf *w, struct str s)
+static void write_html_escaped(struct wbuf *w, struct str s)
 {
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.p[i];
@@ -77,7 +77,7 @@ void sigmsg_write_sdp(struct wbuf *w, enum sigmsg_type type, struct str sdp)
 		type == SIGMSG_OFFER ? "{\"type\":\"offer\",\"sdp\":\"" : "{\"type\":\"answer\",\"sdp\":\"";
 
 	wbuf_bytes(w, head, strlen(head));
-	write_escaped(w, sdp);
+	write_html_escaped(w, sdp);
 	wbuf_bytes(w, "\"}", 2);
 }
 

@@ -5,6 +5,8 @@
 // the same m-line, in one offer.
 #include "controlplane/session/session_priv.h"
 
+#include <assert.h>
+
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 
@@ -118,11 +120,13 @@ static void for_receivers(struct session *s, const struct track *t,
 
 void session_publish(struct session *s, const struct track *t)
 {
+	assert(t == &s->tracks[t->number]);
 	for_receivers(s, t, want_track);
 }
 
 void session_unpublish(struct session *s, const struct track *t)
 {
+	assert(t == &s->tracks[t->number]);
 	for_receivers(s, t, unwant);
 }
 

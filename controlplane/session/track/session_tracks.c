@@ -1,6 +1,7 @@
 // The tracks a session sends: its table of them, and what the dataplane is told about each.
 #include "controlplane/session/session_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "controlplane/session/command.h"
@@ -55,6 +56,7 @@ static bool gate_of(const struct session *s, const struct track *t)
 
 void track_send_gate(struct session *s, const struct track *t)
 {
+	assert(t->used && t == &s->tracks[t->number]);
 	command_track_gate(s->env->link, s->member.sid, t->number, gate_of(s, t));
 }
 
