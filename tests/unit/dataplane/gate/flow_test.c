@@ -121,7 +121,7 @@ static void buckets(void)
 	CHECK(n >= 60 + 490 && n <= 60 + 510);
 }
 
-CU_TestInfo tables_tests[] = {
+CU_TestInfo flow_tests[] = {
 	{"a datagram is what its first bytes and length say", first_bytes},
 	{"every first byte with every length from 1 to 30 passes or is counted", all_first_bytes},
 	{"a flow is found, re-bound, and removed only by its owner", flows},

@@ -263,7 +263,7 @@ static void churn(void)
 	rig_close();
 }
 
-CU_TestInfo shared_tests[] = {
+CU_TestInfo worker_tests[] = {
 	{"a clock map is never read half written", clock_map_is_whole},
 	{"fan-out lists replaced 5000 times under a reader are freed after it",
 	 lists_are_freed_after_readers},
