@@ -6,7 +6,7 @@
 #include "dataplane/port/port.h"
 
 // Give up the first n.
-static void give_up(struct worker *w, struct parking *p, unsigned n, enum counter why)
+static void give_up_first(struct worker *w, struct parking *p, unsigned n, enum counter why)
 {
 	ASSERT_HOT(n <= p->n && p->n <= PARKING_MAX);
 	for (unsigned i = 0; i < n; i++)
@@ -21,14 +21,14 @@ void parking_expire(struct worker *w, struct parking *p, enum counter why)
 
 	while (n < p->n && w->now - pkt_of(p->m[n])->arrival > PARKING_NS)
 		n++;
-	give_up(w, p, n, why);
+	give_up_first(w, p, n, why);
 }
 
 void parking_add(struct worker *w, struct parking *p, struct rte_mbuf *m, enum counter why)
 {
 	parking_expire(w, p, why);
 	if (p->n == PARKING_MAX)
-		give_up(w, p, 1, why);
+		give_up_first(w, p, 1, why);
 	p->m[p->n++] = m;
 }
 
@@ -46,5 +46,5 @@ unsigned parking_take(struct worker *w, struct parking *p, struct rte_mbuf *out[
 
 void parking_clear(struct worker *w, struct parking *p, enum counter why)
 {
-	give_up(w, p, p->n, why);
+	give_up_first(w, p, p->n, why);
 }

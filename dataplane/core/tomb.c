@@ -5,7 +5,7 @@
 #include "dataplane/core/dp.h"
 #include "dataplane/core/session.h"
 
-static struct tomb *find(const struct session *s, enum tomb_kind kind, uint32_t ssrc)
+static struct tomb *find_tomb(const struct session *s, enum tomb_kind kind, uint32_t ssrc)
 {
 	for (unsigned i = 0; s->tombs && i < s->tombs->n; i++)
 		if (s->tombs->of[i].ssrc == ssrc && s->tombs->of[i].kind == kind)
@@ -13,7 +13,7 @@ static struct tomb *find(const struct session *s, enum tomb_kind kind, uint32_t 
 	return NULL;
 }
 
-static void remove_at(struct tombs *t, unsigned i)
+static void remove_tomb(struct tombs *t, unsigned i)
 {
 	ASSERT_HOT(i < t->n && t->n <= TOMBS);
 	t->n--;
@@ -32,14 +32,14 @@ bool tomb_put(struct worker *w, struct session *s, enum tomb_kind kind, uint32_t
 		s->tombs = t;
 	}
 	if (t->n == TOMBS)
-		remove_at(t, 0);
+		remove_tomb(t, 0);
 	t->of[t->n++] = (struct tomb){.top = top, .ssrc = ssrc, .kind = kind};
 	return true;
 }
 
 bool tomb_find(const struct session *s, enum tomb_kind kind, uint32_t ssrc, uint64_t *top)
 {
-	const struct tomb *t = find(s, kind, ssrc);
+	const struct tomb *t = find_tomb(s, kind, ssrc);
 
 	if (t != NULL)
 		*top = t->top;
@@ -48,10 +48,10 @@ bool tomb_find(const struct session *s, enum tomb_kind kind, uint32_t ssrc, uint
 
 void tomb_take(struct session *s, enum tomb_kind kind, uint32_t ssrc)
 {
-	struct tomb *t = find(s, kind, ssrc);
+	struct tomb *t = find_tomb(s, kind, ssrc);
 
 	if (t != NULL)
-		remove_at(s->tombs, (unsigned)(t - s->tombs->of));
+		remove_tomb(s->tombs, (unsigned)(t - s->tombs->of));
 }
 
 void tombs_free(struct worker *w, struct session *s)

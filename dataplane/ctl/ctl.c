@@ -53,12 +53,12 @@ struct ctl {
 	bool warned[PORT_MAX_WORKERS];
 };
 
-static struct statseg_block *stats(struct ctl *c)
+static struct statseg_block *main_stats(struct ctl *c)
 {
 	return statseg_block(c->dp->statseg, c->dp->n_workers);
 }
 
-static int watch(struct ctl *c, int fd, enum watch what, uint32_t events, int op)
+static int watch_fd(struct ctl *c, int fd, enum watch what, uint32_t events, int op)
 {
 	struct epoll_event ev = {.events = events, .data.u32 = what};
 
@@ -81,26 +81,26 @@ static void drop_peer(struct ctl *c, const char *why)
 }
 
 // Send or queue; a peer that lets too much pile up is dropped, its successor gets a snapshot.
-static int tell(void *ctl, const void *msg)
+static int tell_peer(void *ctl, const void *msg)
 {
 	struct ctl *c = ctl;
 	int err = c->peer ? ipc_chan_send(c->peer, msg) : -EPIPE;
 
 	if (err < 0 && c->peer) {
-		statseg_add(stats(c), CTR_EVENTS_LOST, 1);
+		statseg_add(main_stats(c), CTR_EVENTS_LOST, 1);
 		drop_peer(c, err == -ENOBUFS ? "it does not read its events" : strerror(-err));
 	}
 	return err;
 }
 
 // Acks wait until the fan-out lists of their commands are published: acknowledged means in force.
-static void ack(struct ctl *c, const struct ipc_hdr *cmd, int err)
+static void note_ack(struct ctl *c, const struct ipc_hdr *cmd, int err)
 {
 	assert(c->n_pending < CMD_BATCH);
 	c->pending[c->n_pending].seq = cmd->seq;
 	c->pending[c->n_pending].cmd = cmd->type;
 	c->pending[c->n_pending++].err = err;
-	statseg_add(stats(c), err < 0 ? CTR_COMMANDS_REFUSED : CTR_COMMANDS, 1);
+	statseg_add(main_stats(c), err < 0 ? CTR_COMMANDS_REFUSED : CTR_COMMANDS, 1);
 }
 
 static void send_acks(struct ctl *c)
@@ -112,12 +112,12 @@ static void send_acks(struct ctl *c)
 		msg.hdr.seq = c->pending[i].seq;
 		msg.cmd = c->pending[i].cmd;
 		msg.err = c->pending[i].err;
-		tell(c, &msg);
+		tell_peer(c, &msg);
 	}
 	c->n_pending = 0;
 }
 
-static int greet(struct ctl *c)
+static int greet_peer(struct ctl *c)
 {
 	struct ipc_hello hello;
 	int fds[IPC_MAX_FDS] = {[HELLO_RINGS] = c->punt->memfd,
@@ -151,9 +151,9 @@ static void on_connect(struct ctl *c)
 		return;
 	}
 	c->punt = punt_open(c->dp);
-	err = c->punt ? watch(c, fd, WATCH_PEER, EPOLLIN, EPOLL_CTL_ADD) : -errno;
+	err = c->punt ? watch_fd(c, fd, WATCH_PEER, EPOLLIN, EPOLL_CTL_ADD) : -errno;
 	if (err == 0)
-		err = greet(c);
+		err = greet_peer(c);
 	if (err < 0)
 		drop_peer(c, strerror(-err));
 	else
@@ -167,16 +167,16 @@ static void on_command(struct ctl *c, union ipc_msg *cmd)
 	switch (cmd->hdr.type) {
 	case CMD_HELLO:
 		c->greeted = true;
-		ack(c, &cmd->hdr, 0);
+		note_ack(c, &cmd->hdr, 0);
 		return;
 	case CMD_SNAPSHOT:
 		c->snapshotting = true;
 		c->snap_slot = 0;
 		c->snap_seq = cmd->hdr.seq;
-		ack(c, &cmd->hdr, 0);
+		note_ack(c, &cmd->hdr, 0);
 		return;
 	default:
-		ack(c, &cmd->hdr, c->greeted ? model_apply(c->model, cmd) : -EPROTO);
+		note_ack(c, &cmd->hdr, c->greeted ? model_apply(c->model, cmd) : -EPROTO);
 	}
 }
 
@@ -192,7 +192,7 @@ static void on_peer(struct ctl *c)
 			break;
 		if (len == -EBADMSG) {
 			log_warn("invalid command refused: %s", why ? why : "?");
-			ack(c, &cmd.hdr, -EINVAL);
+			note_ack(c, &cmd.hdr, -EINVAL);
 		} else if (len <= 0) {
 			drop_peer(c, len == 0 ? "it closed" : why ? why : strerror(-len));
 		} else {
@@ -207,11 +207,11 @@ static void go_on_with_snapshot(struct ctl *c)
 	struct ipc_bare end;
 
 	for (unsigned i = 0; c->snapshotting && i < SNAP_BATCH && !ipc_chan_wants_write(c->peer); i++) {
-		if (model_snapshot(c->model, &c->snap_slot, tell, c))
+		if (model_snapshot(c->model, &c->snap_slot, tell_peer, c))
 			continue;
 		ipc_begin(&end, EVT_SNAP_END);
 		c->snapshotting = false;
-		tell(c, &end);
+		tell_peer(c, &end);
 	}
 }
 
@@ -227,7 +227,7 @@ static void on_notes(struct ctl *c)
 			if (note.type == NOTE_PUNT_BROKEN && note.punt == c->punt)
 				drop_peer(c, "it broke a punt ring");
 			else if (model_note(c->model, &note, &event) > 0 && c->greeted)
-				tell(c, &event);
+				tell_peer(c, &event);
 		}
 	}
 }
@@ -271,8 +271,8 @@ static void watchdog(struct ctl *c, ns_t now)
 static void housekeeping(struct ctl *c, ns_t now)
 {
 	watchdog(c, now);
-	statseg_set(stats(c), GAUGE_FLOWS, flow_count(c->dp));
-	statseg_set(stats(c), GAUGE_MBUFS_FREE,
+	statseg_set(main_stats(c), GAUGE_FLOWS, flow_count(c->dp));
+	statseg_set(main_stats(c), GAUGE_MBUFS_FREE,
 		    rte_mempool_avail_count(c->dp->rx_pool) + rte_mempool_avail_count(c->dp->tx_pool));
 	c->housekeeping_due = now + HOUSEKEEPING_NS;
 }
@@ -355,7 +355,7 @@ static void watch_for_room(struct ctl *c)
 	if (wanted == c->awaits_room)
 		return;
 	c->awaits_room = wanted;
-	watch(c, ipc_chan_fd(c->peer), WATCH_PEER, EPOLLIN | (wanted ? EPOLLOUT : 0), EPOLL_CTL_MOD);
+	watch_fd(c, ipc_chan_fd(c->peer), WATCH_PEER, EPOLLIN | (wanted ? EPOLLOUT : 0), EPOLL_CTL_MOD);
 }
 
 int ctl_run(struct ctl *c)
@@ -391,7 +391,7 @@ static int open_signals(struct ctl *c)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	c->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return c->signal_fd < 0 ? -errno : watch(c, c->signal_fd, WATCH_SIGNAL, EPOLLIN, EPOLL_CTL_ADD);
+	return c->signal_fd < 0 ? -errno : watch_fd(c, c->signal_fd, WATCH_SIGNAL, EPOLLIN, EPOLL_CTL_ADD);
 }
 
 struct ctl *ctl_open(struct dp *dp, uint16_t media_port)
@@ -413,9 +413,9 @@ struct ctl *ctl_open(struct dp *dp, uint16_t media_port)
 	if (err == 0)
 		err = c->listen_fd = ipc_listen(c->path);
 	if (err >= 0)
-		err = watch(c, c->listen_fd, WATCH_LISTEN, EPOLLIN, EPOLL_CTL_ADD);
+		err = watch_fd(c, c->listen_fd, WATCH_LISTEN, EPOLLIN, EPOLL_CTL_ADD);
 	if (err >= 0)
-		err = watch(c, dp->main_doorbell, WATCH_NOTES, EPOLLIN, EPOLL_CTL_ADD);
+		err = watch_fd(c, dp->main_doorbell, WATCH_NOTES, EPOLLIN, EPOLL_CTL_ADD);
 	if (err >= 0)
 		err = open_signals(c);
 	if (err < 0) {

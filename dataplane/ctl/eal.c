@@ -40,7 +40,7 @@ struct eal_plan eal_plan(const struct conf *conf)
 	return plan;
 }
 
-static void add(struct args *a, const char *arg)
+static void add_arg(struct args *a, const char *arg)
 {
 	char *at = (char *)a->text.p;
 
@@ -85,8 +85,8 @@ static void add_lcores(struct args *a, const struct conf *conf, const struct eal
 			write_any_cpu(&w);
 	}
 	wbuf_u8(&w, 0);
-	add(a, "--lcores");
-	add(a, text);
+	add_arg(a, "--lcores");
+	add_arg(a, text);
 }
 
 static bool is_pci(const char *spec)
@@ -112,7 +112,7 @@ static void add_extra(struct args *a, const char *text)
 		struct str word = str_cut(&rest, ' ');
 		char arg[256];
 		if (word.len > 0 && str_copy(word, arg, sizeof(arg)))
-			add(a, arg);
+			add_arg(a, arg);
 	}
 }
 
@@ -230,24 +230,24 @@ int eal_start(const struct conf *conf, const struct eal_plan *plan, char *error,
 		return -ENOMEM;
 	choose_runtime_folder(conf);
 	a.text = wbuf_of(a.bytes, sizeof(a.bytes));
-	add(&a, "sluice-dp");
-	add(&a, "--no-telemetry");
-	add(&a, "--no-shconf");
-	add(&a, "--log-level=warning");
+	add_arg(&a, "sluice-dp");
+	add_arg(&a, "--no-telemetry");
+	add_arg(&a, "--no-shconf");
+	add_arg(&a, "--log-level=warning");
 	// With hugepages the prefix names files, so each process needs its own; without there is only a folder.
 	snprintf(number, sizeof(number),
 		 conf->dataplane.hugepages ? "--file-prefix=sluice%d" : "--file-prefix=sluice",
 		 (int)getpid());
-	add(&a, number);
-	add(&a, "-m");
+	add_arg(&a, number);
+	add_arg(&a, "-m");
 	snprintf(number, sizeof(number), "%u", conf->dataplane.memory_mib);
-	add(&a, number);
+	add_arg(&a, number);
 	if (conf->dataplane.hugepages)
-		add(&a, "--huge-unlink");
+		add_arg(&a, "--huge-unlink");
 	else
-		add(&a, "--no-huge");
+		add_arg(&a, "--no-huge");
 	if (!needs_pci(conf))
-		add(&a, "--no-pci");
+		add_arg(&a, "--no-pci");
 	add_lcores(&a, conf, plan);
 	add_extra(&a, conf->dataplane.eal);
 	if (rte_eal_init(a.n, a.v) < 0) {

@@ -309,11 +309,6 @@ bool model_flush(struct model *m)
 	return reclaim_run(m->reclaim);
 }
 
-uint32_t model_n_sessions(const struct model *m)
-{
-	return m->n_sessions;
-}
-
 struct model *model_new(struct dp *dp)
 {
 	struct model *m = calloc(1, sizeof(*m));

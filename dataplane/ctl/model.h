@@ -31,5 +31,3 @@ size_t model_note(struct model *, const struct note *, union ipc_msg *event);
 // One slot of the snapshot: calls send for each message of the session in it. False at the end of the slots.
 // send returns 0 or a negative errno, which ends the walk of this slot (the caller gives up the peer).
 bool model_snapshot(struct model *, uint32_t *slot, int (*send)(void *arg, const void *msg), void *arg);
-
-uint32_t model_n_sessions(const struct model *);

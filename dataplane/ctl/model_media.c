@@ -104,7 +104,7 @@ static void fanout_release(void *f)
 	fanout_free(f);
 }
 
-static void mark_dirty(struct model *m, struct m_track *t)
+static void mark_track(struct model *m, struct m_track *t)
 {
 	if (t->dirty)
 		return;
@@ -207,7 +207,7 @@ int model_leg_add(struct model *m, const struct ipc_leg_add *add)
 	LIST_INSERT_HEAD(&from->legs, leg, of_track);
 	s->n_legs++;
 	from->n_legs++;
-	mark_dirty(m, from);
+	mark_track(m, from);
 	model_post(s, (struct mail){.type = MAIL_LEG_ADD, .leg = {leg->leg, s->bwe}});
 	return 0;
 }
@@ -221,7 +221,7 @@ void model_remove_leg(struct model *m, struct m_leg *leg, bool tell)
 	LIST_REMOVE(leg, of_track);
 	leg->owner->n_legs--;
 	leg->from->n_legs--;
-	mark_dirty(m, leg->from);
+	mark_track(m, leg->from);
 	model_retire(m, leg_free, leg->leg, leg->owner->home);
 	free(leg);
 }

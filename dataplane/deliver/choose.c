@@ -18,7 +18,7 @@
 #define NOMINAL_MIDDLE 1000000
 #define NOMINAL_HIGH 2500000
 
-static uint32_t nominal(unsigned layer, unsigned n_layers)
+static uint32_t nominal_bps(unsigned layer, unsigned n_layers)
 {
 	if (n_layers == 1 || (n_layers == 3 && layer == 1))
 		return NOMINAL_MIDDLE;
@@ -47,7 +47,7 @@ static void rungs_of(struct allocate_leg *a, const struct leg *leg)
 		return; // the track ended
 	for (unsigned i = 0; i < v->n_layers; i++) {
 		layer_info(v->layer[i], &info);
-		a->rung[i] = (struct simulcast_rung){.bps = info.bps ? info.bps : nominal(i, v->n_layers),
+		a->rung[i] = (struct simulcast_rung){.bps = info.bps ? info.bps : nominal_bps(i, v->n_layers),
 						     .layer = (uint8_t)i,
 						     .cap = RTXRING_ALL,
 						     .is_active = info.is_active};
@@ -98,7 +98,7 @@ static void legs_tell(struct worker *w, struct session *s, const struct allocate
 	}
 }
 
-static void decide(struct worker *w, struct session *s)
+static void decide_layers(struct worker *w, struct session *s)
 {
 	struct allocate_leg a[IPC_MAX_LEGS];
 	struct bwe *b = s->bwe;
@@ -140,7 +140,7 @@ void choose_run(struct worker *w, struct session *s)
 	if (b == NULL || s->legs == NULL || s->legs->viewer == NULL)
 		return;
 	if (w->now >= b->due || w->now - b->decided >= DECIDE_NS)
-		decide(w, s);
+		decide_layers(w, s);
 	probe_send(w, s);
 	due = b->decided + DECIDE_NS;
 	b->due = due;

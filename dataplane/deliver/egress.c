@@ -62,14 +62,15 @@ static bool admit(struct worker *w, struct leg *leg, struct session *s, const st
 	return rank >= leg->first_rank;
 }
 
-static void write_header(uint8_t *hdr, const struct class *c, const struct leg *leg, uint64_t index)
+static void write_voice_header(uint8_t *hdr, const struct class *c, const struct leg *leg, uint64_t index)
 {
 	memcpy(hdr, c->hdr, MAX_HDR);
 	be16_put(hdr + 2, (uint16_t)index);
 	be32_put(hdr + 8, leg->ssrc);
 }
 
-static void account(struct worker *w, struct leg *leg, struct session *s, const struct pkt *pkt, unsigned len)
+static void account_voice(struct worker *w, struct leg *leg, struct session *s, const struct pkt *pkt,
+			  unsigned len)
 {
 	leg->n_packets++;
 	leg->n_octets += len;
@@ -110,7 +111,7 @@ static void fill_slice(struct worker *w, struct slice *sl, const struct receiver
 			make_class(&c, leg, s->ext[EXT_LEVEL], pkt);
 		uint64_t index = rank + leg->base;
 		uint8_t *hdr = rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
-		write_header(hdr, &c, leg, index);
+		write_voice_header(hdr, &c, leg, index);
 		sl->job[sl->n] = (struct seal_rtp){.key = s->tx_key,
 						   .hdr = hdr,
 						   .src = payload,
@@ -121,7 +122,7 @@ static void fill_slice(struct worker *w, struct slice *sl, const struct receiver
 						   .index = index};
 		pkt_of(sl->out[sl->n])->class = CLASS_AUDIO;
 		sl->session[sl->n++] = s;
-		account(w, leg, s, pkt, len);
+		account_voice(w, leg, s, pkt, len);
 	}
 }
 

@@ -82,7 +82,7 @@ struct simulcast *viewer_choice(struct viewer *v)
 // --- key frames ---------------------------------------------------------------------------------------
 
 // Nothing more until a key frame, which is asked for.
-static void lose(struct worker *w, struct leg *leg, uint64_t next)
+static void lose_place(struct worker *w, struct leg *leg, uint64_t next)
 {
 	struct viewer *v = leg->viewer;
 	struct session *s = leg->session;
@@ -161,7 +161,7 @@ static bool align_times(struct worker *w, struct leg *leg, struct turn *t)
 }
 
 // Begin with what has come since the key frame, paced, when there is more than this frame.
-static void replay(struct worker *w, struct leg *leg, struct layer *l, uint64_t key)
+static void replay_frames(struct worker *w, struct leg *leg, struct layer *l, uint64_t key)
 {
 	struct viewer *v = leg->viewer;
 	const struct fanout *f = fanout_of(leg->source);
@@ -207,7 +207,7 @@ static void switch_to(struct worker *w, struct leg *leg, const struct turn *t)
 	v->is_lost = false;
 	v->is_in_frame = false;
 	pacer_drop(&s->bwe->pacer, &v->pace);
-	replay(w, leg, t->layer, t->e.index);
+	replay_frames(w, leg, t->layer, t->e.index);
 	if (s->rtcp_armed && s->rtcp_due > w->now + SR_AFTER_SWITCH_NS) {
 		s->rtcp_due = w->now + SR_AFTER_SWITCH_NS;
 		session_due(w, s, s->rtcp_due);
@@ -260,8 +260,8 @@ static bool is_for(struct worker *w, struct leg *leg, const struct rtxring_entry
 }
 
 // is_late: it was passed over when it was missing.
-static void emit(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct rtxring_entry *e,
-		 struct rte_mbuf *m, bool is_late)
+static void send_packet(struct worker *w, struct viewer_slice *sl, struct leg *leg,
+			const struct rtxring_entry *e, struct rte_mbuf *m, bool is_late)
 {
 	struct viewer *v = leg->viewer;
 	unsigned cap = v->choice.now_cap, len = m->data_len - pkt_of(m)->hdr_len;
@@ -283,7 +283,8 @@ static void emit(struct worker *w, struct viewer_slice *sl, struct leg *leg, con
 }
 
 // A packet of the ring that comes next in order.
-static void offer(struct worker *w, struct viewer_slice *sl, struct leg *leg, struct layer *l, uint64_t index)
+static void offer_packet(struct worker *w, struct viewer_slice *sl, struct leg *leg, struct layer *l,
+			 uint64_t index)
 {
 	struct viewer *v = leg->viewer;
 	struct session *s = leg->session;
@@ -298,7 +299,7 @@ static void offer(struct worker *w, struct viewer_slice *sl, struct leg *leg, st
 		return;
 	bytes = viewer_wire_bytes(s, v, m->data_len - pkt_of(m)->hdr_len);
 	if (pacer_live(&s->bwe->pacer, &v->pace, index, bytes, w->now) == PACER_SEND)
-		emit(w, sl, leg, &e, m, false);
+		send_packet(w, sl, leg, &e, m, false);
 }
 
 // What waits for credit. False: the slice is full.
@@ -323,7 +324,7 @@ static bool serve_backlog(struct worker *w, struct viewer_slice *sl, struct leg 
 		bytes = viewer_wire_bytes(s, v, m->data_len - pkt_of(m)->hdr_len);
 		switch (pacer_head(pacer, &v->pace, bytes, pkt_of(m)->arrival, w->now)) {
 		case PACER_SEND:
-			emit(w, sl, leg, &e, m, false);
+			send_packet(w, sl, leg, &e, m, false);
 			pacer_next(pacer, &v->pace);
 			break;
 		case PACER_WAIT:
@@ -331,7 +332,7 @@ static bool serve_backlog(struct worker *w, struct viewer_slice *sl, struct leg 
 			return true;
 		case PACER_STALE:
 			count(w, DROP_STALE, v->pace.end - v->pace.at);
-			lose(w, leg, v->next);
+			lose_place(w, leg, v->next);
 			return true;
 		}
 	}
@@ -358,7 +359,7 @@ static bool serve_live(struct worker *w, struct viewer_slice *sl, struct leg *le
 	if (!layer_top(l, &top))
 		return true;
 	if (v->next + (1u << 12) < top) // fell out of every ring: somebody stopped this process
-		lose(w, leg, top + 1);
+		lose_place(w, leg, top + 1);
 	if (v->is_lost && !layer_next_key(l, v->next, &key)) {
 		v->next = top + 1;
 		wish_again(w, leg, l);
@@ -371,13 +372,13 @@ static bool serve_live(struct worker *w, struct viewer_slice *sl, struct leg *le
 	while (v->next <= top) {
 		if (!viewer_slice_has_room(w, sl))
 			return false;
-		offer(w, sl, leg, l, v->next++);
+		offer_packet(w, sl, leg, l, v->next++);
 	}
 	return true;
 }
 
 // Bring one receiver up to what there is. False: the slice is full and more waits.
-static bool serve(struct worker *w, struct viewer_slice *sl, struct leg *leg)
+static bool serve_receiver(struct worker *w, struct viewer_slice *sl, struct leg *leg)
 {
 	struct viewer *v = leg->viewer;
 	struct layer *l;
@@ -391,7 +392,7 @@ static bool serve(struct worker *w, struct viewer_slice *sl, struct leg *leg)
 	if (!viewer_may_send(w, leg, 1)) {
 		uint64_t top;
 		if (!v->is_lost && layer_top(l, &top))
-			lose(w, leg, top + 1);
+			lose_place(w, leg, top + 1);
 		return true;
 	}
 	return serve_backlog(w, sl, leg, l) && serve_live(w, sl, leg, l);
@@ -423,7 +424,7 @@ void viewer_late(struct worker *w, struct source *src, struct rte_mbuf *m)
 			break;
 		if (pacer_live(&leg->session->bwe->pacer, &v->pace, pkt->place,
 			       viewer_wire_bytes(leg->session, v, held->data_len), w->now) == PACER_SEND)
-			emit(w, &sl, leg, &e, held, true);
+			send_packet(w, &sl, leg, &e, held, true);
 	}
 	viewer_slice_end(w, &sl);
 }
@@ -484,7 +485,7 @@ static unsigned serve_some(struct worker *w, struct audience *a, const struct fa
 	while (a->left > 0 && visits < VISITS && sl.n < VIEWER_SLICE) {
 		prefetch_ahead(to, a->next, n);
 		visits++;
-		if (!serve(w, &sl, to[a->next].leg))
+		if (!serve_receiver(w, &sl, to[a->next].leg))
 			break; // it goes on with this one
 		a->next = in_turn(a->next, 1, n);
 		a->left--;
@@ -525,7 +526,7 @@ void viewer_run(struct worker *w, struct session *s)
 		return;
 	viewer_slice_begin(&sl);
 	for (struct leg *leg = s->legs; leg && leg->viewer; leg = leg->next) { // video comes first
-		while (!serve(w, &sl, leg) && !sl.is_dry) {
+		while (!serve_receiver(w, &sl, leg) && !sl.is_dry) {
 			w->n_paced += sl.n;
 			viewer_slice_end(w, &sl);
 		}

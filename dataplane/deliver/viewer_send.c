@@ -74,7 +74,7 @@ struct draft {
 };
 
 // Header with the transport-wide number; the payload comes behind it unless it is said to be elsewhere.
-static void write_header(struct draft *d, const struct viewer *v)
+static void write_video_header(struct draft *d, const struct viewer *v)
 {
 	uint8_t *p = d->hdr;
 
@@ -163,7 +163,7 @@ static const uint8_t *payload_for(const struct viewer_pkt *p, uint16_t pid_offse
 	return dst;
 }
 
-static void account(struct worker *w, struct leg *leg, unsigned len, uint32_t ts)
+static void account_video(struct worker *w, struct leg *leg, unsigned len, uint32_t ts)
 {
 	leg->n_packets++;
 	leg->n_octets += len;
@@ -187,12 +187,12 @@ void viewer_send(struct worker *w, struct viewer_slice *sl, struct leg *leg, con
 			  .is_base = is_base(p->e)};
 
 	d.twcc = take_number(w, leg->session, v, d.len, 0);
-	write_header(&d, v);
+	write_video_header(&d, v);
 	d.src = payload_for(p, out->pid_offset, out->tl0_offset, d.hdr + d.hdr_len, false);
 	if (!out->is_late && pkt->vp8.len)
 		vp8_leg_sent(&v->vp8, &pkt->vp8, p->e->n_dropped[p->cap]);
 	resend_sent(&v->resend, out->index, d.twcc, w->now);
-	account(w, leg, d.len, out->ts);
+	account_video(w, leg, d.len, out->ts);
 	slice_add(w, sl, leg, &d);
 }
 
@@ -218,7 +218,7 @@ static void send_rtx(struct worker *w, struct viewer_slice *sl, struct leg *leg,
 			  .is_base = is_base(p->e)};
 
 	d.twcc = take_number(w, leg->session, v, d.len, again->cluster);
-	write_header(&d, v);
+	write_video_header(&d, v);
 	be16_put(d.hdr + d.hdr_len, (uint16_t)again->index);
 	payload_for(p, epoch->pid_offset, epoch->tl0_offset, d.hdr + d.hdr_len + OSN_BYTES, true);
 	slice_add(w, sl, leg, &d);
@@ -241,7 +241,7 @@ static void send_same(struct worker *w, struct viewer_slice *sl, struct leg *leg
 
 	if (!resend_twcc(&v->resend, again->index, &d.twcc))
 		return;
-	write_header(&d, v);
+	write_video_header(&d, v);
 	d.src = payload_for(p, epoch->pid_offset, epoch->tl0_offset, d.hdr + d.hdr_len, false);
 	slice_add(w, sl, leg, &d);
 }
@@ -273,7 +273,7 @@ void viewer_send_padding(struct worker *w, struct viewer_slice *sl, struct leg *
 	uint8_t *payload;
 
 	d.twcc = pad->same ? *pad->same : take_number(w, leg->session, v, pad->n_bytes, pad->cluster);
-	write_header(&d, v);
+	write_video_header(&d, v);
 	payload = d.hdr + d.hdr_len;
 	d.hdr[0] |= 0x20; // P
 	memset(payload, 0, pad->n_bytes);

@@ -106,7 +106,7 @@ static void close_pair(struct worker *w, const struct flow_key *key, uint32_t si
 	tell_port(w, key, sid, false);
 }
 
-static void unbind(struct worker *w, struct session *s, const struct icelite_out *out)
+static void unbind_pairs(struct worker *w, struct session *s, const struct icelite_out *out)
 {
 	for (unsigned i = 0; i < out->n_gone; i++) {
 		int pair = pair_of_tuple(s, &out->gone[i]);
@@ -119,7 +119,7 @@ static void unbind(struct worker *w, struct session *s, const struct icelite_out
 	}
 }
 
-static void bind(struct worker *w, struct session *s, unsigned pair, struct rte_mbuf *m)
+static void bind_pair(struct worker *w, struct session *s, unsigned pair, struct rte_mbuf *m)
 {
 	const struct flow_key *key = &pkt_of(m)->key;
 	struct port *port = w->dp->port[key->port];
@@ -201,9 +201,9 @@ void ice_apply(struct worker *w, struct session *s, const struct icelite_out *ou
 	if (out->events & (ICELITE_EV_PAIR_GONE | ICELITE_EV_PATH))
 		worker_send_queued(w); // what was allowed to go to the old address goes there
 	if (out->events & ICELITE_EV_PAIR_GONE)
-		unbind(w, s, out); // before PAIR_NEW, which may reuse the slot
+		unbind_pairs(w, s, out); // before PAIR_NEW, which may reuse the slot
 	if ((out->events & ICELITE_EV_PAIR_NEW) && m != NULL)
-		bind(w, s, out->pair_new, m);
+		bind_pair(w, s, out->pair_new, m);
 	if (out->events & ICELITE_EV_PATH) {
 		select_path(w, s);
 		ice_prove(w, s);
@@ -237,8 +237,8 @@ void ice_on_media(struct worker *w, struct session *s, unsigned pair, bool is_ne
 // --- one message ----------------------------------------------------------------------------------
 
 // An error response may go to an address that is no pair: send it at once, on a path of this call only.
-static void reply(struct worker *w, struct rte_mbuf *rx, int pair, struct session *s,
-		  const struct icelite_out *out)
+static void reply_to(struct worker *w, struct rte_mbuf *rx, int pair, struct session *s,
+		     const struct icelite_out *out)
 {
 	const struct flow_key *key = &pkt_of(rx)->key;
 	struct port *port = w->dp->port[key->port];
@@ -257,7 +257,7 @@ static void reply(struct worker *w, struct rte_mbuf *rx, int pair, struct sessio
 }
 
 // Layer-2 addresses and queue may have changed without the flow's key changing.
-static void relearn(struct worker *w, struct session *s, int pair, struct rte_mbuf *m)
+static void relearn_path(struct worker *w, struct session *s, int pair, struct rte_mbuf *m)
 {
 	struct port *port = w->dp->port[pkt_of(m)->key.port];
 	struct path now;
@@ -303,13 +303,13 @@ void ice_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 		if (flow_find(w->dp, key).sid != s->sid) // another session had the address before
 			flow_add(w->dp, key,
 				 (struct flow){.sid = s->sid, .home = s->home, .pair = (uint8_t)pair});
-		relearn(w, s, pair, m);
+		relearn_path(w, s, pair, m);
 		tell_port(w, key, s->sid, true);
 	}
 	count(w, CTR_STUN_REQUESTS, verdict == ICELITE_REPLY);
 	if (verdict == ICELITE_REPLY && out.reply_len > 0) {
 		count(w, be16_get(out.reply) == 0x0101 ? CTR_STUN_RESPONSES : CTR_STUN_ERRORS, 1);
-		reply(w, m, pair, s, &out);
+		reply_to(w, m, pair, s, &out);
 	}
 	mbuf_done(m);
 }

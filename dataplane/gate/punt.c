@@ -26,7 +26,7 @@ static_assert(IPC_MAX_WORKERS == PORT_MAX_WORKERS);
 // --- to the control plane -------------------------------------------------------------------------
 
 // The peer broke the rules of a ring: main ends the connection, which takes both rings away.
-static void give_up(struct worker *w)
+static void give_up_ring(struct worker *w)
 {
 	struct note note = {.type = NOTE_PUNT_BROKEN, .punt = w->punt->punt};
 
@@ -34,7 +34,7 @@ static void give_up(struct worker *w)
 		w->punt->is_broken = note_post(w, &note);
 }
 
-static enum counter push(struct worker *w, const struct session *s, const struct rte_mbuf *m)
+static enum counter push_datagram(struct worker *w, const struct session *s, const struct rte_mbuf *m)
 {
 	struct punt_hdr hdr = {.sid = s->sid, .kind = PUNT_DTLS, .len = m->data_len};
 	int err;
@@ -44,7 +44,7 @@ static enum counter push(struct worker *w, const struct session *s, const struct
 	err = pktring_push(&w->punt->to_cp, &hdr, sizeof(hdr), rte_pktmbuf_mtod(m, const void *),
 			   m->data_len);
 	if (err == -EBADMSG)
-		give_up(w);
+		give_up_ring(w);
 	if (err < 0)
 		return DROP_PUNT_FULL;
 	w->punt->is_pushed = true;
@@ -62,7 +62,7 @@ void punt_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	if (s->rx_key == NULL)
 		s->dtls_from = (uint8_t)(pkt_of(m)->pair + 1);
 	if (bucket_take(&s->punt, w->now, PUNT_PER_S, PUNT_BURST))
-		why = push(w, s, m);
+		why = push_datagram(w, s, m);
 	if (why != CTR_NONE) {
 		drop(w, m, why);
 		return;
@@ -100,7 +100,7 @@ void punt_inject(struct worker *w, struct session *s, struct rte_mbuf *m)
 }
 
 // A frame in a buffer of its own, to the session's worker.
-static void take(struct worker *w, const struct punt_hdr *hdr, const uint8_t *data)
+static void take_frame(struct worker *w, const struct punt_hdr *hdr, const uint8_t *data)
 {
 	struct session *s = session_anywhere(w, hdr->sid);
 	struct rte_mbuf *m;
@@ -134,12 +134,12 @@ unsigned punt_drain(struct worker *w)
 		memcpy(&hdr, frame, RTE_MIN(sizeof(hdr), (size_t)len));
 		if ((size_t)len > sizeof(hdr) && hdr.kind == PUNT_DTLS && hdr.len <= PORT_MAX_PAYLOAD &&
 		    hdr.len == (size_t)len - sizeof(hdr))
-			take(w, &hdr, frame + sizeof(hdr));
+			take_frame(w, &hdr, frame + sizeof(hdr));
 		else
 			count(w, DROP_PUNT_BAD_FRAME, 1);
 	}
 	if (len == -EBADMSG)
-		give_up(w);
+		give_up_ring(w);
 	return n;
 }
 
@@ -160,7 +160,7 @@ void punt_woken(struct worker *w)
 
 // --- on main --------------------------------------------------------------------------------------
 
-static void give(struct dp *dp, struct punt *p)
+static void give_rings(struct dp *dp, struct punt *p)
 {
 	struct mail mail = {.type = MAIL_PUNT};
 
@@ -214,7 +214,7 @@ struct punt *punt_open(struct dp *dp)
 		punt_free(p);
 		return err_null(-err);
 	}
-	give(dp, p);
+	give_rings(dp, p);
 	return p;
 }
 
@@ -222,7 +222,7 @@ void punt_close(struct dp *dp, struct punt *p)
 {
 	if (p == NULL)
 		return;
-	give(dp, NULL);
+	give_rings(dp, NULL);
 	for (unsigned i = 0; i < dp->n_workers; i++)
 		mail_wait(dp->worker[i]);
 	punt_free(p);

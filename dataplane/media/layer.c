@@ -102,7 +102,7 @@ void layer_clear(struct worker *w, struct layer *l)
 }
 
 // The oldest payloads, up to n of them, or those that came before `since`.
-static unsigned evict(struct worker *w, struct layer *l, unsigned n, ns_t since)
+static unsigned evict_payloads(struct worker *w, struct layer *l, unsigned n, ns_t since)
 {
 	unsigned done = 0;
 
@@ -131,12 +131,12 @@ void layer_expire(struct worker *w, struct layer *l)
 		keep = MIN_KEEP_NS;
 	else if (free_share == 1)
 		keep = LAYER_KEEP_NS / 2;
-	n = evict(w, l, l->ring.mask + 1, w->now - keep);
+	n = evict_payloads(w, l, l->ring.mask + 1, w->now - keep);
 	count(w, CTR_VIDEO_EVICTED, keep < LAYER_KEEP_NS ? n : 0);
 }
 
 // A copy of the packet that readers may be given.
-static struct rte_mbuf *keep(struct worker *w, struct layer *l, struct rte_mbuf *m)
+static struct rte_mbuf *copy_packet(struct worker *w, struct layer *l, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy = rte_pktmbuf_alloc(l->store->pool);
 	uint32_t handle;
@@ -162,7 +162,7 @@ static void note_key(struct layer *l, uint64_t index)
 	l->next_key = (l->next_key + 1) % LAYER_KEYS;
 }
 
-static enum layer_added enter(struct worker *w, struct layer *l, struct rte_mbuf *copy, uint8_t flags)
+static enum layer_added enter_ring(struct worker *w, struct layer *l, struct rte_mbuf *copy, uint8_t flags)
 {
 	const struct pkt *pkt = pkt_of(copy);
 	struct rtxring_pkt p = {.index = pkt->place,
@@ -193,16 +193,16 @@ static enum layer_added enter(struct worker *w, struct layer *l, struct rte_mbuf
 enum layer_added layer_add(struct worker *w, struct layer *l, struct rte_mbuf *m, uint8_t flags,
 			   struct rte_mbuf **m_peek)
 {
-	struct rte_mbuf *copy = keep(w, l, m);
+	struct rte_mbuf *copy = copy_packet(w, l, m);
 	enum layer_added added;
 
 	*m_peek = NULL;
 	if (copy ==
 	    NULL) { // place is kept by the next one's gap; what is evicted is free a grace period later
-		count(w, CTR_VIDEO_EVICTED, evict(w, l, EVICT, NS_NEVER));
+		count(w, CTR_VIDEO_EVICTED, evict_payloads(w, l, EVICT, NS_NEVER));
 		return LAYER_NO_MEMORY;
 	}
-	added = enter(w, l, copy, flags);
+	added = enter_ring(w, l, copy, flags);
 	if (added == LAYER_REFUSED) {
 		mbuf_unused(copy);
 		return added;

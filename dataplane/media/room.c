@@ -48,7 +48,7 @@ static void listen_to(struct seat *s)
 }
 
 // The list is another one: who was not in the one before begins anew.
-static void meet(struct room *r, const struct room_list *l)
+static void meet_members(struct room *r, const struct room_list *l)
 {
 	uint32_t last = r->turn++;
 
@@ -62,13 +62,13 @@ static void meet(struct room *r, const struct room_list *l)
 	r->seen = l;
 }
 
-static void silence(struct source *src, bool yes)
+static void silence_voice(struct source *src, bool yes)
 {
 	if (seat_is_silenced(&src->seat) != yes)
 		atomic_store_explicit(&src->seat.is_silenced, yes, memory_order_relaxed);
 }
 
-static void choose(struct worker *w, struct room *r, const struct room_list *l)
+static void choose_speakers(struct worker *w, struct room *r, const struct room_list *l)
 {
 	static _Thread_local struct speaker *member[MEMBERS_MAX];
 	uint32_t n = RTE_MIN(l->n, (uint32_t)MEMBERS_MAX);
@@ -81,14 +81,14 @@ static void choose(struct worker *w, struct room *r, const struct room_list *l)
 	r->speakers.k = w->overload.stage >= OVERLOAD_VOICES ? 1 : r->k;
 	speakers_tick(&r->speakers, member, n, w->now);
 	for (uint32_t i = 0; i < n; i++)
-		silence(l->member[i].source, !member[i]->is_selected);
+		silence_voice(l->member[i].source, !member[i]->is_selected);
 	count(w, CTR_SPEAKER_CHANGES, r->speakers.n_changes - before);
 }
 
 static void everybody(const struct room_list *l)
 {
 	for (uint32_t i = 0; l && i < l->n; i++)
-		silence(l->member[i].source, false);
+		silence_voice(l->member[i].source, false);
 }
 
 // Some room between beginning and ending, so that one microphone does not toggle it.
@@ -99,7 +99,7 @@ static bool is_crowded(const struct worker *w, const struct room *r, uint32_t n)
 	return n > r->from || (r->is_choosing && n > r->from * 3u / 4);
 }
 
-static void tick(struct worker *w, struct room *r)
+static void room_tick(struct worker *w, struct room *r)
 {
 	const struct room_list *l =
 		atomic_load_explicit(&r->list, memory_order_acquire); // pairs with model_room.c
@@ -114,30 +114,30 @@ static void tick(struct worker *w, struct room *r)
 		return;
 	}
 	if (l != r->seen)
-		meet(r, l);
-	choose(w, r, l);
+		meet_members(r, l);
+	choose_speakers(w, r, l);
 	wheel_arm(&w->wheel, &r->timer, w->now + SPEAKERS_TICK_NS);
 }
 
-static void on_due(struct timer *t, ns_t now)
+static void on_room_due(struct timer *t, ns_t now)
 {
 	struct room *r = container_of(t, struct room, timer);
 
-	tick(r->worker, r);
+	room_tick(r->worker, r);
 }
 
 void room_start(struct worker *w, struct room *r)
 {
 	r->worker = w;
-	r->timer.on_due = on_due;
-	tick(w, r);
+	r->timer.on_due = on_room_due;
+	room_tick(w, r);
 }
 
 void room_changed(struct worker *w, struct room *r)
 {
 	r->seen = NULL; // another list may have come to lie where the last one was
 	if (!r->is_choosing)
-		tick(w, r);
+		room_tick(w, r);
 }
 
 void room_stop(struct worker *w, struct room *r)

@@ -34,7 +34,7 @@ void arrivals_log(struct worker *w, struct session *s, const struct pkt *pkt, ui
 	session_due(w, s, twcc_log_due(&s->twcc->log));
 }
 
-static void report(struct worker *w, struct session *s)
+static void send_arrivals(struct worker *w, struct session *s)
 {
 	uint8_t bytes[TWCC_MAX_MSG];
 	struct twcc_log *log = &s->twcc->log;
@@ -57,7 +57,7 @@ void arrivals_widen(struct worker *w, struct session *s)
 	ASSERT_HOME(w, s);
 	if (s->twcc == NULL || s->twcc->is_wide || (wide = state_new(w, true)) == NULL)
 		return;
-	report(w, s); // what the short one knows; the long one begins after it
+	send_arrivals(w, s); // what the short one knows; the long one begins after it
 	wide->log.fb_count = s->twcc->log.fb_count;
 	wide->media_ssrc = s->twcc->media_ssrc;
 	state_free(w, s->twcc);
@@ -67,7 +67,7 @@ void arrivals_widen(struct worker *w, struct session *s)
 void arrivals_frame(struct worker *w, struct session *s)
 {
 	if (s->twcc && w->now - s->twcc->log.last_sent >= FRAME_NS)
-		report(w, s);
+		send_arrivals(w, s);
 }
 
 void arrivals_run(struct worker *w, struct session *s)
@@ -76,7 +76,7 @@ void arrivals_run(struct worker *w, struct session *s)
 	if (s->twcc == NULL)
 		return;
 	if (w->now >= twcc_log_due(&s->twcc->log))
-		report(w, s);
+		send_arrivals(w, s);
 	if (twcc_log_due(&s->twcc->log) != NS_NEVER)
 		session_due(w, s, twcc_log_due(&s->twcc->log));
 }

@@ -112,7 +112,7 @@ void intake_ask_key(struct worker *w, struct source *src, unsigned layer)
 
 // --- asking the publisher ------------------------------------------------------------------------------
 
-static void nack(struct worker *w, struct session *s, struct source *src, unsigned layer)
+static void ask_missing(struct worker *w, struct session *s, struct source *src, unsigned layer)
 {
 	struct intake *in = src->video->intake[layer];
 	uint8_t bytes[12 + 4 * NACKGEN_MAX_SEQ];
@@ -181,7 +181,7 @@ void intake_tick(struct worker *w, struct session *s, struct source *src, unsign
 	if (in->media == NULL)
 		return;
 	if (w->now >= nackgen_due(&in->nack))
-		nack(w, s, src, layer);
+		ask_missing(w, s, src, layer);
 	if (n_wishes != in->n_wishes)
 		intake_ask_key(w, src, layer);
 	in->n_wishes = n_wishes;

@@ -74,7 +74,7 @@ static bool may_feed(const struct source *src, const struct stream *st, ns_t now
 }
 
 // Give the packet its rank and output timestamp. False: too late for any place.
-static bool place(struct source *src, struct stream *st, struct pkt *pkt, ns_t now)
+static bool place_voice(struct source *src, struct stream *st, struct pkt *pkt, ns_t now)
 {
 	bool is_switch = src->current != st, resumed;
 	uint64_t rank;
@@ -174,7 +174,7 @@ void publish_unopened(struct worker *w, struct session *s, struct stream *st, st
 }
 
 // Name of the reason a packet of this track is not forwarded, CTR_NONE when it is.
-static enum counter refuse(const struct source *src, uint16_t payload_len, uint8_t codec)
+static enum counter refuse_voice(const struct source *src, uint16_t payload_len, uint8_t codec)
 {
 	if (codec == CODEC_NONE)
 		return DROP_BAD_PT;
@@ -195,7 +195,7 @@ static void send_voice(struct worker *w, struct source *src, struct stream *st, 
 	if (pkt->is_silenced) {
 		seqrank_skip(&st->rank, pkt->index);
 		pkt->ts += src->time.offset;
-	} else if (!place(src, st, pkt, w->now)) {
+	} else if (!place_voice(src, st, pkt, w->now)) {
 		drop(w, m, DROP_STALE);
 		return;
 	}
@@ -217,7 +217,7 @@ static void publish_voice(struct worker *w, struct stream *st, struct rte_mbuf *
 	hear(w, src, exts, payload_len);
 	if (st->has_unopened)
 		close_up(st, pkt->index);
-	why = refuse(src, payload_len, pkt->codec);
+	why = refuse_voice(src, payload_len, pkt->codec);
 	if (why != CTR_NONE) {
 		seqrank_skip(&st->rank, pkt->index);
 		seqrank_skip(&st->every, pkt->index);
@@ -244,8 +244,8 @@ static void announce(struct worker *w, struct session *s, struct stream *st, con
 }
 
 // False: not yet, or not at all.
-static bool bind(struct worker *w, struct session *s, struct stream *st, uint8_t pt,
-		 const struct rtp_exts *exts, enum counter *why)
+static bool bind_stream(struct worker *w, struct session *s, struct stream *st, uint8_t pt,
+			const struct rtp_exts *exts, enum counter *why)
 {
 	struct binding b;
 
@@ -270,8 +270,8 @@ static bool bind(struct worker *w, struct session *s, struct stream *st, uint8_t
 }
 
 // The packet belongs to a track.
-static void forward(struct worker *w, struct session *s, struct stream *st, struct rte_mbuf *m,
-		    const struct rtp_exts *exts, uint16_t payload_len)
+static void forward_packet(struct worker *w, struct session *s, struct stream *st, struct rte_mbuf *m,
+			   const struct rtp_exts *exts, uint16_t payload_len)
 {
 	struct pkt *pkt = pkt_of(m);
 
@@ -285,7 +285,7 @@ static void forward(struct worker *w, struct session *s, struct stream *st, stru
 }
 
 // A track came: what waited may be its.
-static void retry(struct worker *w, struct session *s)
+static void retry_unclaimed(struct worker *w, struct session *s)
 {
 	struct rte_mbuf *waiting[PARKING_MAX];
 	unsigned n = parking_take(w, &s->unclaimed, waiting, DROP_NO_TRACK);
@@ -303,8 +303,9 @@ static void retry(struct worker *w, struct session *s)
 			continue;
 		}
 		(void)!rtp_ext_read(data, &v, s->ext, &exts); // a bad block was counted at first
-		if (bind(w, s, st, pkt->pt, &exts, &why))
-			forward(w, s, st, waiting[i], &exts, (uint16_t)(waiting[i]->data_len - pkt->hdr_len));
+		if (bind_stream(w, s, st, pkt->pt, &exts, &why))
+			forward_packet(w, s, st, waiting[i], &exts,
+				       (uint16_t)(waiting[i]->data_len - pkt->hdr_len));
 		else if (why == DROP_NO_TRACK)
 			parking_add(w, &s->unclaimed, waiting[i], DROP_NO_TRACK);
 		else
@@ -324,12 +325,12 @@ void publish_packet(struct worker *w, struct session *s, struct stream *st, stru
 	ASSERT_HOME(w, s);
 	ASSERT_HOT(pkt->sid == s->sid);
 	read_exts(w, s, m, v, &exts);
-	is_bound = bind(w, s, st, v->pt, &exts, &why);
+	is_bound = bind_stream(w, s, st, v->pt, &exts, &why);
 	rx_stats_packet(&st->stats, pkt->index, pkt->ts, payload_len, pkt->arrival,
 			is_bound ? st->source->clock_hz : 0);
 	keep_reporting(w, s, st, pkt);
 	if (is_bound)
-		forward(w, s, st, m, &exts, payload_len);
+		forward_packet(w, s, st, m, &exts, payload_len);
 	else if (why == DROP_NO_TRACK && payload_len > 0)
 		parking_add(w, &s->unclaimed, m, DROP_NO_TRACK);
 	else
@@ -355,7 +356,7 @@ void publish_track(struct worker *w, struct session *s, struct source *src, cons
 		stream_unbind(s, src);
 	if (src->enabled != enabled)
 		publish_gate(w, s, src, enabled);
-	retry(w, s);
+	retry_unclaimed(w, s);
 }
 
 void publish_gate(struct worker *w, struct session *s, struct source *src, bool enabled)
@@ -370,7 +371,7 @@ void publish_gate(struct worker *w, struct session *s, struct source *src, bool 
 }
 
 // Let go of what the track keeps.
-static void end(struct worker *w, struct source *src)
+static void end_source(struct worker *w, struct source *src)
 {
 	if (src->video)
 		publish_video_end(w, src);
@@ -385,7 +386,7 @@ void publish_track_del(struct worker *w, struct session *s, struct source *src)
 	if (src->video == NULL)
 		on_voice(w, src, vad_reset(&src->vad));
 	stream_unbind(s, src);
-	end(w, src);
+	end_source(w, src);
 	s->track[src->id] = NULL;
 	s->n_tracks--;
 	w->n_tracks--;
@@ -396,7 +397,7 @@ void publish_stop(struct worker *w, struct session *s)
 	ASSERT_HOME(w, s);
 	for (unsigned i = 0; i < IPC_MAX_TRACKS; i++)
 		if (s->track[i])
-			end(w, s->track[i]);
+			end_source(w, s->track[i]);
 	parking_clear(w, &s->unclaimed, DROP_NO_TRACK);
 }
 

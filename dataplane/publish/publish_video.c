@@ -63,7 +63,7 @@ static uint8_t flags_of(const struct intake *in, struct rte_mbuf *m, uint16_t le
 }
 
 // A repair packet becomes the one that it repairs: RFC 4588 section 4. False: nobody misses that.
-static bool unwrap(const struct intake *in, const struct source *src, struct rte_mbuf *m, uint16_t *len)
+static bool unwrap_rtx(const struct intake *in, const struct source *src, struct rte_mbuf *m, uint16_t *len)
 {
 	struct pkt *pkt = pkt_of(m);
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
@@ -89,7 +89,7 @@ static bool unwrap(const struct intake *in, const struct source *src, struct rte
 // --- telling the receivers' workers --------------------------------------------------------------------
 
 // m, held by the ring, goes to the workers of this set as a notice.
-static void notify(struct worker *w, uint64_t workers, struct rte_mbuf *m)
+static void notify_workers(struct worker *w, uint64_t workers, struct rte_mbuf *m)
 {
 	rte_mbuf_refcnt_update(m, (int16_t)__builtin_popcountll(workers));
 	for (; workers; workers &= workers - 1) {
@@ -105,7 +105,7 @@ static void on_late(struct worker *w, struct source *src, struct rte_mbuf *m)
 
 	if (f == NULL)
 		return;
-	notify(w, f->workers & ~own, m);
+	notify_workers(w, f->workers & ~own, m);
 	if (f->workers & own)
 		viewer_late(w, src, m);
 }
@@ -136,7 +136,7 @@ void publish_video_flush(struct worker *w)
 
 		if (f == NULL)
 			continue;
-		notify(w, f->workers & ~own, w->news[i]);
+		notify_workers(w, f->workers & ~own, w->news[i]);
 		if (f->workers & own)
 			audience_wake(w, src);
 	}
@@ -146,7 +146,8 @@ void publish_video_flush(struct worker *w)
 // --- packets -------------------------------------------------------------------------------------------
 
 // The packet has its place: into the ring with it. m stays the caller's.
-static void add(struct worker *w, struct source *src, unsigned layer, struct rte_mbuf *m, uint8_t flags)
+static void keep_packet(struct worker *w, struct source *src, unsigned layer, struct rte_mbuf *m,
+			uint8_t flags)
 {
 	struct pkt *pkt = pkt_of(m);
 	struct rte_mbuf *kept;
@@ -182,8 +183,8 @@ static void keep_ticking(struct worker *w, struct session *s, struct intake *in)
 }
 
 // Name of the reason a packet goes no further than the statistics, CTR_NONE when it does.
-static enum counter refuse(const struct source *src, const struct intake *in, const struct stream *st,
-			   const struct pkt *pkt, ns_t now)
+static enum counter refuse_video(const struct source *src, const struct intake *in, const struct stream *st,
+				 const struct pkt *pkt, ns_t now)
 {
 	if (pkt->codec == CODEC_NONE || pkt->codec == CODEC_RTX)
 		return DROP_BAD_PT;
@@ -207,13 +208,13 @@ void publish_video(struct worker *w, struct session *s, struct stream *st, struc
 	ASSERT_HOT(layer < src->video->n_layers);
 	if (pkt->marker)
 		arrivals_frame(w, s);
-	if (st->is_rtx && !unwrap(in, src, m, &len)) {
+	if (st->is_rtx && !unwrap_rtx(in, src, m, &len)) {
 		drop(w, m, DROP_RTX_UNNEEDED);
 		return;
 	}
 	if (st->is_rtx)
 		st = in->media;
-	why = refuse(src, in, st, pkt, w->now);
+	why = refuse_video(src, in, st, pkt, w->now);
 	if (why == DROP_MUTED && in->media == NULL)
 		in->media = st; // whom to ask for a key frame at the release
 	if (why == CTR_NONE) {
@@ -224,7 +225,7 @@ void publish_video(struct worker *w, struct session *s, struct stream *st, struc
 			layer_pad(w, src->video->layer[layer], pkt->place, pkt->ts);
 			why = DROP_PADDING_ONLY;
 		} else {
-			add(w, src, layer, m, flags);
+			keep_packet(w, src, layer, m, flags);
 		}
 		keep_ticking(w, s, in);
 	}

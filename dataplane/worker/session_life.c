@@ -29,7 +29,7 @@ static ns_t next_ice_tick(const struct session *s, ns_t now)
 	return ((now - phase) / ICE_TICK_NS + 1) * ICE_TICK_NS + phase;
 }
 
-static void on_due(struct timer *t, ns_t now)
+static void on_session_due(struct timer *t, ns_t now)
 {
 	struct session *s = container_of(t, struct session, timer);
 	struct worker *w = s->worker;
@@ -57,7 +57,7 @@ void session_start(struct worker *w, struct session *s)
 	ASSERT_HOME(w, s);
 	ASSERT_HOT(!timer_armed(&s->timer));
 	s->worker = w;
-	s->timer.on_due = on_due;
+	s->timer.on_due = on_session_due;
 	s->ice_due = next_ice_tick(s, w->now);
 	session_due(w, s, s->ice_due);
 	w->n_sessions++;

@@ -40,7 +40,7 @@ static bool check_pair(const struct session *s, struct pkt *pkt)
 }
 
 // Packets of sessions at home here. All are consumed.
-static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+static void serve_burst(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	struct rte_mbuf *rtp[BURST], *rtcp[BURST];
 	struct session *reporter[BURST];
@@ -81,7 +81,7 @@ static void serve(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 }
 
 // A burst from a port: find each packet's session and its home.
-static void receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+static void receive_burst(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	struct flow flow[BURST];
 	struct rte_mbuf *mine[BURST];
@@ -111,7 +111,7 @@ static void receive(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			worker_hand_over(w, flow[i].home, pkts[i]);
 		}
 	}
-	serve(w, mine, n_mine);
+	serve_burst(w, mine, n_mine);
 }
 
 static unsigned poll_ports(struct worker *w)
@@ -133,7 +133,7 @@ static unsigned poll_ports(struct worker *w)
 		if (n == 0)
 			continue;
 		count(w, CTR_RX_BURSTS, 1);
-		receive(w, pkts, n);
+		receive_burst(w, pkts, n);
 		total += n;
 	}
 	return total;
@@ -155,7 +155,7 @@ static unsigned drain_handoff(struct worker *w)
 				else
 					raw[n_raw++] = pkts[i];
 			}
-			serve(w, raw, n_raw);
+			serve_burst(w, raw, n_raw);
 			total += n;
 			if (n < BURST)
 				break;
