@@ -19,13 +19,19 @@ def load_of(api):
     return float(json.loads(http(api, "GET", "/system")[2])["cpu_load"])
 
 
-def least_load(api):
-    """The least that it says within some seconds: what else runs on this machine comes and goes."""
-    said = [load_of(api)]
-    while min(said) >= 1e6 and len(said) < 15:
+def least_load(api, seconds):
+    """The least that it says in that time: what else runs on this machine comes and goes."""
+    said = []
+    for _ in range(2 * seconds):
         time.sleep(0.5)
         said.append(load_of(api))
     return min(said)
+
+
+def idle_seconds():
+    """What the processors of this machine have rested so far, together."""
+    with open("/proc/stat", encoding="ascii") as f:
+        return int(f.readline().split()[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def burn(seconds):
@@ -51,10 +57,14 @@ def test_no_dataplane(tap):
             return False
 
         within(5, serves)
-        time.sleep(1)
+        before = idle_seconds()
         with contextlib.suppress(OSError, ValueError):
-            said = least_load(api)
-        tap.check(said >= 1e6, "a node without a dataplane says that it takes no calls", said)
+            said = least_load(api, 3)
+        what = "a node without a dataplane says that it takes no calls"
+        if idle_seconds() - before < 0.2:
+            tap.skip(what, "this machine is so busy that any node says so")
+        else:
+            tap.check(said >= 1e6, what, said)
         alone.kill()
         alone.wait()
 
@@ -64,7 +74,7 @@ def test_polling(tap):
     env = {"SLUICE_DATAPLANE_IDLE": "poll", "SLUICE_DATAPLANE_WORKER_CORES": f"0-{cores - 1}" if cores > 1 else "0"}
     with Daemons(env=env) as d:
         time.sleep(SAMPLE_S)
-        said = least_load(d.api)
+        said = least_load(d.api, 4)
     tap.check(said < 20, "workers that poll without packets are no load", said)
 
 
