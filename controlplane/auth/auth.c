@@ -132,7 +132,7 @@ static void op_check_key(struct auth_op *op, struct str key)
 static void op_check_basic(struct auth_op *op, struct str header)
 {
 	struct auth *a = op->auth;
-	struct str scheme = header, rest = header, client, key;
+	struct str scheme, rest = header, client, key;
 	char plain[1024];
 	int n = -EBADMSG;
 

@@ -232,7 +232,7 @@ void http_on_accept(void *arg, unsigned)
 
 	for (unsigned i = 0; i < h->n_listen; i++)
 		for (int n = 0; n < 64; n++) {
-			struct sockaddr_storage ss;
+			struct sockaddr_storage ss = {};
 			socklen_t len = sizeof(ss);
 			int fd = accept4(h->listen_fd[i], (struct sockaddr *)&ss, &len,
 					 SOCK_NONBLOCK | SOCK_CLOEXEC);

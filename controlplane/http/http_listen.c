@@ -59,7 +59,7 @@ static int listen_explain(const char *listen, int rc, char *why, size_t size)
 
 static int listener_add(struct http *h, int fd)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = {}; // family 0 where getsockname fails
 	socklen_t len = sizeof(ss);
 
 	if (h->n_listen == sizeof(h->listen_fd) / sizeof(h->listen_fd[0]))

@@ -56,7 +56,6 @@ static void on_wheel(uv_timer_t *t)
 
 static void run_deferred(struct loop *l)
 {
-	TAILQ_HEAD(, deferred) batch = TAILQ_HEAD_INITIALIZER(batch);
 	struct deferred mark = {.fn = NULL}, *d;
 
 	// Those queued by the calls themselves wait for the next turn, so that reading goes on in between.

@@ -521,13 +521,14 @@ ns_t dtls_due(const struct dtls *d, ns_t now)
 
 void dtls_close(struct dtls *d)
 {
-	if (d->state == DTLS_UP) {
-		d->state = DTLS_DOWN;
-		enter(d);
-		SSL_shutdown(d->ssl);
-		leave(d);
-	}
+	bool was_up = d->state == DTLS_UP;
+
 	d->state = DTLS_DOWN;
+	if (!was_up)
+		return;
+	enter(d);
+	SSL_shutdown(d->ssl);
+	leave(d); // the owner may have freed it when it sent
 }
 
 const char *dtls_end_text(enum dtls_end why)

@@ -20,8 +20,14 @@ struct end {
 	unsigned n_up, n_down, n_data;
 	enum dtls_end why;
 	char data[64];
-	bool free_on_up, free_on_data;
+	bool free_on_up, free_on_data, free_on_send;
 };
+
+static void drop_end(struct end *e)
+{
+	dtls_free(e->d);
+	e->d = NULL;
+}
 
 static void on_send(void *arg, const uint8_t *p, size_t len)
 {
@@ -35,12 +41,8 @@ static void on_send(void *arg, const uint8_t *p, size_t len)
 	e->out[e->n_out].data = malloc(len);
 	memcpy(e->out[e->n_out].data, p, len);
 	e->out[e->n_out++].len = len;
-}
-
-static void drop_end(struct end *e)
-{
-	dtls_free(e->d);
-	e->d = NULL;
+	if (e->free_on_send)
+		drop_end(e);
 }
 
 static void on_up(void *arg)
@@ -423,7 +425,7 @@ static void gives_up(void)
 
 static void may_be_freed_in_callbacks(void)
 {
-	for (int which = 0; which < 2; which++) {
+	for (int which = 0; which < 3; which++) {
 		struct pair p;
 		pair_init(&p);
 		p.end[0].free_on_up = which == 0;
@@ -433,6 +435,9 @@ static void may_be_freed_in_callbacks(void)
 		if (which == 1) {
 			CHECK_EQ(dtls_send(p.end[1].d, (const uint8_t *)"x", 1), 0);
 			pair_move(&p, 1);
+		} else if (which == 2) { // its last record
+			p.end[0].free_on_send = true;
+			dtls_close(p.end[0].d);
 		}
 		CHECK(p.end[0].d == NULL);
 		pair_fini(&p);
