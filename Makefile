@@ -273,6 +273,9 @@ uninstall: ## take away what `make install` with the same variables put there, b
 .PHONY: format format-changed analyze cov docs size clean help
 format-changed: ## clang-format 14 over the lines that format-check looks at
 	@tools/devtools/check-format --fix
+analyze: build/version.h ## clang-tidy over what ships, 5 minutes (T=pattern of file names)
+	@tools/devtools/install-packages run analyze
+	@FLAGS_dataplane='$(subst ','"'"',$(flags_dataplane))' tools/devtools/tap analyze tools/devtools/analyze $(T)
 cov: ## coverage of lines and branches by the unit tests -> build/cov/report/
 	@tools/devtools/install-packages run check cov
 	@find build -path 'build/cov/*' -name '*.gcda' -delete
