@@ -3,11 +3,13 @@
 //
 // This header is what the calls use; what the parts of a session are to each other is session_priv.h. The parts, each
 // of which calls only those after it:
-//   session_restore.c  out of the store and the snapshot        session.c        from join to end; what the plugin says
-//   session_path.c     path and ICE restarts                    session_media.c  what it receives
-//   track/             what it sends: session_share.c session_voice.c session_tracks.c session_classify.c
-//                      and who gets it: session_audience.c
-//   signal/            session_sdp_in.c session_sdp_out.c session_dtls.c session_dc.c
+//   session_restore.c  out of the store and the snapshot
+//   session.c          from join to end, and what the plugin says
+//   session_media.c    what it receives
+//   session_path.c     path and ICE restarts
+//   track/             what it sends (session_share.c, session_voice.c, session_tracks.c, session_classify.c) and who
+//                      gets it (session_audience.c)
+//   signal/            descriptions (session_sdp_in.c, session_sdp_out.c), session_dtls.c, session_dc.c
 //   session_base.c     state, end, counts
 // thread: loop.
 #pragma once

@@ -6,8 +6,6 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 
-// Life of a session, and what the plugin and the dataplane tell it.
-
 const char *session_end_text(enum session_end end)
 {
 	static const char *const text[] = {

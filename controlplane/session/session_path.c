@@ -10,10 +10,6 @@
 
 #define ICE_ALPHABET "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-// The path of a session, and its repair: a client whose network has changed does not restart ICE by itself, but takes
-// an offer with new credentials. It goes by WebSocket, when the path has been silent. The answer may
-// come by data channel once the new path stands, as the client needs nothing more of us to build it.
-
 void session_new_ice(struct negotiate_ice *ice)
 {
 	rand_text(ice->ufrag, IPC_UFRAG_LEN, ICE_ALPHABET);

@@ -1,4 +1,4 @@
-// Tracks the session sends: what they are, and what the dataplane is told about them.
+// What a track is: a voice, a screen, the sound of a screen, a camera.
 //
 // A video track is a screen or a camera by the stream id that its session announced. Until one has been announced it
 // is held: declared, so that its first packet is noticed, but gated (D39). What was decided stays, whatever is
