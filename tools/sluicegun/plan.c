@@ -25,7 +25,7 @@ uint32_t rng_below(struct rng *r, uint32_t n)
 	return (uint32_t)(((rng_next(r) >> 32) * n) >> 32);
 }
 
-double rng_normal(struct rng *r, double mean, double deviation)
+static double rng_normal(struct rng *r, double mean, double deviation)
 {
 	double u = 1 - rng_unit(r), v = rng_unit(r);
 

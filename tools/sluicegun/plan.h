@@ -25,7 +25,6 @@ struct rng {
 uint64_t rng_next(struct rng *);
 double rng_unit(struct rng *);                // 0 <= x < 1
 uint32_t rng_below(struct rng *, uint32_t n); // 0 .. n - 1
-double rng_normal(struct rng *, double mean, double deviation);
 double rng_exponential(struct rng *, double mean); // waiting times of a Poisson process
 
 // Payload bytes of the next voice packet: 7 % near-silence, else about 180, never less than a mark needs.
