@@ -179,6 +179,9 @@ struct negotiate_ops {
 	// A negotiate_want was refused with -ENOSPC and there is room again, or negotiate_takes has changed:
 	// want everything once more, in a later turn of the loop. May be NULL.
 	void (*room)(void *arg);
+
+	// A description of ours would be longer than any can be: end the session. Nothing was sent.
+	void (*too_long)(void *arg);
 };
 
 // Counters since creation; not saved.
@@ -201,7 +204,7 @@ void negotiate_free(struct negotiate *); // calls no op; NULL is allowed
 //          -EBUSY   ignored without an answer: it met a pending offer of ours, the peer rolls back
 //          -EBADMSG malformed, -E2BIG over a limit, -ENOTSUP no common ground, -EPERM certificate changed,
 //          -ENOMEM, or what ops.transport returned: not answered, state unchanged; *why says it
-//          (static text). On the first offer of a session the caller closes it.
+//          (static text). -ENOBUFS: not answered, after ops.too_long. On the first offer of a session the caller closes it.
 [[nodiscard]] int negotiate_remote_offer(struct negotiate *, struct str text, ns_t now, const char **why);
 
 // An answer of the peer to our offer.

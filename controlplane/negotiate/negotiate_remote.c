@@ -305,7 +305,7 @@ int negotiate_remote_offer(struct negotiate *n, struct str text, ns_t now, const
 		apply_offer(n, &p, dtls_client);
 		rc = answer_send(n, &p.sdp);
 		if (rc < 0)
-			p.why = "no memory";
+			p.why = rc == -ENOBUFS ? "its answer would be too long" : "no memory";
 		after_answer(n, now);
 	}
 	if (rc < 0) {

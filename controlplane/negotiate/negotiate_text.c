@@ -4,11 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "lib/base/err.h"
-
 enum {
 	// What the longest section takes: 4 codecs with 5 feedback lines (1100), 6 extensions (540), 8 rids
-	// (450), sources with 64-byte session ids (700), transport and the rest (400).
+	// (450), sources with 64-byte session ids (700), transport and the rest (400). A peer's words in it are short:
+	// SDP_MAX_MID, SDP_MAX_PROTO, IPC_RID_LEN.
 	SECTION_BYTES = 3584,
 	CANDIDATE_BYTES = 160,
 	SESSION_BYTES = 1024,
@@ -179,18 +178,24 @@ static void text_section(const struct negotiate *n, struct text *t, struct secti
 	sdp_write_media(&t->w, &s->out);
 }
 
-static void text_send(struct negotiate *n, struct text *t, bool is_offer)
+// Hand it on. Should it be longer than any is meant to be, that one session ends.
+static int text_send(struct negotiate *n, struct text *t, bool is_offer)
 {
+	bool is_whole = !t->w.full;
+
 	struct negotiate_sdp sdp = {.is_offer = is_offer,
 				    .ice_restart = is_offer && n->restarting,
 				    .text = {(const char *)t->w.start, wbuf_len(&t->w)},
 				    .map = t->map,
 				    .n_map = t->n_map};
 
-	MUST(!t->w.full); // SECTION_BYTES is an upper bound
-	n->ops->send_sdp(n->arg, &sdp);
+	if (is_whole)
+		n->ops->send_sdp(n->arg, &sdp);
+	else
+		n->ops->too_long(n->arg);
 	free(t->w.start);
 	free(t->map);
+	return is_whole ? 0 : -ENOBUFS;
 }
 
 int answer_send(struct negotiate *n, const struct sdp *offer)
@@ -217,8 +222,7 @@ int answer_send(struct negotiate *n, const struct sdp *offer)
 		}
 		text_section(n, &t, &s);
 	}
-	text_send(n, &t, false);
-	return 0;
+	return text_send(n, &t, false);
 }
 
 // A video line that only we send on offers just what its track has; all others keep their codecs.
@@ -273,6 +277,5 @@ int offer_send(struct negotiate *n)
 		}
 		text_section(n, &t, &s);
 	}
-	text_send(n, &t, true);
-	return 0;
+	return text_send(n, &t, true);
 }

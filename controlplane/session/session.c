@@ -26,7 +26,7 @@ static void on_neg_timer(struct timer *t, ns_t now)
 
 	session_env_refresh(s->env);
 	negotiate_tick(s->neg, now);
-	if (s->wants_again) {
+	if (s->wants_again && s->life != LIFE_CLOSED) {
 		s->wants_again = false;
 		session_want_all(s);
 	}

@@ -64,6 +64,14 @@ static void on_room(void *arg)
 	loop_arm_in(s->env->loop, &s->neg_timer, 0);
 }
 
+static void on_too_long(void *arg)
+{
+	struct session *s = arg;
+
+	log_error(SESSION_FMT ": a description for it would be too long", SESSION_ARG(s));
+	session_close(s, END_BAD_OFFER);
+}
+
 const struct negotiate_ops session_negotiate_ops = {
 	.send_sdp = on_send_sdp,
 	.transport = on_transport,
@@ -72,6 +80,7 @@ const struct negotiate_ops session_negotiate_ops = {
 	.leg_up = on_leg_up,
 	.leg_down = on_leg_down,
 	.room = on_room,
+	.too_long = on_too_long,
 };
 
 // --- telling the dataplane again ----------------------------------------------------------------

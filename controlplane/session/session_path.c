@@ -67,7 +67,8 @@ static void repair(struct session *s, ns_t pause)
 	s->repaired_at = now;
 	s->n_repairs++;
 	restart_ice(s);
-	loop_arm_in(s->env->loop, &s->repair_timer, SESSION_REPAIR_S * NS_PER_S);
+	if (s->life != LIFE_CLOSED)
+		loop_arm_in(s->env->loop, &s->repair_timer, SESSION_REPAIR_S * NS_PER_S);
 }
 
 static void on_repair_timer(struct timer *t, ns_t now)

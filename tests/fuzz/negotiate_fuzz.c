@@ -95,8 +95,14 @@ static void on_leg_down(void *arg, const struct negotiate_leg *l)
 	f.up[l->leg] = false;
 }
 
+// No offer may lead there, however long its words are.
+static void on_too_long(void *arg)
+{
+	MUST(false);
+}
+
 static const struct negotiate_ops ops = {on_send,   on_transport, on_upstream, on_extmap,
-					 on_leg_up, on_leg_down,  NULL};
+					 on_leg_up, on_leg_down,  NULL,        on_too_long};
 
 // Answer our newest offer: each section mirrored, with its direction masked and its rejection chosen by flags.
 static void answer(uint8_t mask, uint8_t reject_every)

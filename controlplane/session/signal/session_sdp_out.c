@@ -102,7 +102,7 @@ static void route_sdp(struct session *s, const struct negotiate_sdp *sdp, struct
 
 void session_send_sdp(struct session *s, const struct negotiate_sdp *sdp)
 {
-	size_t size = sdp->text.len * 2 + 128; // CRLF grows to four bytes; nothing else in SDP of ours grows
+	size_t size = sdp->text.len * 6 + 128; // what a byte may grow to; a peer's words are in it
 	char *json = malloc(size);
 	struct wbuf w = wbuf_of(json, size);
 
@@ -111,9 +111,7 @@ void session_send_sdp(struct session *s, const struct negotiate_sdp *sdp)
 	log_debug(SESSION_FMT ": %s sent, %u lines in the map", SESSION_ARG(s),
 		  sdp->is_offer ? "offer" : "answer", sdp->n_map);
 	sigmsg_write_sdp(&w, sdp->is_offer ? SIGMSG_OFFER : SIGMSG_ANSWER, sdp->text);
-	if (w.full)
-		log_error(SESSION_FMT ": description too long", SESSION_ARG(s));
-	else
+	if (!w.full)
 		route_sdp(s, sdp, (struct str){json, wbuf_len(&w)});
 	free(json);
 }

@@ -310,15 +310,31 @@ static int section_end(struct parser *p)
 	return 0;
 }
 
+// RFC 8866: tokens between slashes. Answers repeat it, so its length is bounded.
+static int check_proto(struct parser *p, struct str proto)
+{
+	if (proto.len > SDP_MAX_PROTO)
+		return refuse(p, -E2BIG, "protocol of an m-line is longer than 64 bytes");
+	for (bool more = true; more;) {
+		more = memchr(proto.p, '/', proto.len) != NULL;
+		if (!sdp_is_token(str_cut(&proto, '/')))
+			return refuse(p, -EBADMSG, "malformed protocol of an m-line");
+	}
+	return 0;
+}
+
 static int section_begin(struct parser *p, struct str v)
 {
 	struct str name = sdp_word(&v), port = sdp_word(&v), proto = sdp_word(&v);
 	struct sdp_media *m;
 	uint64_t n;
+	int err;
 
 	port = str_cut(&port, '/');
 	if (!sdp_is_token(name) || !str_u64(port, UINT16_MAX, &n) || proto.len == 0 || str_trim(v).len == 0)
 		return refuse(p, -EBADMSG, "malformed m-line");
+	if ((err = check_proto(p, proto)) < 0)
+		return err;
 	if (p->out->n_media == p->max_media)
 		return refuse(p, -E2BIG, "too many m-lines");
 	m = &p->out->media[p->out->n_media++];

@@ -32,6 +32,7 @@ enum sdp_limits {
 	SDP_MAX_EXTS = 32,         // extmap lines of one section
 	SDP_MAX_SSRCS = 16,        // different SSRCs of one section
 	SDP_MAX_RIDS = 8,          // rid lines of one section
+	SDP_MAX_PROTO = 64,        // bytes of an m-line's protocol, which an answer repeats
 	SDP_MAX_MID = 16,          // bytes; what the one-byte header extension carries
 	SDP_MAX_UFRAG = 32,        // bytes; lib/ipc/wire.h carries no more (RFC 8839 allows 256)
 	SDP_MAX_PWD = 255,         // bytes
@@ -69,7 +70,7 @@ struct sdp_fingerprint {
 struct sdp_media {
 	struct str name;                    // view: "audio", "video", "application" or another
 	struct str mid;                     // view; never longer than SDP_MAX_MID; empty when missing
-	struct str proto;                   // view: "UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"
+	struct str proto;                   // view: "UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"; never longer than SDP_MAX_PROTO
 	struct str formats;                 // view: what follows the protocol on the m-line
 	struct str body;                    // view: all lines after the m-line
 	struct str ufrag, pwd;              // views

@@ -34,6 +34,13 @@ static void on_send(void *arg, const struct negotiate_sdp *s)
 	}
 }
 
+static void on_too_long(void *arg)
+{
+	struct talk *f = arg;
+
+	f->n_too_long++;
+}
+
 static int on_transport(void *arg, const struct negotiate_transport *t, struct negotiate_ice *local)
 {
 	struct talk *f = arg;
@@ -116,7 +123,7 @@ static void on_room(void *arg)
 }
 
 const struct negotiate_ops talk_ops = {on_send,   on_transport, on_upstream, on_extmap,
-				       on_leg_up, on_leg_down,  on_room};
+				       on_leg_up, on_leg_down,  on_room,     on_too_long};
 
 struct talk *talk_new(void)
 {

@@ -49,7 +49,7 @@ struct talk {
 	struct talk_upstream upstream[16];
 	unsigned n_upstream;
 	uint8_t ext[IPC_N_EXTS];
-	unsigned n_transport, n_restart, n_room;
+	unsigned n_transport, n_restart, n_room, n_too_long;
 	bool has_data;
 	int transport_rc;
 	char ufrag[64];

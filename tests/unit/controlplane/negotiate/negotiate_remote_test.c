@@ -242,6 +242,36 @@ static void too_many_lines(void)
 	talk_free(f);
 }
 
+// The words of a peer that an answer repeats, each as long as it may be, on as many lines as there may be.
+static void longest_answer(void)
+{
+	struct talk *f = talk_new();
+	char *text = malloc(SDP_MAX_TEXT), proto[SDP_MAX_PROTO + 2];
+	struct str dc = sample("chromium-dc");
+	size_t len;
+
+	memset(proto, '&', sizeof(proto));
+	proto[SDP_MAX_PROTO] = '\0';
+	memcpy(text, dc.p, dc.len);
+	len = dc.len;
+	for (unsigned i = 1; i < NEGOTIATE_MAX_PEER_LINES; i++)
+		len += (size_t)sprintf(text + len, "m=audio 0 %s 0\r\na=mid:abcdefghijklm%03u\r\n", proto, i);
+	CHECK_EQ(talk_offer(f, (struct str){text, len}), 0);
+	CHECK_EQ(f->n_answers, 1);
+	CHECK_EQ(talk_count(f, proto), NEGOTIATE_MAX_PEER_LINES - 1);
+	CHECK_EQ(f->n_too_long, 0);
+	talk_free(f);
+
+	f = talk_new();
+	len = dc.len + (size_t)sprintf(text + dc.len, "m=audio 0 %s& 0\r\na=mid:1\r\n", proto);
+	CHECK_EQ(talk_offer(f, (struct str){text, len}), -E2BIG);
+	len = dc.len + (size_t)sprintf(text + dc.len, "m=audio 0 UDP//X 0\r\na=mid:1\r\n");
+	CHECK_EQ(talk_offer(f, (struct str){text, len}), -EBADMSG);
+	CHECK_EQ(f->n_answers, 0);
+	free(text);
+	talk_free(f);
+}
+
 static void transport_rules(void)
 {
 	struct talk *f = talk_new();
@@ -368,6 +398,7 @@ CU_TestInfo negotiate_remote_tests[] = {
 	 malformed_offers},
 	{"one header extension id for two URIs is refused by name", extmap_collision},
 	{"D17: 60 and 200 m-lines and 128 KiB are refused by name", too_many_lines},
+	{"the protocol of a rejected m-line is repeated up to 64 bytes; a longer one is refused", longest_answer},
 	{"credentials, certificate and DTLS role are required and stay", transport_rules},
 	{"an ICE restart of the peer gets new credentials", peer_restarts_ice},
 	{"an ICE restart of ours goes at once and survives a late answer to what it replaced", restart},

@@ -291,6 +291,19 @@ static void limits(void)
 	CHECK_EQ(sdp_parse((struct str){big, SDP_MAX_TEXT + 1}, &desc, many, 300, &err), -E2BIG);
 	CHECK_STR(err.reason, "description is longer than 128 KiB");
 
+	// The protocol of an m-line.
+	for (unsigned n = SDP_MAX_PROTO; n <= SDP_MAX_PROTO + 1; n++) {
+		big_len = 0;
+		big_add("v=0\r\nm=audio 0 ");
+		memset(big + big_len, 'P', n);
+		big_len += n;
+		big_add(" 0\r\n");
+		CHECK_EQ(parse_text((struct str){big, big_len}), n > SDP_MAX_PROTO ? -E2BIG : 0);
+	}
+	CHECK_STR(err.reason, "protocol of an m-line is longer than 64 bytes");
+	CHECK_EQ(parse_text(STR("v=0\r\nm=audio 0 UDP/ 0\r\n")), -EBADMSG);
+	CHECK_EQ(parse_text(STR("v=0\r\nm=audio 0 U\"P 0\r\n")), -EBADMSG);
+
 	// One line, and one section, that never end.
 	big_len = 0;
 	big_add("v=0\r\na=");
