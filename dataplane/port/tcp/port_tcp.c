@@ -28,7 +28,7 @@ const struct tcp_limits tcp_limits_default = {
 	.strangers_per_source = 64,
 };
 
-static struct port_tcp *of(struct port *port)
+static struct port_tcp *port_tcp_of(struct port *port)
 {
 	return (struct port_tcp *)port;
 }
@@ -36,7 +36,7 @@ static struct port_tcp *of(struct port *port)
 // --- receive -----------------------------------------------------------------------------------
 
 // The next frame of the ring, in the spare mbuf: head in the headroom, data where it belongs.
-static struct rte_mbuf *take(struct tcp_side *side)
+static struct rte_mbuf *side_take(struct tcp_side *side)
 {
 	struct rte_mbuf *m = side->spare;
 	struct tcp_up *head = rte_pktmbuf_mtod_offset(m, struct tcp_up *, -(ptrdiff_t)sizeof(*head));
@@ -55,17 +55,18 @@ static struct rte_mbuf *take(struct tcp_side *side)
 // Sleep is announced once, when the ring is empty, and stands until the descriptor was readable: polling costs a look.
 static unsigned tcp_rx(struct port *port, unsigned queue, struct rte_mbuf **pkts, unsigned n)
 {
-	struct tcp_side *side = &of(port)->side[queue];
+	struct tcp_side *side = &port_tcp_of(port)->side[queue];
 	struct port_stats *stats = &port->stats[queue];
 	unsigned got = 0;
 
 	assert(queue < port->n_queues);
 	while (got < n) {
-		if (side->spare == NULL && (side->spare = rte_pktmbuf_alloc(of(port)->pool)) == NULL) {
+		if (side->spare == NULL &&
+		    (side->spare = rte_pktmbuf_alloc(port_tcp_of(port)->pool)) == NULL) {
 			stats->rx_nombuf++;
 			break;
 		}
-		pkts[got] = take(side);
+		pkts[got] = side_take(side);
 		if (pkts[got] != NULL) {
 			stats->rx_bytes += pkts[got++]->data_len;
 			continue;
@@ -80,12 +81,12 @@ static unsigned tcp_rx(struct port *port, unsigned queue, struct rte_mbuf **pkts
 
 static int tcp_wait_fd(struct port *port, unsigned queue)
 {
-	return of(port)->side[queue].bell;
+	return port_tcp_of(port)->side[queue].bell;
 }
 
 static void tcp_woken(struct port *port, unsigned queue)
 {
-	struct tcp_side *side = &of(port)->side[queue];
+	struct tcp_side *side = &port_tcp_of(port)->side[queue];
 
 	pktring_wake(&side->up);
 	side->has_announced = false;
@@ -96,7 +97,7 @@ static void tcp_woken(struct port *port, unsigned queue)
 static void tcp_tx(struct port *port, unsigned queue, struct rte_mbuf **pkts, const struct path *const *paths,
 		   unsigned n)
 {
-	struct tcp_side *side = &of(port)->side[queue];
+	struct tcp_side *side = &port_tcp_of(port)->side[queue];
 	struct port_stats *stats = &port->stats[queue];
 
 	for (unsigned i = 0; i < n; i++) {
@@ -128,7 +129,7 @@ static void tcp_path_fill(struct port *port, struct rte_mbuf *rx, struct path *o
 static void tcp_bind(struct port *port, unsigned queue, const struct flow_key *key, uint32_t sid,
 		     bool is_bound)
 {
-	struct tcp_side *side = &of(port)->side[queue];
+	struct tcp_side *side = &port_tcp_of(port)->side[queue];
 	struct tcp_down head = {.conn = key->conn,
 				.remote_port = key->remote_port,
 				.op = is_bound ? TCP_BIND : TCP_UNBIND,
@@ -143,7 +144,7 @@ static void tcp_bind(struct port *port, unsigned queue, const struct flow_key *k
 
 static void tcp_close(struct port *port)
 {
-	struct port_tcp *p = of(port);
+	struct port_tcp *p = port_tcp_of(port);
 	const uint64_t one = 1;
 
 	if (p->has_thread) {
@@ -218,7 +219,7 @@ static int open_rings(struct port_tcp *p)
 	return 0;
 }
 
-static int allocate(struct port_tcp *p)
+static int port_tcp_allocate(struct port_tcp *p)
 {
 	unsigned n = p->port.n_queues;
 
@@ -293,7 +294,7 @@ struct port *port_tcp_open_with(const struct port_env *env, const struct tcp_lim
 	STAILQ_INIT(&p->dirty);
 	raise_descriptors(p);
 	snprintf(env->error, env->error_size, "ICE-TCP: no memory or descriptors");
-	err = allocate(p);
+	err = port_tcp_allocate(p);
 	if (err == 0)
 		err = open_rings(p);
 	if (err == 0)
