@@ -1,5 +1,6 @@
 #include "controlplane/auth/sources.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "lib/base/err.h"
@@ -12,14 +13,15 @@ int sources_init(struct sources *s, unsigned max, double burst, double per_s)
 	return s->map ? 0 : -ENOMEM;
 }
 
-static struct str key_of(const struct source *src)
+static struct str source_key(const struct source *src)
 {
 	return (struct str){(const char *)src->key, sizeof(src->key)};
 }
 
-static void forget(struct sources *s, struct source *src)
+static void source_forget(struct sources *s, struct source *src)
 {
-	map_del(s->map, key_of(src));
+	assert(s->n > 0);
+	map_del(s->map, source_key(src));
 	TAILQ_REMOVE(&s->lru, src, lru);
 	s->n--;
 	free(src);
@@ -30,12 +32,12 @@ void sources_fini(struct sources *s)
 	struct source *src;
 
 	while ((src = TAILQ_FIRST(&s->lru)) != NULL)
-		forget(s, src);
+		source_forget(s, src);
 	map_free(s->map);
 	s->map = NULL;
 }
 
-static bool make_room(struct sources *s)
+static bool sources_make_room(struct sources *s)
 {
 	struct source *src;
 
@@ -43,7 +45,7 @@ static bool make_room(struct sources *s)
 		return true;
 	TAILQ_FOREACH (src, &s->lru, lru)
 		if (src->n_refs == 0) {
-			forget(s, src);
+			source_forget(s, src);
 			return true;
 		}
 	return false;
@@ -58,7 +60,7 @@ struct source *sources_get(struct sources *s, const uint8_t key[16], ns_t now)
 		TAILQ_INSERT_TAIL(&s->lru, src, lru);
 		return src;
 	}
-	if (!make_room(s))
+	if (!sources_make_room(s))
 		return NULL;
 	src = calloc(1, sizeof(*src));
 	if (src == NULL)
@@ -66,7 +68,7 @@ struct source *sources_get(struct sources *s, const uint8_t key[16], ns_t now)
 	memcpy(src->key, key, sizeof(src->key));
 	src->failures_left = s->burst;
 	src->at = src->window = now;
-	if (map_put(s->map, key_of(src), src) < 0) {
+	if (map_put(s->map, source_key(src), src) < 0) {
 		free(src);
 		return NULL;
 	}
@@ -75,8 +77,9 @@ struct source *sources_get(struct sources *s, const uint8_t key[16], ns_t now)
 	return src;
 }
 
-static void refill(struct sources *s, struct source *src, ns_t now)
+static void source_refill(struct sources *s, struct source *src, ns_t now)
 {
+	assert(now >= src->at);
 	src->failures_left += (double)(now - src->at) / NS_PER_S * s->per_s;
 	if (src->failures_left > s->burst)
 		src->failures_left = s->burst;
@@ -85,13 +88,13 @@ static void refill(struct sources *s, struct source *src, ns_t now)
 
 bool source_may_try(struct sources *s, struct source *src, ns_t now)
 {
-	refill(s, src, now);
+	source_refill(s, src, now);
 	return src->failures_left >= 1;
 }
 
 void source_failed(struct sources *s, struct source *src, ns_t now)
 {
-	refill(s, src, now);
+	source_refill(s, src, now);
 	src->failures_left = src->failures_left >= 1 ? src->failures_left - 1 : 0;
 }
 

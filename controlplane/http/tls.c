@@ -29,7 +29,7 @@ static int on_alpn(SSL *, const unsigned char **out, unsigned char *out_len, con
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static void *refuse(SSL_CTX *ctx, char *why, size_t size, const char *file)
+static void *ctx_refuse(SSL_CTX *ctx, char *why, size_t size, const char *file)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_error());
 
@@ -45,7 +45,7 @@ struct tls_ctx *tls_ctx_new(const char *cert_file, const char *key_file, char *w
 	struct tls_ctx *ctx;
 
 	if (ssl == NULL)
-		return refuse(NULL, why, size, "TLS");
+		return ctx_refuse(NULL, why, size, "TLS");
 	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS);
@@ -54,13 +54,13 @@ struct tls_ctx *tls_ctx_new(const char *cert_file, const char *key_file, char *w
 	SSL_CTX_set1_groups_list(ssl, "X25519:P-256");
 	SSL_CTX_set_alpn_select_cb(ssl, on_alpn, NULL);
 	if (SSL_CTX_use_certificate_chain_file(ssl, cert_file) != 1)
-		return refuse(ssl, why, size, cert_file);
+		return ctx_refuse(ssl, why, size, cert_file);
 	if (SSL_CTX_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) != 1 ||
 	    SSL_CTX_check_private_key(ssl) != 1)
-		return refuse(ssl, why, size, key_file);
+		return ctx_refuse(ssl, why, size, key_file);
 	ctx = calloc(1, sizeof(*ctx));
 	if (ctx == NULL)
-		return refuse(ssl, why, size, "TLS");
+		return ctx_refuse(ssl, why, size, "TLS");
 	ctx->ssl = ssl;
 	return ctx;
 }
@@ -101,7 +101,7 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
-static ssize_t result(struct tls *t, int rc)
+static ssize_t tls_result(struct tls *t, int rc)
 {
 	int error;
 
@@ -121,13 +121,13 @@ ssize_t tls_read(struct tls *t, void *p, size_t len)
 {
 	ERR_clear_error();
 	t->wants_write = false;
-	return result(t, SSL_read(t->ssl, p, len > INT_MAX ? INT_MAX : (int)len));
+	return tls_result(t, SSL_read(t->ssl, p, len > INT_MAX ? INT_MAX : (int)len));
 }
 
 ssize_t tls_write(struct tls *t, const void *p, size_t len)
 {
 	ERR_clear_error();
-	return result(t, SSL_write(t->ssl, p, len > INT_MAX ? INT_MAX : (int)len));
+	return tls_result(t, SSL_write(t->ssl, p, len > INT_MAX ? INT_MAX : (int)len));
 }
 
 bool tls_wants_write(const struct tls *t)

@@ -1,5 +1,6 @@
 #include "controlplane/http/wsframe.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "lib/base/buf.h"
@@ -18,7 +19,7 @@ void wsframe_fini(struct wsframe_reader *r)
 	r->message = NULL;
 }
 
-static bool fail(struct wsframe_event *ev, uint16_t code, const char *reason)
+static bool event_fail(struct wsframe_event *ev, uint16_t code, const char *reason)
 {
 	ev->what = WSFRAME_ERROR;
 	ev->code = code;
@@ -26,50 +27,50 @@ static bool fail(struct wsframe_event *ev, uint16_t code, const char *reason)
 	return false;
 }
 
-static bool check_opcode(struct wsframe_reader *r, struct wsframe_event *ev)
+static bool frame_check_opcode(struct wsframe_reader *r, struct wsframe_event *ev)
 {
 	unsigned len7 = r->header[1] & 0x7f;
 
 	if (r->header[0] & 0x70)
-		return fail(ev, WS_CLOSE_PROTOCOL, "reserved bits set");
+		return event_fail(ev, WS_CLOSE_PROTOCOL, "reserved bits set");
 	if (!(r->header[1] & 0x80))
-		return fail(ev, WS_CLOSE_PROTOCOL, "frame not masked");
+		return event_fail(ev, WS_CLOSE_PROTOCOL, "frame not masked");
 	switch (r->opcode) {
 	case WS_TEXT:
 	case WS_BINARY:
 		if (r->message_opcode != 0)
-			return fail(ev, WS_CLOSE_PROTOCOL, "message inside a fragmented message");
+			return event_fail(ev, WS_CLOSE_PROTOCOL, "message inside a fragmented message");
 		return true;
 	case WS_CONT:
 		if (r->message_opcode == 0)
-			return fail(ev, WS_CLOSE_PROTOCOL, "continuation of nothing");
+			return event_fail(ev, WS_CLOSE_PROTOCOL, "continuation of nothing");
 		return true;
 	case WS_CLOSE:
 	case WS_PING:
 	case WS_PONG:
 		if (!r->is_final)
-			return fail(ev, WS_CLOSE_PROTOCOL, "fragmented control frame");
+			return event_fail(ev, WS_CLOSE_PROTOCOL, "fragmented control frame");
 		if (len7 > 125)
-			return fail(ev, WS_CLOSE_PROTOCOL, "control frame too long");
+			return event_fail(ev, WS_CLOSE_PROTOCOL, "control frame too long");
 		return true;
 	default:
-		return fail(ev, WS_CLOSE_PROTOCOL, "bad opcode");
+		return event_fail(ev, WS_CLOSE_PROTOCOL, "bad opcode");
 	}
 }
 
 // The two fixed bytes are there: check them, and learn how long the header is.
-static bool begin_frame(struct wsframe_reader *r, struct wsframe_event *ev)
+static bool frame_begin(struct wsframe_reader *r, struct wsframe_event *ev)
 {
 	unsigned len7 = r->header[1] & 0x7f;
 
 	r->is_final = r->header[0] & 0x80;
 	r->opcode = r->header[0] & 0x0f;
 	r->header_len = 2 + 4 + (len7 == 126 ? 2 : len7 == 127 ? 8 : 0);
-	return check_opcode(r, ev);
+	return frame_check_opcode(r, ev);
 }
 
 // The whole header is there.
-static bool begin_payload(struct wsframe_reader *r, struct wsframe_event *ev)
+static bool frame_begin_payload(struct wsframe_reader *r, struct wsframe_event *ev)
 {
 	unsigned len7 = r->header[1] & 0x7f;
 
@@ -85,11 +86,11 @@ static bool begin_payload(struct wsframe_reader *r, struct wsframe_event *ev)
 		r->message_len = 0;
 	}
 	if (r->left > r->max_message - r->message_len)
-		return fail(ev, WS_CLOSE_TOO_BIG, "message too large");
+		return event_fail(ev, WS_CLOSE_TOO_BIG, "message too large");
 	return true;
 }
 
-static bool reserve(struct wsframe_reader *r, size_t n, struct wsframe_event *ev)
+static bool message_reserve(struct wsframe_reader *r, size_t n, struct wsframe_event *ev)
 {
 	size_t want = r->message_len + n, cap = r->message_cap ? r->message_cap : 1024;
 	uint8_t *p;
@@ -100,29 +101,32 @@ static bool reserve(struct wsframe_reader *r, size_t n, struct wsframe_event *ev
 		cap *= 2;
 	p = realloc(r->message, cap);
 	if (p == NULL)
-		return fail(ev, 1011, "out of memory");
+		return event_fail(ev, 1011, "out of memory");
 	r->message = p;
 	r->message_cap = cap;
 	return true;
 }
 
-static bool take_payload(struct wsframe_reader *r, uint8_t *p, size_t n, struct wsframe_event *ev)
+static bool frame_take_payload(struct wsframe_reader *r, uint8_t *p, size_t n, struct wsframe_event *ev)
 {
 	const uint8_t *mask = r->header + r->header_len - 4;
 
+	assert(n <= r->left && r->header_len >= 6);
 	for (size_t i = 0; i < n; i++)
 		p[i] ^= mask[(r->at + i) & 3];
 	r->at += n;
 	r->left -= n;
 	if (r->opcode >= WS_CLOSE) {
+		assert(r->control_len + n <= sizeof(r->control));
 		memcpy(r->control + r->control_len, p, n);
 		r->control_len += (unsigned)n;
 		return true;
 	}
 	if (n == 0)
 		return true;
-	if (!reserve(r, n, ev))
+	if (!message_reserve(r, n, ev))
 		return false;
+	assert(r->message_len + n <= r->max_message);
 	memcpy(r->message + r->message_len, p, n);
 	r->message_len += n;
 	return true;
@@ -134,22 +138,22 @@ static bool close_code_is_valid(uint16_t code)
 	       (code >= 3000 && code <= 4999);
 }
 
-static void end_close(struct wsframe_reader *r, struct wsframe_event *ev)
+static void frame_end_close(struct wsframe_reader *r, struct wsframe_event *ev)
 {
 	uint16_t code = WS_CLOSE_NO_STATUS;
 
 	if (r->control_len == 1) {
-		fail(ev, WS_CLOSE_PROTOCOL, "bad close payload");
+		event_fail(ev, WS_CLOSE_PROTOCOL, "bad close payload");
 		return;
 	}
 	if (r->control_len >= 2) {
 		code = be16_get(r->control);
 		if (!close_code_is_valid(code)) {
-			fail(ev, WS_CLOSE_PROTOCOL, "bad close code");
+			event_fail(ev, WS_CLOSE_PROTOCOL, "bad close code");
 			return;
 		}
 		if (!utf8_is_valid((struct str){(char *)r->control + 2, r->control_len - 2})) {
-			fail(ev, WS_CLOSE_PROTOCOL, "invalid utf8 payload in close frame");
+			event_fail(ev, WS_CLOSE_PROTOCOL, "invalid utf8 payload in close frame");
 			return;
 		}
 	}
@@ -157,12 +161,12 @@ static void end_close(struct wsframe_reader *r, struct wsframe_event *ev)
 	ev->code = code;
 }
 
-static void end_frame(struct wsframe_reader *r, struct wsframe_event *ev)
+static void frame_end(struct wsframe_reader *r, struct wsframe_event *ev)
 {
 	r->in_payload = false;
 	r->n_header = r->header_len = 0;
 	if (r->opcode == WS_CLOSE) {
-		end_close(r, ev);
+		frame_end_close(r, ev);
 	} else if (r->opcode >= WS_CLOSE) {
 		ev->what = r->opcode == WS_PING ? WSFRAME_PING : WSFRAME_PONG;
 		ev->payload = (struct str){(char *)r->control, r->control_len};
@@ -175,7 +179,7 @@ static void end_frame(struct wsframe_reader *r, struct wsframe_event *ev)
 }
 
 // Give a large buffer back before the next message starts.
-static void shrink(struct wsframe_reader *r)
+static void message_shrink(struct wsframe_reader *r)
 {
 	if (r->message_opcode != 0 || r->message_cap <= KEEP_CAP)
 		return;
@@ -189,24 +193,24 @@ size_t wsframe_read(struct wsframe_reader *r, uint8_t *p, size_t len, struct wsf
 	size_t at = 0;
 
 	*ev = (struct wsframe_event){.what = WSFRAME_MORE};
-	shrink(r);
+	message_shrink(r);
 	while (at < len || (r->in_payload && r->left == 0)) {
 		if (r->in_payload) {
 			size_t n = len - at < r->left ? len - at : (size_t)r->left;
 
-			if (!take_payload(r, p + at, n, ev))
+			if (!frame_take_payload(r, p + at, n, ev))
 				return at;
 			at += n;
 			if (r->left == 0)
-				end_frame(r, ev);
+				frame_end(r, ev);
 			if (ev->what != WSFRAME_MORE)
 				return at;
 			continue;
 		}
 		r->header[r->n_header++] = p[at++];
-		if (r->n_header == 2 && !begin_frame(r, ev))
+		if (r->n_header == 2 && !frame_begin(r, ev))
 			return at;
-		if (r->n_header == r->header_len && !begin_payload(r, ev))
+		if (r->n_header == r->header_len && !frame_begin_payload(r, ev))
 			return at;
 	}
 	return at;

@@ -3,6 +3,7 @@
 // every question; they change rarely and are few.
 #include "controlplane/nat/natdiscover.h"
 
+#include <assert.h>
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -22,7 +23,7 @@ enum { STUN_TRIES = 4 };
 #define STUN_WAIT_NS (500 * NS_PER_MS) // doubled each time
 
 // One name look-up. Outlives its nat when that ends meanwhile.
-struct lookup {
+struct nat_lookup {
 	struct work work;
 	struct nat *nat; // NULL: ended
 	bool is_stun;
@@ -32,7 +33,7 @@ struct lookup {
 	unsigned n;
 };
 
-struct probe { // one local address asks the STUN server
+struct nat_probe { // one local address asks the STUN server
 	struct nat *nat;
 	unsigned local; // index
 	int fd;
@@ -46,11 +47,11 @@ struct nat {
 	struct loop *loop;       // borrowed
 	const struct conf *conf; // borrowed
 	struct nat_rules rules;
-	struct lookup *override_lookup, *stun_lookup; // under way
+	struct nat_lookup *override_lookup, *stun_lookup; // under way
 	char stun_host[256];
 	uint16_t stun_port;
 	struct sockaddr_storage stun_addr;
-	struct probe probes[NAT_MAX_LOCAL];
+	struct nat_probe probes[NAT_MAX_LOCAL];
 	struct timer refresh;
 };
 
@@ -100,9 +101,9 @@ static void read_locals(struct nat *n)
 }
 
 // --- names --------------------------------------------------------------------------------------------
-static void run_lookup(struct work *w)
+static void lookup_run(struct work *w)
 {
-	struct lookup *l = container_of(w, struct lookup, work);
+	struct nat_lookup *l = container_of(w, struct nat_lookup, work);
 	struct addrinfo hints = {.ai_family = l->family, .ai_socktype = SOCK_DGRAM}, *list, *i;
 
 	if (getaddrinfo(l->host, NULL, &hints, &list) != 0)
@@ -114,17 +115,18 @@ static void run_lookup(struct work *w)
 	freeaddrinfo(list);
 }
 
-static void start_probes(struct nat *n, const char *server);
+static void probes_start(struct nat *n, const char *server);
 
 static void on_looked_up(struct work *w)
 {
-	struct lookup *l = container_of(w, struct lookup, work);
+	struct nat_lookup *l = container_of(w, struct nat_lookup, work);
 	struct nat *n = l->nat;
 
 	if (n == NULL) {
 		free(l);
 		return;
 	}
+	assert(l == (l->is_stun ? n->stun_lookup : n->override_lookup));
 	if (l->is_stun)
 		n->stun_lookup = NULL;
 	else
@@ -133,7 +135,7 @@ static void on_looked_up(struct work *w)
 		log_warn("addresses: %s does not resolve; %s", l->host,
 			 n->rules.n_external > 0 ? "the last answer is used" : "trying again");
 	else if (l->is_stun)
-		start_probes(n, l->found[0]);
+		probes_start(n, l->found[0]);
 	else
 		natrules_set_external(&n->rules, l->found, l->n);
 	if (l->n == 0)
@@ -141,17 +143,17 @@ static void on_looked_up(struct work *w)
 	free(l);
 }
 
-static void look_up(struct nat *n, const char *host, bool is_stun, int family)
+static void lookup_start(struct nat *n, const char *host, bool is_stun, int family)
 {
-	struct lookup **slot = is_stun ? &n->stun_lookup : &n->override_lookup, *l;
+	struct nat_lookup **slot = is_stun ? &n->stun_lookup : &n->override_lookup, *l;
 
 	if (*slot != NULL)
 		return;
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
 		return;
-	*l = (struct lookup){
-		.work = {run_lookup, on_looked_up, NULL}, .nat = n, .is_stun = is_stun, .family = family};
+	*l = (struct nat_lookup){
+		.work = {lookup_run, on_looked_up, NULL}, .nat = n, .is_stun = is_stun, .family = family};
 	if (!str_copy(str_of(host), l->host, sizeof(l->host)) || loop_work(n->loop, &l->work) < 0)
 		free(l);
 	else
@@ -159,7 +161,7 @@ static void look_up(struct nat *n, const char *host, bool is_stun, int family)
 }
 
 // --- STUN ---------------------------------------------------------------------------------------------
-static void probe_end(struct probe *p)
+static void probe_end(struct nat_probe *p)
 {
 	loop_cancel(p->nat->loop, &p->timer);
 	loop_unwatch(p->watch);
@@ -169,11 +171,12 @@ static void probe_end(struct probe *p)
 	p->fd = -1;
 }
 
-static void send_probe(struct probe *p)
+static void probe_send(struct nat_probe *p)
 {
 	uint8_t msg[STUN_HDR_LEN];
 	struct wbuf w = wbuf_of(msg, sizeof(msg));
 
+	assert(p->fd >= 0 && p->n_tries < STUN_TRIES);
 	wbuf_u16(&w, 0x0001); // binding request, no attributes
 	wbuf_u16(&w, 0);
 	wbuf_u32(&w, STUN_COOKIE);
@@ -184,10 +187,10 @@ static void send_probe(struct probe *p)
 
 static void on_probe_timer(struct timer *t, ns_t)
 {
-	struct probe *p = container_of(t, struct probe, timer);
+	struct nat_probe *p = container_of(t, struct nat_probe, timer);
 
 	if (p->n_tries < STUN_TRIES) {
-		send_probe(p);
+		probe_send(p);
 		return;
 	}
 	log_warn("addresses: no STUN answer for %s", p->nat->rules.local[p->local].addr);
@@ -196,7 +199,7 @@ static void on_probe_timer(struct timer *t, ns_t)
 
 static void on_probe_read(void *arg, unsigned events)
 {
-	struct probe *p = arg;
+	struct nat_probe *p = arg;
 	struct stun_msg m;
 	uint8_t buf[1500];
 	char text[INET6_ADDRSTRLEN];
@@ -212,7 +215,7 @@ static void on_probe_read(void *arg, unsigned events)
 	probe_end(p);
 }
 
-static int open_probe(struct nat *n, unsigned local)
+static int probe_open(struct nat *n, unsigned local)
 {
 	struct sockaddr_in from = {.sin_family = AF_INET};
 	int fd;
@@ -231,7 +234,7 @@ static int open_probe(struct nat *n, unsigned local)
 	return fd;
 }
 
-static void start_probes(struct nat *n, const char *server)
+static void probes_start(struct nat *n, const char *server)
 {
 	struct sockaddr_in *to = (void *)&n->stun_addr;
 
@@ -241,21 +244,21 @@ static void start_probes(struct nat *n, const char *server)
 	to->sin_family = AF_INET;
 	to->sin_port = htons(n->stun_port);
 	for (unsigned i = 0; i < n->rules.n_local; i++) {
-		struct probe *p = &n->probes[i];
+		struct nat_probe *p = &n->probes[i];
 
 		if (p->fd >= 0)
 			probe_end(p);
 		p->local = i;
 		p->n_tries = 0;
 		rand_bytes(p->txid, sizeof(p->txid));
-		p->fd = open_probe(n, i);
+		p->fd = probe_open(n, i);
 		if (p->fd < 0)
 			continue;
 		p->watch = loop_watch(n->loop, p->fd, LOOP_READ, on_probe_read, p);
 		if (p->watch == NULL)
 			probe_end(p);
 		else
-			send_probe(p);
+			probe_send(p);
 	}
 }
 
@@ -270,21 +273,21 @@ static bool find_stun(struct nat *n)
 }
 
 // --- life ---------------------------------------------------------------------------------------------
-static void refresh(struct nat *n)
+static void nat_refresh(struct nat *n)
 {
 	const char *name = natrules_name(&n->rules);
 
 	read_locals(n);
 	if (name != NULL)
-		look_up(n, name, false, n->conf->rtc.enable_ipv6 ? AF_UNSPEC : AF_INET);
+		lookup_start(n, name, false, n->conf->rtc.enable_ipv6 ? AF_UNSPEC : AF_INET);
 	else if (!natrules_has_override(&n->rules) && find_stun(n))
-		look_up(n, n->stun_host, true, AF_INET);
+		lookup_start(n, n->stun_host, true, AF_INET);
 	loop_arm_in(n->loop, &n->refresh, NAT_TTL_NS);
 }
 
 static void on_refresh(struct timer *t, ns_t)
 {
-	refresh(container_of(t, struct nat, refresh));
+	nat_refresh(container_of(t, struct nat, refresh));
 }
 
 struct nat *nat_new(struct loop *loop, const struct conf *conf)
@@ -297,14 +300,14 @@ struct nat *nat_new(struct loop *loop, const struct conf *conf)
 	n->conf = conf;
 	n->refresh.on_due = on_refresh;
 	for (unsigned i = 0; i < NAT_MAX_LOCAL; i++)
-		n->probes[i] = (struct probe){.nat = n, .fd = -1, .timer = {.on_due = on_probe_timer}};
+		n->probes[i] = (struct nat_probe){.nat = n, .fd = -1, .timer = {.on_due = on_probe_timer}};
 	natrules_init(&n->rules, conf->rtc.port_udp, conf->rtc.host_override, conf->rtc.host_port_override,
 		      conf->rtc.enable_ipv6);
 	for (unsigned i = 0; i < conf->rtc.address_udp.n; i++)
 		natrules_listed(&n->rules, conf->rtc.address_udp.item[i]);
 	for (unsigned i = 0; i < conf->rtc.address_tcp.n; i++)
 		natrules_listed(&n->rules, conf->rtc.address_tcp.item[i]);
-	refresh(n);
+	nat_refresh(n);
 	return n;
 }
 

@@ -17,7 +17,7 @@
 #define BACKOFF_MIN_NS (100 * NS_PER_MS)
 #define BACKOFF_MAX_NS (5 * NS_PER_S)
 
-struct lookup {
+struct redis_lookup {
 	struct work work;
 	struct redis *r; // NULL: the store is closed
 	char host[256], addr[64];
@@ -199,7 +199,7 @@ static void conn_open(struct redis *r, const char *addr)
 
 static void lookup_run(struct work *w)
 {
-	struct lookup *l = container_of(w, struct lookup, work);
+	struct redis_lookup *l = container_of(w, struct redis_lookup, work);
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
 
 	l->rc = getaddrinfo(l->host, NULL, &hints, &list);
@@ -212,7 +212,7 @@ static void lookup_run(struct work *w)
 
 static void on_looked_up(struct work *w)
 {
-	struct lookup *l = container_of(w, struct lookup, work);
+	struct redis_lookup *l = container_of(w, struct redis_lookup, work);
 	struct redis *r = l->r;
 
 	if (r != NULL) {
@@ -231,7 +231,7 @@ static void on_looked_up(struct work *w)
 
 static void lookup_start(struct redis *r)
 {
-	struct lookup *l = calloc(1, sizeof(*l));
+	struct redis_lookup *l = calloc(1, sizeof(*l));
 
 	assert(r->lookup == NULL);
 	if (l == NULL) {

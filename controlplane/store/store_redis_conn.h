@@ -17,8 +17,8 @@ struct redis {
 	bool is_closing, was_told; // was_told: its absence is in the log
 	struct timer timer;        // next try, or end of this one
 	ns_t backoff;
-	struct lookup *lookup;    // under way
-	struct store_ops orphans; // submitted while there is no connection
+	struct redis_lookup *lookup; // under way
+	struct store_ops orphans;    // submitted while there is no connection
 	struct deferred later;
 };
 

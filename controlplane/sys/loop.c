@@ -3,6 +3,7 @@
 // an idle handle keeps uv from waiting while some are queued.
 #include "controlplane/sys/loop.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include <uv.h>
@@ -178,11 +179,13 @@ void loop_turn(struct loop *l, ns_t timeout)
 
 void loop_arm(struct loop *l, struct timer *t, ns_t due)
 {
+	assert(t->on_due != NULL);
 	wheel_arm(&l->wheel, t, due);
 }
 
 void loop_arm_in(struct loop *l, struct timer *t, ns_t delay)
 {
+	assert(t->on_due != NULL);
 	wheel_arm(&l->wheel, t, clock_now() + delay);
 }
 
@@ -233,6 +236,7 @@ void loop_rewatch(struct loop_fd *w, unsigned events)
 {
 	int uv_events = 0;
 
+	assert(w->fn != NULL); // not after loop_unwatch
 	if (events == w->events)
 		return;
 	w->events = events;
@@ -312,6 +316,7 @@ int loop_work(struct loop *l, struct work *item)
 	struct loop_work_item *w = calloc(1, sizeof(*w));
 	int rc;
 
+	assert(item->run != NULL && item->done != NULL);
 	if (w == NULL)
 		return -ENOMEM;
 	w->item = item;
@@ -328,6 +333,7 @@ void loop_defer(struct loop *l, struct deferred *d)
 {
 	if (d->queued)
 		return;
+	assert(d->fn != NULL);
 	d->queued = true;
 	TAILQ_INSERT_TAIL(&l->deferred, d, link);
 	// Matters only when called between prepare and the wait, that is never; harmless elsewhere.

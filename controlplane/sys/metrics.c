@@ -1,6 +1,7 @@
 // A family keeps its children in a map keyed by the joined label values. Text is made at scrape time only.
 #include "controlplane/sys/metrics.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -166,7 +167,7 @@ static struct child *child_new(const char *names, const struct str *values)
 	return c;
 }
 
-static struct child *find_child(struct metrics *m, enum metric id, const struct str *values)
+static struct child *child_find(struct metrics *m, enum metric id, const struct str *values)
 {
 	static const struct str others[MAX_LABELS] = {{"other", 5}, {"other", 5}, {"other", 5}};
 	char key[MAX_LABELS * (MAX_LABEL_VALUE + 1)];
@@ -174,6 +175,7 @@ static struct child *find_child(struct metrics *m, enum metric id, const struct 
 	size_t len = 0;
 	struct child *c;
 
+	assert(id < N_METRICS && n <= MAX_LABELS);
 	if (n == 0)
 		return m->single[id];
 	for (unsigned i = 0; i < n; i++) {
@@ -188,7 +190,7 @@ static struct child *find_child(struct metrics *m, enum metric id, const struct 
 		return c;
 	if (map_count(m->children[id]) >= METRIC_MAX_CHILDREN && values != others) {
 		m->n_overflows++;
-		return find_child(m, id, others);
+		return child_find(m, id, others);
 	}
 	c = child_new(descs[id].labels, values);
 	if (c != NULL && map_put(m->children[id], (struct str){key, len}, c) < 0) {
@@ -201,7 +203,7 @@ static struct child *find_child(struct metrics *m, enum metric id, const struct 
 
 void metric_add(struct metrics *m, enum metric id, const struct str *labels, double delta)
 {
-	struct child *c = find_child(m, id, labels);
+	struct child *c = child_find(m, id, labels);
 
 	if (c != NULL)
 		c->value += delta;
@@ -209,7 +211,7 @@ void metric_add(struct metrics *m, enum metric id, const struct str *labels, dou
 
 void metric_set(struct metrics *m, enum metric id, const struct str *labels, double value)
 {
-	struct child *c = find_child(m, id, labels);
+	struct child *c = child_find(m, id, labels);
 
 	if (c != NULL)
 		c->value = value;
@@ -224,7 +226,7 @@ void metric_observe(struct metrics *m, enum metric id, const struct str *labels,
 		m->n_refused_values++;
 		return;
 	}
-	c = find_child(m, id, labels);
+	c = child_find(m, id, labels);
 	if (c == NULL)
 		return;
 	c->value += value;
@@ -249,7 +251,7 @@ struct metrics_out {
 	unsigned n_blocks;
 };
 
-static void begin_block(struct metrics_out *out, const char *name, const char *type, const char *help)
+static void block_begin(struct metrics_out *out, const char *name, const char *type, const char *help)
 {
 	if (out->n_blocks > 0)
 		out->blocks[out->n_blocks - 1].len = out->text.len - out->blocks[out->n_blocks - 1].at;
@@ -263,10 +265,10 @@ static void begin_block(struct metrics_out *out, const char *name, const char *t
 
 void metrics_out_family(struct metrics_out *out, const char *name, const char *type, const char *help)
 {
-	begin_block(out, name, type, help);
+	block_begin(out, name, type, help);
 }
 
-static void sample(struct text *t, const char *name, const char *suffix, const char *labels, double value)
+static void out_sample(struct text *t, const char *name, const char *suffix, const char *labels, double value)
 {
 	text_add(t, labels[0] ? "%s%s{%s} " : "%s%s%s ", name, suffix, labels);
 	text_number(t, value);
@@ -276,7 +278,7 @@ static void sample(struct text *t, const char *name, const char *suffix, const c
 void metrics_out_sample(struct metrics_out *out, const char *labels, double value)
 {
 	if (out->n_blocks > 0)
-		sample(&out->text, out->blocks[out->n_blocks - 1].name, "", labels, value);
+		out_sample(&out->text, out->blocks[out->n_blocks - 1].name, "", labels, value);
 }
 
 void metrics_out_value(struct metrics_out *out, const char *name, const char *type, const char *help,
@@ -299,8 +301,8 @@ static void write_histogram(struct text *t, const struct family_desc *d, const s
 	}
 	text_add(t, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", d->name, c->labels, comma,
 		 (unsigned long long)c->count);
-	sample(t, d->name, "_sum", c->labels, c->value);
-	sample(t, d->name, "_count", c->labels, (double)c->count);
+	out_sample(t, d->name, "_sum", c->labels, c->value);
+	out_sample(t, d->name, "_count", c->labels, (double)c->count);
 }
 
 static int by_labels(const void *a, const void *b)
@@ -313,7 +315,7 @@ static void write_child(struct text *t, const struct family_desc *d, const struc
 	if (d->type == HISTOGRAM)
 		write_histogram(t, d, c);
 	else
-		sample(t, d->name, "", c->labels, c->value);
+		out_sample(t, d->name, "", c->labels, c->value);
 }
 
 static void write_family(struct metrics *m, enum metric id, struct metrics_out *out)
@@ -324,7 +326,7 @@ static void write_family(struct metrics *m, enum metric id, struct metrics_out *
 	struct child **sorted, *c;
 
 	if (m->single[id] != NULL) {
-		begin_block(out, d->name, types[d->type], d->help);
+		block_begin(out, d->name, types[d->type], d->help);
 		write_child(&out->text, d, m->single[id]);
 		return;
 	}
@@ -338,7 +340,7 @@ static void write_family(struct metrics *m, enum metric id, struct metrics_out *
 	while ((c = map_next(m->children[id], &cursor, NULL)) != NULL)
 		sorted[i++] = c;
 	qsort(sorted, n, sizeof(*sorted), by_labels);
-	begin_block(out, d->name, types[d->type], d->help);
+	block_begin(out, d->name, types[d->type], d->help);
 	for (i = 0; i < n; i++)
 		write_child(&out->text, d, sorted[i]);
 	free(sorted);

@@ -83,7 +83,8 @@ typedef void (*metrics_collect_fn)(void *arg, struct metrics_out *);
 void metrics_out_family(struct metrics_out *, const char *name, const char *type, const char *help);
 void metrics_out_sample(struct metrics_out *, const char *labels, double value);
 // A family of one sample without labels.
-void metrics_out_value(struct metrics_out *, const char *name, const char *type, const char *help, double value);
+void metrics_out_value(struct metrics_out *, const char *name, const char *type, const char *help,
+		       double value);
 
 // The exposition. Returns a malloc'ed text, *len bytes, or NULL when out of memory. Caller frees.
 char *metrics_text(struct metrics *, size_t *len);
