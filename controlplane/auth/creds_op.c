@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "lib/base/err.h"
-#include "lib/base/log.h"
 
 struct str creds_key(char *buf, size_t size, const char *prefix, const char *name)
 {

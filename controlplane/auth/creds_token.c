@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "lib/base/err.h"
-#include "lib/base/log.h"
 
 // Another node may have given the client a token that we never saw: it ends with the new login too.
 static void on_old_bearer(void *arg, int rc, struct str value)
