@@ -150,7 +150,7 @@ int pktring_push(struct pktring_tx *tx, const void *head, size_t head_len, const
 	uint32_t tail = atomic_load_explicit(&tx->shared->tail, memory_order_acquire);
 	uint32_t used = tx->head - tail, len = (uint32_t)(head_len + body_len);
 
-	assert(tx->head % 8 == 0);
+	ASSERT_HOT(tx->head % 8 == 0);
 	if (head_len > PKTRING_MAX_FRAME || body_len > PKTRING_MAX_FRAME || len > PKTRING_MAX_FRAME ||
 	    len == 0)
 		return err_set(EMSGSIZE);
@@ -216,7 +216,7 @@ int pktring_pop(struct pktring_rx *rx, void *out, size_t size)
 		rx->is_broken = len == -EBADMSG;
 		return err_set(-len);
 	}
-	assert(rx->tail % 8 == 0);
+	ASSERT_HOT(rx->tail % 8 == 0);
 	fits = (size_t)len <= size;
 	if (fits)
 		copy_out(rx, rx->tail + LEN_BYTES, out, (size_t)len);

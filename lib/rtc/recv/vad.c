@@ -6,7 +6,7 @@
 // S follows from the two running sums, exactly.
 #include "lib/rtc/recv/vad.h"
 
-#include <assert.h>
+#include "lib/base/err.h"
 
 #define DEV_ABOVE_10 5403
 #define DEV_BELOW_4 600
@@ -24,7 +24,7 @@ enum vad_change vad_push(struct vad *v, uint8_t level, ns_t now)
 	bool was_full = v->n == VAD_RING;
 	int64_t spread;
 
-	assert(level <= 127);
+	ASSERT_HOT(level <= 127);
 	if (was_full) {
 		v->sum -= *slot;
 		v->sum_sq -= (uint32_t)*slot * *slot;

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "lib/base/err.h"
 #include "lib/rtc/wire/rtp.h"
 
 static_assert(sizeof(struct rtxring_slot) == 64);
@@ -272,7 +273,7 @@ enum rtxring_state rtxring_find(const struct rtxring *r, unsigned cap, uint64_t 
 {
 	enum rtxring_state st;
 
-	assert(cap < RTXRING_CAPS);
+	ASSERT_HOT(cap < RTXRING_CAPS);
 	st = rtxring_at(r, cap, GET(inverse_of(r, cap, rank)), e);
 	if (st != RTXRING_UNKNOWN && e->rank[cap] != rank)
 		e->state = st = RTXRING_UNKNOWN; // recycled
