@@ -74,7 +74,7 @@ struct draft {
 };
 
 // Header with the transport-wide number; the payload comes behind it unless it is said to be elsewhere.
-static void write_video_header(struct draft *d, const struct viewer *v)
+static inline void write_video_header(struct draft *d, const struct viewer *v)
 {
 	uint8_t *p = d->hdr;
 
@@ -114,7 +114,7 @@ static uint8_t *next_buffer(const struct viewer_slice *sl)
 	return rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
 }
 
-static void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct draft *d)
+static inline void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct draft *d)
 {
 	struct session *s = leg->session;
 
