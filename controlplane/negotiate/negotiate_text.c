@@ -131,14 +131,14 @@ static void fill_section(const struct negotiate *n, struct section *s, const str
 }
 
 // A description being written.
-struct text {
+struct answer_text {
 	struct wbuf w;
 	struct negotiate_map_entry *map;
 	unsigned n_map;
 	bool has_candidates;
 };
 
-static int text_begin(struct negotiate *n, struct text *t, bool group, bool mixed)
+static int text_begin(struct negotiate *n, struct answer_text *t, bool group, bool mixed)
 {
 	size_t size = SESSION_BYTES + (size_t)n->n_lines * (SECTION_BYTES + SDP_MAX_MID + 1) +
 		      (size_t)n->conf->n_candidates * CANDIDATE_BYTES;
@@ -146,7 +146,7 @@ static int text_begin(struct negotiate *n, struct text *t, bool group, bool mixe
 	uint8_t *buf = malloc(size);
 	unsigned n_mids = 0;
 
-	*t = (struct text){.w = wbuf_of(buf, size), .map = calloc(n->n_lines + 1, sizeof(*t->map))};
+	*t = (struct answer_text){.w = wbuf_of(buf, size), .map = calloc(n->n_lines + 1, sizeof(*t->map))};
 	if (mids == NULL || buf == NULL || t->map == NULL) {
 		free(mids);
 		free(buf);
@@ -168,7 +168,7 @@ static int text_begin(struct negotiate *n, struct text *t, bool group, bool mixe
 }
 
 // Candidates stand in the first section that is in use; the others are bundled with it.
-static void text_section(const struct negotiate *n, struct text *t, struct section *s)
+static void text_section(const struct negotiate *n, struct answer_text *t, struct section *s)
 {
 	if (!s->out.rejected && !t->has_candidates) {
 		s->out.candidates = n->conf->candidates;
@@ -179,7 +179,7 @@ static void text_section(const struct negotiate *n, struct text *t, struct secti
 }
 
 // Hand it on. Should it be longer than any is meant to be, that one session ends.
-static int text_send(struct negotiate *n, struct text *t, bool is_offer)
+static int text_send(struct negotiate *n, struct answer_text *t, bool is_offer)
 {
 	bool is_whole = !t->w.full;
 
@@ -201,7 +201,7 @@ static int text_send(struct negotiate *n, struct text *t, bool is_offer)
 int answer_send(struct negotiate *n, const struct sdp *offer)
 {
 	struct section s;
-	struct text t;
+	struct answer_text t;
 
 	if (text_begin(n, &t, offer->has_bundle, offer->extmap_mixed) < 0)
 		return -ENOMEM;
@@ -253,7 +253,7 @@ static enum sdp_dir offer_dir(const struct negotiate *n, const struct line *l)
 int offer_send(struct negotiate *n)
 {
 	struct section s;
-	struct text t;
+	struct answer_text t;
 
 	if (text_begin(n, &t, true, false) < 0)
 		return -ENOMEM;

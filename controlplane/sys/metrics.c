@@ -59,13 +59,13 @@ struct metrics {
 };
 
 // --- growing text ------------------------------------------------------------------------------------
-struct text {
+struct metrics_text {
 	char *p; // owned
 	size_t len, cap;
 	bool failed;
 };
 
-[[gnu::format(printf, 2, 3)]] static void text_add(struct text *t, const char *fmt, ...)
+[[gnu::format(printf, 2, 3)]] static void text_add(struct metrics_text *t, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
@@ -94,7 +94,7 @@ struct text {
 }
 
 // Shortest decimal that reads back as the same number.
-static void text_number(struct text *t, double v)
+static void text_number(struct metrics_text *t, double v)
 {
 	char buf[40];
 
@@ -120,7 +120,7 @@ static unsigned n_labels(const char *names)
 	return n;
 }
 
-static void text_label_value(struct text *t, struct str v)
+static void text_label_value(struct metrics_text *t, struct str v)
 {
 	if (v.len > MAX_LABEL_VALUE || !utf8_is_valid(v))
 		v = STR("invalid");
@@ -137,7 +137,7 @@ static void text_label_value(struct text *t, struct str v)
 static char *labels_text(const char *names, const struct str *values)
 {
 	struct str rest = str_of(names);
-	struct text t = {};
+	struct metrics_text t = {};
 
 	for (unsigned i = 0; rest.len > 0; i++) {
 		struct str name = str_cut(&rest, ',');
@@ -246,7 +246,7 @@ struct block {            // one family's lines
 
 enum { MAX_BLOCKS = 512 };
 struct metrics_out {
-	struct text text;
+	struct metrics_text text;
 	struct block blocks[MAX_BLOCKS];
 	unsigned n_blocks;
 };
@@ -268,7 +268,8 @@ void metrics_out_family(struct metrics_out *out, const char *name, const char *t
 	block_begin(out, name, type, help);
 }
 
-static void out_sample(struct text *t, const char *name, const char *suffix, const char *labels, double value)
+static void out_sample(struct metrics_text *t, const char *name, const char *suffix, const char *labels,
+		       double value)
 {
 	text_add(t, labels[0] ? "%s%s{%s} " : "%s%s%s ", name, suffix, labels);
 	text_number(t, value);
@@ -288,7 +289,7 @@ void metrics_out_value(struct metrics_out *out, const char *name, const char *ty
 	metrics_out_sample(out, "", value);
 }
 
-static void write_histogram(struct text *t, const struct family_desc *d, const struct child *c)
+static void write_histogram(struct metrics_text *t, const struct family_desc *d, const struct child *c)
 {
 	uint64_t sum = 0;
 	const char *comma = c->labels[0] ? "," : "";
@@ -310,7 +311,7 @@ static int by_labels(const void *a, const void *b)
 	return strcmp((*(struct child *const *)a)->labels, (*(struct child *const *)b)->labels);
 }
 
-static void write_child(struct text *t, const struct family_desc *d, const struct child *c)
+static void write_child(struct metrics_text *t, const struct family_desc *d, const struct child *c)
 {
 	if (d->type == HISTOGRAM)
 		write_histogram(t, d, c);

@@ -9,15 +9,15 @@
 
 #define KEYS_PER_CHUNK 64
 
-struct chunk {
-	struct chunk *next;
+struct keyring_chunk {
+	struct keyring_chunk *next;
 	void *memory; // mapped
 };
 
 struct keyring {
 	struct seal_engine *engine; // borrowed
 	size_t key_size;            // rounded to cache lines
-	struct chunk *chunks;       // owned
+	struct keyring_chunk *chunks; // owned
 	void *free;                 // list through the first word of free keys
 };
 
@@ -41,7 +41,7 @@ void keyring_free(struct keyring *r)
 {
 	if (r == NULL)
 		return;
-	for (struct chunk *c = r->chunks, *next; c; c = next) {
+	for (struct keyring_chunk *c = r->chunks, *next; c; c = next) {
 		next = c->next;
 		munmap(c->memory, chunk_size(r));
 		free(c);
@@ -51,7 +51,7 @@ void keyring_free(struct keyring *r)
 
 static int grow(struct keyring *r)
 {
-	struct chunk *c = malloc(sizeof(*c));
+	struct keyring_chunk *c = malloc(sizeof(*c));
 	void *memory = mmap(NULL, chunk_size(r), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (c == NULL || memory == MAP_FAILED) {
@@ -59,7 +59,7 @@ static int grow(struct keyring *r)
 		return -ENOMEM;
 	}
 	madvise(memory, chunk_size(r), MADV_DONTDUMP); // best effort: an old kernel would dump them
-	*c = (struct chunk){.next = r->chunks, .memory = memory};
+	*c = (struct keyring_chunk){.next = r->chunks, .memory = memory};
 	r->chunks = c;
 	for (unsigned i = 0; i < KEYS_PER_CHUNK; i++) {
 		void **key = (void **)((char *)memory + i * r->key_size);

@@ -60,7 +60,7 @@ unsigned viewer_wire_bytes(const struct session *s, const struct viewer *v, unsi
 }
 
 // A packet as it goes out, before it is sealed.
-struct draft {
+struct viewer_draft {
 	uint8_t *hdr;       // in its buffer, with room for the payload behind it
 	const uint8_t *src; // payload in the clear: behind the header, or shared by all receivers
 	uint64_t index;     // SRTP
@@ -74,7 +74,7 @@ struct draft {
 };
 
 // Header with the transport-wide number; the payload comes behind it unless it is said to be elsewhere.
-static inline void write_video_header(struct draft *d, const struct viewer *v)
+static inline void write_video_header(struct viewer_draft *d, const struct viewer *v)
 {
 	uint8_t *p = d->hdr;
 
@@ -114,7 +114,8 @@ static uint8_t *next_buffer(const struct viewer_slice *sl)
 	return rte_pktmbuf_mtod(sl->out[sl->n], uint8_t *);
 }
 
-static inline void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg, const struct draft *d)
+static inline void slice_add(struct worker *w, struct viewer_slice *sl, struct leg *leg,
+			     const struct viewer_draft *d)
 {
 	struct session *s = leg->session;
 
@@ -177,14 +178,14 @@ void viewer_send(struct worker *w, struct viewer_slice *sl, struct leg *leg, con
 {
 	struct viewer *v = leg->viewer;
 	const struct pkt *pkt = pkt_of(p->m);
-	struct draft d = {.hdr = next_buffer(sl),
-			  .index = out->index,
-			  .ssrc = leg->ssrc,
-			  .ts = out->ts,
-			  .len = payload_len(p),
-			  .pt = leg->pt,
-			  .marker = p->e->flags & LAYER_MARKER,
-			  .is_base = is_base(p->e)};
+	struct viewer_draft d = {.hdr = next_buffer(sl),
+				 .index = out->index,
+				 .ssrc = leg->ssrc,
+				 .ts = out->ts,
+				 .len = payload_len(p),
+				 .pt = leg->pt,
+				 .marker = p->e->flags & LAYER_MARKER,
+				 .is_base = is_base(p->e)};
 
 	d.twcc = take_number(w, leg->session, v, d.len, 0);
 	write_video_header(&d, v);
@@ -208,14 +209,14 @@ static void send_rtx(struct worker *w, struct viewer_slice *sl, struct leg *leg,
 {
 	struct viewer *v = leg->viewer;
 	const struct rewrite_epoch *epoch = again->epoch;
-	struct draft d = {.hdr = next_buffer(sl),
-			  .index = v->rtx_index++,
-			  .ssrc = v->rtx_ssrc,
-			  .ts = p->e->ts + epoch->ts_offset,
-			  .len = (uint16_t)(payload_len(p) + OSN_BYTES),
-			  .pt = v->rtx_pt,
-			  .marker = p->e->flags & LAYER_MARKER,
-			  .is_base = is_base(p->e)};
+	struct viewer_draft d = {.hdr = next_buffer(sl),
+				 .index = v->rtx_index++,
+				 .ssrc = v->rtx_ssrc,
+				 .ts = p->e->ts + epoch->ts_offset,
+				 .len = (uint16_t)(payload_len(p) + OSN_BYTES),
+				 .pt = v->rtx_pt,
+				 .marker = p->e->flags & LAYER_MARKER,
+				 .is_base = is_base(p->e)};
 
 	d.twcc = take_number(w, leg->session, v, d.len, again->cluster);
 	write_video_header(&d, v);
@@ -230,14 +231,14 @@ static void send_same(struct worker *w, struct viewer_slice *sl, struct leg *leg
 {
 	struct viewer *v = leg->viewer;
 	const struct rewrite_epoch *epoch = again->epoch;
-	struct draft d = {.hdr = next_buffer(sl),
-			  .index = again->index,
-			  .ssrc = leg->ssrc,
-			  .ts = p->e->ts + epoch->ts_offset,
-			  .len = payload_len(p),
-			  .pt = leg->pt,
-			  .marker = p->e->flags & LAYER_MARKER,
-			  .is_base = is_base(p->e)};
+	struct viewer_draft d = {.hdr = next_buffer(sl),
+				 .index = again->index,
+				 .ssrc = leg->ssrc,
+				 .ts = p->e->ts + epoch->ts_offset,
+				 .len = payload_len(p),
+				 .pt = leg->pt,
+				 .marker = p->e->flags & LAYER_MARKER,
+				 .is_base = is_base(p->e)};
 
 	if (!resend_twcc(&v->resend, again->index, &d.twcc))
 		return;
@@ -264,12 +265,12 @@ void viewer_send_padding(struct worker *w, struct viewer_slice *sl, struct leg *
 			 const struct viewer_padding *pad)
 {
 	struct viewer *v = leg->viewer;
-	struct draft d = {.hdr = next_buffer(sl),
-			  .index = pad->index,
-			  .ssrc = pad->is_rtx ? v->rtx_ssrc : leg->ssrc,
-			  .ts = pad->ts,
-			  .len = pad->n_bytes,
-			  .pt = pad->is_rtx ? v->rtx_pt : leg->pt};
+	struct viewer_draft d = {.hdr = next_buffer(sl),
+				 .index = pad->index,
+				 .ssrc = pad->is_rtx ? v->rtx_ssrc : leg->ssrc,
+				 .ts = pad->ts,
+				 .len = pad->n_bytes,
+				 .pt = pad->is_rtx ? v->rtx_pt : leg->pt};
 	uint8_t *payload;
 
 	d.twcc = pad->same ? *pad->same : take_number(w, leg->session, v, pad->n_bytes, pad->cluster);

@@ -20,7 +20,7 @@ struct slot {
 	bool is_live;
 };
 
-struct chunk {
+struct pool_chunk {
 	struct slot slot[CHUNK_SLOTS];
 	uint8_t *objects; // owned
 };
@@ -33,7 +33,7 @@ struct pool {
 	size_t stride;
 	uint32_t max_slots, n_slots, n_live;
 	struct free_list fresh, used;
-	struct chunk **chunks; // owned, room for max_slots
+	struct pool_chunk **chunks; // owned, room for max_slots
 };
 
 static size_t chunks_for(uint32_t n_slots)
@@ -105,7 +105,7 @@ static int pool_grow(struct pool *p)
 {
 	uint32_t n_new = p->max_slots - p->n_slots;
 	size_t at = p->n_slots / CHUNK_SLOTS;
-	struct chunk *c;
+	struct pool_chunk *c;
 
 	if (n_new == 0)
 		return err_set(ENOSPC);

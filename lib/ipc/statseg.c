@@ -1,4 +1,4 @@
-// Layout: struct head, then n_blocks blocks, each a multiple of 64 bytes. After the writer has mapped it
+// Layout: struct statseg_head, then n_blocks blocks, each a multiple of 64 bytes. After the writer has mapped it
 // the memfd is sealed against growing, shrinking and any further writable mapping, so that a reader cannot
 // be hurt by truncation and cannot write although it holds the same descriptor.
 #include "lib/ipc/statseg.h"
@@ -15,7 +15,7 @@
 #define STATSEG_VERSION 1
 #define STATSEG_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
-struct head {
+struct statseg_head {
 	alignas(64) uint64_t magic;
 	uint32_t version;
 	uint32_t n_blocks;
@@ -59,7 +59,7 @@ static uint64_t names_hash(void)
 
 static size_t segment_len(unsigned n_blocks)
 {
-	return sizeof(struct head) + n_blocks * sizeof(struct statseg_block);
+	return sizeof(struct statseg_head) + n_blocks * sizeof(struct statseg_block);
 }
 
 struct statseg *statseg_create(unsigned n_blocks, uint64_t boot_id)
@@ -80,9 +80,9 @@ struct statseg *statseg_create(unsigned n_blocks, uint64_t boot_id)
 	s->base = mmap(NULL, s->len, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
 	if (s->base == MAP_FAILED)
 		goto err_fd;
-	*(struct head *)s->base =
-		(struct head){STATSEG_MAGIC, STATSEG_VERSION, n_blocks, sizeof(struct statseg_block),
-			      N_COUNTERS,    names_hash(),    boot_id};
+	*(struct statseg_head *)s->base =
+		(struct statseg_head){STATSEG_MAGIC, STATSEG_VERSION, n_blocks, sizeof(struct statseg_block),
+				      N_COUNTERS,    names_hash(),    boot_id};
 	if (fcntl(s->fd, F_ADD_SEALS, STATSEG_SEALS) == 0)
 		return s;
 	err = errno;
@@ -98,7 +98,7 @@ err_fd:
 
 static struct statseg_block *block_at(const struct statseg *s, unsigned i)
 {
-	return (struct statseg_block *)((char *)s->base + sizeof(struct head)) + i;
+	return (struct statseg_block *)((char *)s->base + sizeof(struct statseg_head)) + i;
 }
 
 struct statseg_block *statseg_block(struct statseg *s, unsigned i)
@@ -113,7 +113,7 @@ int statseg_fd(const struct statseg *s)
 }
 
 // The head is copied first: what is checked is what is used.
-static int head_check(const struct head *h, size_t len)
+static int head_check(const struct statseg_head *h, size_t len)
 {
 	if (h->magic != STATSEG_MAGIC)
 		return -EBADMSG;
@@ -130,7 +130,7 @@ struct statseg *statseg_open(int fd)
 	int seals = fcntl(fd, F_GET_SEALS), err;
 	struct statseg *s;
 	struct stat st;
-	struct head h;
+	struct statseg_head h;
 
 	if (fstat(fd, &st) < 0)
 		return NULL;
@@ -148,7 +148,7 @@ struct statseg *statseg_open(int fd)
 		free(s);
 		return err_null(err);
 	}
-	h = *(const struct head *)s->base;
+	h = *(const struct statseg_head *)s->base;
 	s->n_blocks = h.n_blocks;
 	err = head_check(&h, s->len);
 	if (err < 0) {

@@ -133,6 +133,10 @@ for i in {1..26}; do plant controlplane/nat/planted_"$i".h ''; done
 names "a folder that is too full" '^# controlplane/nat/: [0-9]+ files, the limit is 25'
 pull controlplane/nat/planted_*.h
 
+plant dataplane/core/planted.h 'struct session {'
+names "a second type of one name" '^# dataplane/core/session.h:[0-9]+: a second type named session, as in dataplane/core/planted.h:1'
+pull dataplane/core/planted.h
+
 echo 'include dataplane/core/planted.h dataplane/ctl/ctl.h  # gone' >>tools/devtools/layers.known
 names "an excuse that excuses nothing" '^# tools/devtools/layers.known:[0-9]+: .* excuses nothing any more'
 plant dataplane/core/planted.h '#include "dataplane/ctl/ctl.h"'

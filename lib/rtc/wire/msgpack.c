@@ -1,10 +1,10 @@
-// The reader decodes the head of a value into struct head first (type, length or bits, bytes of the head) and
+// The reader decodes the head of a value into struct msgpack_head first (type, length or bits, bytes of the head) and
 // then decides; the cursor moves only when everything a value claims is there.
 #include "lib/rtc/wire/msgpack.h"
 
 #include <errno.h>
 
-struct head {
+struct msgpack_head {
 	enum mp_type type;
 	bool is_signed; // MP_INT: bits is an int64_t
 	uint8_t n;      // bytes of the head, including fixed-size values
@@ -32,23 +32,23 @@ static const struct {
 	{MP_ARRAY, 2}, {MP_ARRAY, 4},   {MP_MAP, 2},  {MP_MAP, 4},
 };
 
-static void head_fix(uint8_t b, struct head *h)
+static void head_fix(uint8_t b, struct msgpack_head *h)
 {
 	h->n = 1;
 	if (b < 0x80)
-		*h = (struct head){.type = MP_INT, .n = 1, .bits = b};
+		*h = (struct msgpack_head){.type = MP_INT, .n = 1, .bits = b};
 	else if (b < 0x90)
-		*h = (struct head){.type = MP_MAP, .n = 1, .bits = b & 0x0f};
+		*h = (struct msgpack_head){.type = MP_MAP, .n = 1, .bits = b & 0x0f};
 	else if (b < 0xa0)
-		*h = (struct head){.type = MP_ARRAY, .n = 1, .bits = b & 0x0f};
+		*h = (struct msgpack_head){.type = MP_ARRAY, .n = 1, .bits = b & 0x0f};
 	else if (b < 0xc0)
-		*h = (struct head){.type = MP_STR, .n = 1, .bits = b & 0x1f};
+		*h = (struct msgpack_head){.type = MP_STR, .n = 1, .bits = b & 0x1f};
 	else
-		*h = (struct head){
+		*h = (struct msgpack_head){
 			.type = MP_INT, .is_signed = true, .n = 1, .bits = (uint64_t)(int64_t)(int8_t)b};
 }
 
-static int head_read(const struct mp_reader *r, struct head *h)
+static int head_read(const struct mp_reader *r, struct msgpack_head *h)
 {
 	uint8_t b;
 
@@ -59,7 +59,7 @@ static int head_read(const struct mp_reader *r, struct head *h)
 		head_fix(b, h);
 		return 0;
 	}
-	*h = (struct head){.type = wide_form[b - 0xc0].type, .width = wide_form[b - 0xc0].width};
+	*h = (struct msgpack_head){.type = wide_form[b - 0xc0].type, .width = wide_form[b - 0xc0].width};
 	h->n = (uint8_t)(1 + h->width);
 	if (mp_left(r) < h->n)
 		return -ENODATA;
@@ -79,7 +79,7 @@ static int head_read(const struct mp_reader *r, struct head *h)
 }
 
 // The head, when it is of this type.
-static int head_want(const struct mp_reader *r, enum mp_type type, struct head *h)
+static int head_want(const struct mp_reader *r, enum mp_type type, struct msgpack_head *h)
 {
 	int rc = head_read(r, h);
 
@@ -91,7 +91,7 @@ static int head_want(const struct mp_reader *r, enum mp_type type, struct head *
 enum mp_type mp_peek(const struct mp_reader *r)
 {
 	uint8_t b;
-	struct head h;
+	struct msgpack_head h;
 
 	if (r->p >= r->end)
 		return MP_END;
@@ -104,7 +104,7 @@ enum mp_type mp_peek(const struct mp_reader *r)
 
 int mp_read_nil(struct mp_reader *r)
 {
-	struct head h;
+	struct msgpack_head h;
 	int rc = head_want(r, MP_NIL, &h);
 
 	if (rc == 0)
@@ -114,7 +114,7 @@ int mp_read_nil(struct mp_reader *r)
 
 int mp_read_bool(struct mp_reader *r, bool *v)
 {
-	struct head h;
+	struct msgpack_head h;
 	int rc = head_want(r, MP_BOOL, &h);
 
 	if (rc < 0)
@@ -126,7 +126,7 @@ int mp_read_bool(struct mp_reader *r, bool *v)
 
 int mp_read_int(struct mp_reader *r, int64_t *v)
 {
-	struct head h;
+	struct msgpack_head h;
 	int rc = head_want(r, MP_INT, &h);
 
 	if (rc < 0)
@@ -140,7 +140,7 @@ int mp_read_int(struct mp_reader *r, int64_t *v)
 
 int mp_read_uint(struct mp_reader *r, uint64_t *v)
 {
-	struct head h;
+	struct msgpack_head h;
 	int rc = head_want(r, MP_INT, &h);
 
 	if (rc < 0)
@@ -152,7 +152,7 @@ int mp_read_uint(struct mp_reader *r, uint64_t *v)
 	return 0;
 }
 
-static double head_double(const struct head *h)
+static double head_double(const struct msgpack_head *h)
 {
 	if (h->type == MP_INT)
 		return h->is_signed ? (double)(int64_t)h->bits : (double)h->bits;
@@ -169,7 +169,7 @@ static double head_double(const struct head *h)
 
 int mp_read_number(struct mp_reader *r, double *v)
 {
-	struct head h;
+	struct msgpack_head h;
 	int rc = head_read(r, &h);
 
 	if (rc < 0)
@@ -182,7 +182,7 @@ int mp_read_number(struct mp_reader *r, double *v)
 }
 
 // Head read, length known: take the bytes, if they are there.
-static int take_bytes(struct mp_reader *r, const struct head *h, struct str *v)
+static int take_bytes(struct mp_reader *r, const struct msgpack_head *h, struct str *v)
 {
 	if (h->bits > mp_left(r) - h->n)
 		return -ENODATA;
@@ -193,7 +193,7 @@ static int take_bytes(struct mp_reader *r, const struct head *h, struct str *v)
 
 int mp_read_str(struct mp_reader *r, struct str *v)
 {
-	struct head h;
+	struct msgpack_head h;
 	int rc = head_want(r, MP_STR, &h);
 
 	return rc < 0 ? rc : take_bytes(r, &h, v);
@@ -201,7 +201,7 @@ int mp_read_str(struct mp_reader *r, struct str *v)
 
 int mp_read_bytes(struct mp_reader *r, bool is_nil_ok, struct str *v)
 {
-	struct head h;
+	struct msgpack_head h;
 	int rc = head_read(r, &h);
 
 	if (rc < 0)
@@ -216,7 +216,7 @@ int mp_read_bytes(struct mp_reader *r, bool is_nil_ok, struct str *v)
 
 static int read_count(struct mp_reader *r, enum mp_type type, unsigned bytes_each, uint32_t *n)
 {
-	struct head h;
+	struct msgpack_head h;
 	int rc = head_want(r, type, &h);
 
 	if (rc < 0)
@@ -247,7 +247,7 @@ int mp_skip(struct mp_reader *r)
 	struct mp_reader at = *r;
 
 	for (;;) {
-		struct head h;
+		struct msgpack_head h;
 		int rc;
 
 		while (depth > 0 && left[depth] == 0)

@@ -102,7 +102,7 @@ ns_t twcc_log_due(const struct twcc_log *l)
 // --- encoding -----------------------------------------------------------------------------------
 
 // One message being put together.
-struct draft {
+struct twcc_draft {
 	uint32_t begin, n; // statuses begin .. begin + n - 1
 	uint32_t ref_tick; // ring tick of the reference time
 	unsigned n_received;
@@ -129,7 +129,7 @@ static uint32_t first_arrival(const struct twcc_log *l, uint32_t begin)
 }
 
 // Symbols and deltas from `begin` on, until one delta does not fit 16 bits or there are enough.
-static void draft_fill(const struct twcc_log *l, struct draft *d)
+static void draft_fill(const struct twcc_log *l, struct twcc_draft *d)
 {
 	uint32_t prev = d->ref_tick;
 
@@ -157,7 +157,7 @@ static void draft_fill(const struct twcc_log *l, struct draft *d)
 }
 
 // Next chunk for the symbols from `at` on; returns how many it covers.
-static uint32_t chunk_make(const struct draft *d, uint32_t at, uint16_t *chunk)
+static uint32_t chunk_make(const struct twcc_draft *d, uint32_t at, uint16_t *chunk)
 {
 	uint32_t left = d->n - at, run = 1, n_vec, bits;
 	bool has_large = false;
@@ -178,7 +178,7 @@ static uint32_t chunk_make(const struct draft *d, uint32_t at, uint16_t *chunk)
 	return left < n_vec ? left : n_vec;
 }
 
-static unsigned chunks_make(const struct draft *d, uint16_t *chunk)
+static unsigned chunks_make(const struct twcc_draft *d, uint16_t *chunk)
 {
 	unsigned n = 0;
 
@@ -187,7 +187,7 @@ static unsigned chunks_make(const struct draft *d, uint16_t *chunk)
 	return n;
 }
 
-static int draft_write(const struct twcc_log *l, const struct draft *d, struct wbuf *w, uint32_t sender,
+static int draft_write(const struct twcc_log *l, const struct twcc_draft *d, struct wbuf *w, uint32_t sender,
 		       uint32_t media, ns_t now)
 {
 	uint16_t chunk[TWCC_MAX_STATUS];
@@ -217,7 +217,7 @@ static int draft_write(const struct twcc_log *l, const struct draft *d, struct w
 
 int twcc_log_write(struct twcc_log *l, struct wbuf *w, uint32_t sender_ssrc, uint32_t media_ssrc, ns_t now)
 {
-	struct draft d;
+	struct twcc_draft d;
 	uint32_t first;
 	int len;
 
