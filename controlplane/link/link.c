@@ -10,6 +10,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
+#include "lib/ipc/bell.h"
 #include "lib/ipc/pktring.h"
 #include "lib/ipc/statseg.h"
 
@@ -128,10 +129,7 @@ static void punts_on_frame(struct link *l, unsigned worker, const uint8_t *frame
 
 static void link_ring_self(struct link *l)
 {
-	uint64_t one = 1;
-
-	if (write(l->fds[HELLO_BELL_TO_CP], &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_warn("dataplane: doorbell (%s)", strerror(errno));
+	bell_ring(l->fds[HELLO_BELL_TO_CP]);
 }
 
 // Frames of one ring. How many of the budget are left; the link may be down then.

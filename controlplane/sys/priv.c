@@ -76,6 +76,8 @@ static const int allowed[] = {
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(sendmmsg),
 	SCMP_SYS(ioctl),
+	SCMP_SYS(mq_timedsend), // doorbells
+	SCMP_SYS(mq_timedreceive),
 	// files: LMDB, /proc, resolver, TLS
 	SCMP_SYS(read),
 	SCMP_SYS(readv),

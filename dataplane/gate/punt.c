@@ -12,6 +12,7 @@
 #include "dataplane/gate/classify.h"
 #include "dataplane/gate/ice.h"
 #include "lib/base/err.h"
+#include "lib/ipc/bell.h"
 #include "lib/ipc/wire.h"
 
 // Datagrams of a session: handshake flights and, after it, data channel traffic.
@@ -152,6 +153,7 @@ bool punt_may_sleep(struct worker *w)
 
 void punt_woken(struct worker *w)
 {
+	bell_hush(w->punt_bell);
 	if (w->punt == NULL) // the bell of one that is gone
 		return;
 	pktring_awake(&w->punt->to_dp);
@@ -176,7 +178,7 @@ static int open_rings(struct punt *p, struct dp *dp)
 	int err;
 
 	p->memfd = pktring_create(PUNT_RING_BYTES, n);
-	p->to_cp = pktring_doorbell();
+	p->to_cp = bell_new();
 	if (p->memfd < 0 || p->to_cp < 0)
 		return p->memfd < 0 ? p->memfd : p->to_cp;
 	err = pktring_map(&p->mem, p->memfd, PUNT_RING_BYTES, n);

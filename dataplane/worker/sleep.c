@@ -8,6 +8,7 @@
 #include "dataplane/core/dp.h"
 #include "dataplane/gate/punt.h"
 #include "dataplane/worker/worker_stats.h"
+#include "lib/ipc/bell.h"
 
 #define NAP_MS 1 // sleep of a worker whose port has no descriptor to wait on
 
@@ -25,7 +26,7 @@ int sleep_open(struct worker *w)
 {
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	w->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	w->punt_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->punt_bell = bell_new();
 	if (w->epoll_fd < 0 || w->doorbell < 0 || w->punt_bell < 0 ||
 	    watch_fd(w, w->doorbell, WOKEN_BY_WORKER, EPOLLIN | EPOLLET) < 0 ||
 	    watch_fd(w, w->punt_bell, WOKEN_BY_PUNT, EPOLLIN | EPOLLET) < 0)

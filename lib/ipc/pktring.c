@@ -10,12 +10,12 @@
 #include <fcntl.h>
 #include <stdalign.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/err.h"
+#include "lib/ipc/bell.h"
 
 #define RING_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define MAX_RINGS 128
@@ -172,14 +172,9 @@ int pktring_push(struct pktring_tx *tx, const void *head, size_t head_len, const
 
 void pktring_kick(struct pktring_tx *tx)
 {
-	uint64_t one = 1;
-
 	// pairs with the exchange in announce; see the top of this file
-	if (atomic_exchange_explicit(&tx->shared->sleeping, AWAKE, memory_order_acq_rel) == AWAKE)
-		return;
-	if (write(tx->doorbell, &one, sizeof(one)) < 0) {
-		// EAGAIN: the counter is at its top, so the consumer has been rung already
-	}
+	if (atomic_exchange_explicit(&tx->shared->sleeping, AWAKE, memory_order_acq_rel) != AWAKE)
+		bell_ring(tx->doorbell);
 }
 
 void pktring_nudge(struct pktring_tx *tx)
@@ -249,22 +244,11 @@ bool pktring_doze(struct pktring_rx *rx)
 
 void pktring_wake(struct pktring_rx *rx)
 {
-	uint64_t n;
-
-	if (read(rx->doorbell, &n, sizeof(n)) < 0) {
-		// EAGAIN: woken by something else
-	}
+	bell_hush(rx->doorbell);
 	pktring_awake(rx);
 }
 
 void pktring_awake(struct pktring_rx *rx)
 {
 	atomic_store_explicit(&rx->shared->sleeping, AWAKE, memory_order_relaxed);
-}
-
-int pktring_doorbell(void)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	return fd < 0 ? -errno : fd;
 }

@@ -1,4 +1,4 @@
-// Single-producer single-consumer rings of variable-length frames in a memfd, with an eventfd doorbell
+// Single-producer single-consumer rings of variable-length frames in a memfd, with a doorbell (bell.h)
 // that is rung only when the consumer sleeps. The two ends live in processes that do not trust each other:
 // each keeps its own index in private memory, checks what it reads from the other side, and copies frames
 // out before anybody looks at them. A peer that breaks the rules makes the ring "broken" (-EBADMSG);
@@ -40,7 +40,7 @@ struct pktring_mem {
 struct pktring_tx {
 	struct pktring_shared *shared; // borrowed: the mapping
 	uint32_t size, head;           // ours; the shared copy is only written
-	int doorbell;                  // borrowed eventfd
+	int doorbell;                  // borrowed bell
 	uint64_t n_pushed, n_full;
 };
 
@@ -89,6 +89,3 @@ void pktring_nudge(struct pktring_tx *);
 void pktring_wake(struct pktring_rx *);
 // Take back the announcement alone, where several rings share one doorbell.
 void pktring_awake(struct pktring_rx *);
-
-// A non-blocking close-on-exec eventfd, or -errno.
-[[nodiscard]] int pktring_doorbell(void);

@@ -3,7 +3,7 @@
 //
 // Transport: SOCK_SEQPACKET on a Unix socket that sluice-dp owns; one message is one struct whose first
 // field is struct ipc_hdr. sluice-dp answers a new connection with EVT_HELLO, which carries descriptors
-// (enum ipc_hello_fd): memfd of the punt rings, memfd of the statistics segment (read only), doorbell eventfd of all
+// (enum ipc_hello_fd): memfd of the punt rings, memfd of the statistics segment (read only), doorbell of all
 // rings dp->cp, and for each worker that of its ring cp->dp. sluice-cp then sends CMD_HELLO and CMD_SNAPSHOT, gets
 // EVT_SNAP_* ... EVT_SNAP_END, reconciles, and from then on sends commands. A second connection replaces
 // the first. sluice-dp forwards media with or without a peer.
@@ -21,7 +21,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define IPC_VERSION 3
+#define IPC_VERSION 4
 #define IPC_MAX_MSG 1024  // bytes, largest struct below
 #define IPC_MAX_TRACKS 16 // per session
 #define IPC_MAX_LEGS 256  // per session

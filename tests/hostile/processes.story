@@ -2,6 +2,7 @@
 """What a daemon that was taken over could do: both give up every privilege that they do not need, whoever starts them, and
 neither can stop the other."""
 import ctypes
+import errno
 import fcntl
 import os
 import resource
@@ -48,13 +49,13 @@ def test_privileges(tap, d, name, pid):
         tap.skip(f"sluice-{name}, started by root, runs as another user", "not root")
 
 
-def descriptors(pid, target):
-    """Our copies of the process's descriptors of that kind."""
+def descriptors(pid, *targets):
+    """Our copies of the process's descriptors whose names begin so."""
     libc, copies = ctypes.CDLL(None, use_errno=True), []
     handle = libc.syscall(PIDFD_OPEN, pid, 0)
     for name in os.listdir(f"/proc/{pid}/fd"):
         try:
-            if os.readlink(f"/proc/{pid}/fd/{name}") != target:
+            if not os.readlink(f"/proc/{pid}/fd/{name}").startswith(targets):
                 continue
         except OSError:
             continue
@@ -66,10 +67,13 @@ def descriptors(pid, target):
 
 
 def fill(fd):
-    """A write to this eventfd will wait."""
+    """What is sent through this eventfd or message queue will wait."""
+    libc = ctypes.CDLL(None, use_errno=True)
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)
     try:
-        while True:
+        while libc.mq_send(fd, b"", 0, 0) == 0:
+            pass
+        while ctypes.get_errno() == errno.EBADF:
             os.write(fd, (0xFFFFFFFFFFFFFFFE).to_bytes(8, "little"))
     except BlockingIOError:
         pass
@@ -77,9 +81,9 @@ def fill(fd):
 
 
 def test_doorbell(tap, d):
-    """sluice-cp, taken over, makes every eventfd that it shares one that waits; a stopped sluice-cp reads none of them."""
+    """sluice-cp, taken over, makes every doorbell that it shares one that waits; a stopped sluice-cp reads none of them."""
     dp = d.dp
-    bells = descriptors(d.cp, "anon_inode:[eventfd]")
+    bells = descriptors(d.cp, "anon_inode:[eventfd]", "/sluice-")
     if not bells:
         tap.skip("a full doorbell stops no media", "this user may not copy descriptors")
         return

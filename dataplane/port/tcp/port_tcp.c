@@ -12,6 +12,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
+#include "lib/ipc/bell.h"
 
 #define MAX_CONNS 65535
 #define PAIRS_PER_SESSION 4 // connections of one session that are usual at the very most
@@ -145,11 +146,10 @@ static void tcp_bind(struct port *port, unsigned queue, const struct flow_key *k
 static void tcp_close(struct port *port)
 {
 	struct port_tcp *p = port_tcp_of(port);
-	const uint64_t one = 1;
 
 	if (p->has_thread) {
 		atomic_store_explicit(&p->stop, true, memory_order_relaxed);
-		(void)!write(p->doorbell, &one, sizeof(one)); // fails only when it is readable already
+		bell_ring(p->doorbell);
 		pthread_join(p->thread, NULL);
 	}
 	if (p->conn)
@@ -205,11 +205,11 @@ static int open_rings(struct port_tcp *p)
 		err = map_rings(&p->down_mem, TCP_DOWN_BYTES, n);
 	if (err < 0)
 		return err;
-	p->doorbell = pktring_doorbell();
+	p->doorbell = bell_new();
 	if (p->doorbell < 0)
 		return p->doorbell;
 	for (unsigned i = 0; i < n; i++) {
-		if ((p->side[i].bell = pktring_doorbell()) < 0)
+		if ((p->side[i].bell = bell_new()) < 0)
 			return p->side[i].bell;
 		pktring_rx_init(&p->side[i].up, &p->up_mem, i, p->side[i].bell);
 		pktring_tx_init(&p->end[i].up, &p->up_mem, i, p->side[i].bell);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/base/err.h"
+#include "lib/ipc/bell.h"
 #include "lib/ipc/ipc.h"
 #include "lib/ipc/pktring.h"
 #include "lib/ipc/statseg.h"
@@ -56,16 +57,16 @@ static void test_messages_and_descriptors_cross(void)
 	m.hello.n_workers = IPC_MAX_WORKERS;
 	n_all = IPC_HELLO_FDS(m.hello.n_workers);
 	for (int i = 0; i < n_all; i++)
-		out[i] = pktring_doorbell();
+		out[i] = bell_new();
 	CHECK_EQ(ipc_chan_send_fds(l.dp, &m, out, (unsigned)n_all), 0);
 	CHECK_EQ(ipc_chan_recv(l.cp, &got, fds, &n, &why), sizeof(struct ipc_hello));
 	CHECK_EQ(n, n_all);
 	CHECK_MEM(&got, &m, sizeof(struct ipc_hello));
 	CHECK(fcntl(fds[n_all - 1], F_GETFD) & FD_CLOEXEC);
-	CHECK_EQ(write(out[2], &(uint64_t){7}, 8), 8); // the same eventfd at both ends
-	uint64_t v = 0;
-	CHECK_EQ(read(fds[2], &v, 8), 8);
-	CHECK_EQ(v, 7);
+	struct pollfd bell = {.fd = fds[2], .events = POLLIN};
+	CHECK_EQ(poll(&bell, 1, 0), 0);
+	bell_ring(out[2]); // the same bell at both ends
+	CHECK_EQ(poll(&bell, 1, 0), 1);
 	for (int i = 0; i < n_all; i++)
 		close(out[i]), close(fds[i]);
 	CHECK_EQ(ipc_chan_recv(l.cp, &got, fds, &n, &why), -EAGAIN);
@@ -90,7 +91,7 @@ static void test_unwanted_descriptors_are_closed(void)
 {
 	struct link l;
 	union ipc_msg m, got;
-	int bell = pktring_doorbell(), five[] = {bell, bell, bell, bell, bell}, fds[IPC_MAX_FDS];
+	int bell = bell_new(), five[] = {bell, bell, bell, bell, bell}, fds[IPC_MAX_FDS];
 	unsigned n, before;
 	const char *why = NULL;
 
@@ -282,8 +283,8 @@ static bool echoes(struct pktring_tx *tx, struct pktring_rx *rx, const char *fra
 static void test_a_process_gets_rings_and_statistics(void)
 {
 	char dir[] = "/tmp/ipc-test-XXXXXX", path[64], frame[32];
-	int memfd = pktring_create(PKTRING_MIN_SIZE, N_PUNT_RINGS(1)), to_cp = pktring_doorbell(),
-	    to_dp = pktring_doorbell(), listener, status = -1;
+	int memfd = pktring_create(PKTRING_MIN_SIZE, N_PUNT_RINGS(1)), to_cp = bell_new(),
+	    to_dp = bell_new(), listener, status = -1;
 	struct statseg *stats = statseg_create(1, 1);
 	struct pktring_mem mem;
 	struct pktring_tx tx;

@@ -9,7 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/rand.h"
+#include "lib/ipc/bell.h"
 #include "lib/ipc/pktring.h"
 
 #define SIZE PKTRING_MIN_SIZE
@@ -34,7 +36,7 @@ static void poke(struct pair *p, size_t at, uint32_t v)
 static bool pair_open(struct pair *p)
 {
 	p->fd = pktring_create(SIZE, N_PUNT_RINGS(1));
-	p->doorbell = pktring_doorbell();
+	p->doorbell = bell_new();
 	if (p->fd < 0 || p->doorbell < 0 || pktring_map(&p->mem, p->fd, SIZE, N_PUNT_RINGS(1)) < 0)
 		return false;
 	pktring_tx_init(&p->tx, &p->mem, PUNT_RING_TO_CP(0), p->doorbell);
@@ -170,6 +172,28 @@ static void test_doorbell_only_for_sleepers(void)
 	pair_close(&p);
 }
 
+// On 09e1aeb the bell was an eventfd, and a write to one that is full and may wait did not return.
+static void test_bell_never_waits(void)
+{
+	int bell = bell_new(), flags = fcntl(bell, F_GETFL);
+	ns_t began = clock_now();
+
+	CHECK_OR_RETURN(bell >= 0);
+	CHECK(fcntl(bell, F_GETFD) & FD_CLOEXEC);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(fcntl(bell, F_SETFL, i ? flags | O_NONBLOCK : flags & ~O_NONBLOCK), 0);
+		bell_hush(bell); // not rung
+		CHECK(!is_rung(bell));
+		for (unsigned n = 0; n < 100; n++)
+			bell_ring(bell);
+		CHECK(is_rung(bell));
+		bell_hush(bell);
+		CHECK(!is_rung(bell));
+	}
+	CHECK(clock_now() - began < NS_PER_S);
+	close(bell);
+}
+
 static void test_hostile_producer_breaks_only_the_ring(void)
 {
 	static const struct {
@@ -292,6 +316,7 @@ CU_TestInfo pktring_tests[] = {
 	{"empty, huge and unfit frames are refused", test_bounds_of_frames},
 	{"wrapping and filling up match a model", test_wrap_and_full_against_a_model},
 	{"the doorbell rings for sleepers only", test_doorbell_only_for_sleepers},
+	{"a bell never waits, whatever the other side does to it", test_bell_never_waits},
 	{"a hostile producer breaks the ring and nothing else", test_hostile_producer_breaks_only_the_ring},
 	{"a hostile consumer cannot make us overwrite", test_hostile_consumer_cannot_make_us_overwrite},
 	{"memory that could be truncated under us is refused", test_unsealed_or_odd_memory_is_refused},
