@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
 #include "lib/ipc/bell.h"
@@ -462,6 +463,13 @@ bool link_is_up(const struct link *l)
 int link_send(struct link *l, void *msg)
 {
 	return l->state == LINK_UP ? link_send_now(l, msg) : -ENOTCONN;
+}
+
+uint32_t link_tenant(const struct link *l, struct str name)
+{
+	const uint64_t key[2] = {l->boot_id, l->boot_id};
+
+	return (uint32_t)hash_sip13(key, name.p, name.len);
 }
 
 void link_stats(const struct link *l, struct link_stats *out)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "controlplane/sys/loop.h"
+#include "lib/base/str.h"
 #include "lib/ipc/ipc.h"
 
 struct link;
@@ -57,6 +58,9 @@ bool link_awaits(const struct link *); // that half second is not over
 struct link_stats {
 	uint64_t n_connects, n_commands, n_acks_failed, n_bad_messages, punt_in, punt_out, punt_dropped;
 };
+// What sluice-dp shall know of a tenant: a number that nobody can foretell.
+uint32_t link_tenant(const struct link *, struct str name);
+
 void link_stats(const struct link *, struct link_stats *);
 // The TCP port the dataplane serves as it said last, 0: none, or not known yet.
 uint16_t link_tcp_port(const struct link *);

@@ -19,6 +19,7 @@ uint32_t command_session_add(struct link *link, const struct command_session *c)
 	ipc_begin(&m, CMD_SESSION_ADD);
 	m.sid = c->sid;
 	m.call = c->call;
+	m.tenant = link_tenant(link, c->tenant);
 	m.cookie = c->cookie;
 	memcpy(m.ufrag, c->ice->ufrag, sizeof(m.ufrag));
 	memcpy(m.pwd, c->ice->pwd, sizeof(m.pwd));

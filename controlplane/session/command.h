@@ -17,6 +17,7 @@ struct command_session {
 	uint64_t cookie;                 // comes back in the snapshot
 	const struct negotiate_ice *ice; // ours
 	const char *name;                // session id of the API
+	struct str tenant;               // client id
 	bool every_voice;                // no choice of speakers for it
 };
 // returns: the command's sequence number, which a refusal names; 0: not sent

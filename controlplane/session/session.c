@@ -122,6 +122,7 @@ void session_add(struct session *s)
 				    .cookie = s->cookie,
 				    .ice = &s->ice,
 				    .name = s->member.session_id,
+				    .tenant = session_client(s),
 				    .every_voice = gets_every_voice(s)};
 
 	s->add_seq = command_session_add(s->env->link, &c);

@@ -17,6 +17,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "dataplane/core/overload.h"
+#include "dataplane/core/parking.h"
 #include "dataplane/core/payload.h"
 #include "dataplane/core/strangers.h"
 #include "dataplane/port/port.h"
@@ -113,6 +114,7 @@ struct worker {
 	uint8_t n_skip[PORT_MAX]; // looks at the port that can be left out: it has just said that it is empty
 	ns_t stats_due;
 	struct strangers strangers;
+	struct parking_lot parking;
 	TAILQ_HEAD(, audience) audiences; // of video, that wait to be served
 	struct payload_retired retired;   // of video, that wait for a grace period
 	struct overload overload;

@@ -115,6 +115,7 @@ static struct m_session *make_session(struct model *m, const struct ipc_session_
 	s->flags = add->flags;
 	s->session->every_voice = add->flags & SESSION_EVERY_VOICE;
 	s->session->home = (uint8_t)s->home->id;
+	s->session->sealed.tenant = s->session->unclaimed.tenant = add->tenant % PARKING_TENANTS;
 	memcpy(s->name, add->name, sizeof(s->name));
 	memcpy(s->session->name, add->name, sizeof(add->name));
 	memcpy(s->ufrag, add->ufrag, sizeof(s->ufrag));

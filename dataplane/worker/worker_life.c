@@ -59,6 +59,8 @@ struct worker *worker_new(struct dp *dp, unsigned id, bool sleeps)
 	w->ice = (struct icelite_env){.mac = {ice_hmac, w}, .random = ice_random, .arg = w};
 	rand_bytes(w->random, sizeof(w->random));
 	strangers_init(&w->strangers, rand_u32());
+	w->parking.max = RTE_MIN(dp->rx_pool->size / (PARKING_POOL_SHARE * dp->n_workers),
+				 (unsigned)UINT16_MAX);
 	payload_retired_init(&w->retired);
 	overload_init(&w->overload, w->stale_ns);
 	w->now = clock_now();

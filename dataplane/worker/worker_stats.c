@@ -34,5 +34,6 @@ void worker_stats_publish(struct worker *w)
 	statseg_set(w->stats, GAUGE_SESSIONS, w->n_sessions);
 	statseg_set(w->stats, GAUGE_TRACKS, w->n_tracks);
 	statseg_set(w->stats, GAUGE_LEGS, w->n_legs);
+	statseg_set(w->stats, GAUGE_PARKED, w->parking.n);
 	w->stats_due = w->now + WORKER_STATS_NS;
 }

@@ -115,7 +115,8 @@ struct ipc_session_add {
 	char pwd[IPC_PWD_LEN];     // local
 	char name[32]; // session id of the API, NUL-terminated when shorter: CNAME we send, shown by tools
 	uint8_t flags; // enum ipc_session_flags
-	uint8_t rsvd[7];
+	uint8_t rsvd[3];
+	uint32_t tenant; // number of the tenant, for its share of what sessions share; any that few others have
 };
 enum ipc_session_flags { SESSION_EVERY_VOICE = 1 }; // a recorder or transcriber: no choice of speakers for it
 

@@ -41,7 +41,8 @@ struct rig {
 	struct rig_out *sent; // RIG_SENT entries
 	unsigned n_sent;
 	uint32_t seq;
-	uint8_t flags; // of sessions that are added: enum ipc_session_flags
+	uint8_t flags;   // of sessions that are added: enum ipc_session_flags
+	uint32_t tenant; // of them
 };
 
 extern struct rig rig;

@@ -71,6 +71,7 @@ void rig_add(struct rig_peer *p, unsigned slot, enum seal_profile profile)
 	p->rx = rig_new_key(p);
 	add.sid = ext.sid = p->sid;
 	add.flags = rig.flags;
+	add.tenant = rig.tenant;
 	memcpy(add.ufrag, p->ufrag, sizeof(add.ufrag));
 	memcpy(add.pwd, p->pwd, sizeof(add.pwd));
 	snprintf(add.name, sizeof(add.name), "rig%u", slot);
