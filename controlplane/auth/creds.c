@@ -49,7 +49,8 @@ static void on_put(void *arg, int rc, struct str)
 
 	if (rc == -ETIMEDOUT || rc == -ENOTCONN)
 		creds_doubt(op->creds, op);
-
+	if (rc == 0 && store_is_shared(op->creds->store)) // known again
+		cred_unmark_gone(op->creds, op->client);
 	if (rc == 0 && cred_remember(op->creds, str_of(op->client), str_of(op->hash), time(NULL)) == NULL)
 		rc = -ENOBUFS;
 	creds_op_done(op, rc);
@@ -115,10 +116,13 @@ void creds_remove(struct creds *c, const char *client, creds_done_fn done, void 
 	struct creds_op *op = creds_op_new(c, client, done, arg);
 	char key[512];
 
-	if (op == NULL)
+	if (op == NULL) {
 		done(arg, -ENOBUFS);
-	else
-		store_del(c->store, creds_key(key, sizeof(key), CRED_PREFIX, client), on_del, op);
+		return;
+	}
+	if (store_is_shared(c->store))
+		cred_mark_gone(c, client); // first: who misses the credential finds the reason
+	store_del(c->store, creds_key(key, sizeof(key), CRED_PREFIX, client), on_del, op);
 }
 
 struct creds *creds_new(struct loop *loop, struct store *store, const char *node,

@@ -1,7 +1,8 @@
 // Credentials and bearer tokens: in memory, written through to the store, kept equal to it.
 //
-// A shared store is read again every AUTH_RESYNC_NS; when it comes back without what it held, memory is
-// written to it again. While it is away, what memory holds stays valid. thread: loop.
+// A shared store is read again every CREDS_RESYNC_NS. Who was unregistered at another node is named there; a
+// credential that is merely absent was lost by the store, and is written again from memory. While the store is
+// away, what memory holds stays valid. thread: loop.
 #pragma once
 
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 
 #define CREDS_TOKEN_HASH_LEN 64 // SHA-256 in hex
 #define CREDS_RESYNC_NS (15 * NS_PER_S)
+#define CREDS_GONE_S (7 * 24 * 3600) // how long the store names who was unregistered
 
 struct cred {
 	char hash[64];            // bcrypt, NUL-terminated

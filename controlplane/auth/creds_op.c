@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-
 struct str creds_key(char *buf, size_t size, const char *prefix, const char *name)
 {
 	int n = snprintf(buf, size, "%s%s", prefix, name);
@@ -35,6 +34,22 @@ void token_delete(struct creds *c, const char *client, const char *hash)
 
 	store_del(c->store, creds_key(key, sizeof(key), TOKEN_PREFIX, hash), NULL, NULL);
 	store_del(c->store, creds_key(key, sizeof(key), BEARER_PREFIX, client), NULL, NULL);
+}
+
+void cred_mark_gone(struct creds *c, const char *client)
+{
+	char key[512], value[64];
+	int len = snprintf(value, sizeof(value), "{\"when\":%lld}", (long long)time(NULL));
+
+	store_set(c->store, creds_key(key, sizeof(key), GONE_PREFIX, client),
+		  (struct str){value, (size_t)len}, CREDS_GONE_S, NULL, NULL);
+}
+
+void cred_unmark_gone(struct creds *c, const char *client)
+{
+	char key[512];
+
+	store_del(c->store, creds_key(key, sizeof(key), GONE_PREFIX, client), NULL, NULL);
 }
 
 void cred_lose(struct creds *c, struct str client)

@@ -1,5 +1,5 @@
 // Inside of struct creds; each file calls only those above its own in this list. Store keys: sluice:cred:<client>,
-// sluice:token:<hash>, sluice:bearer:<client> (docs/store.md).
+// sluice:gone:<client>, sluice:token:<hash>, sluice:bearer:<client> (docs/store.md).
 #pragma once
 
 #include "controlplane/auth/creds.h"
@@ -7,6 +7,7 @@
 #include "lib/base/hash.h"
 
 #define CRED_PREFIX "sluice:cred:"
+#define GONE_PREFIX "sluice:gone:" // who was unregistered: absence alone is no order
 #define TOKEN_PREFIX "sluice:token:"
 #define BEARER_PREFIX "sluice:bearer:"
 
@@ -39,6 +40,8 @@ struct creds {
 	struct map *bearers; // id -> struct cred_token, borrowed
 	uint32_t generation;
 	bool is_loaded, is_scanning;
+	bool must_scan;  // again, once the present scan is over
+	bool must_write; // tokens: the store lost them
 	struct timer resync;
 	struct creds_op *ops;    // owned
 	struct creds_op *doubts; // owned: registrations whose outcome was not heard
@@ -62,6 +65,8 @@ void creds_op_free(struct creds_op *);
 void creds_op_done(struct creds_op *, int rc); // answers, and frees it
 void token_write(struct creds *, const struct cred_token *);
 void token_delete(struct creds *, const char *client, const char *hash);
+void cred_mark_gone(struct creds *, const char *client); // for the other nodes
+void cred_unmark_gone(struct creds *, const char *client);
 void cred_lose(struct creds *, struct str client); // it vanished, here (unregister) or elsewhere (resync)
 
 // --- creds_sync.c ------------------------------------------------------------------------------------

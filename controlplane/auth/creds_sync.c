@@ -39,44 +39,87 @@ static void on_token_found(void *arg, struct str key, struct str value)
 		(void)!token_remember(c, str_of(t.client), text, t.expires);
 }
 
+static void sync_end(struct creds *c);
+
 static void on_tokens_scanned(void *arg, int rc, struct str)
 {
 	struct creds *c = arg;
 
-	c->is_scanning = false;
 	c->is_loaded |= rc == 0;
+	sync_end(c);
 }
 
-// What the store does not show any more is gone, when others may have removed it.
-static void sync_drop_missing(struct creds *c)
+// An end of another node's making: the credential is away and its client named.
+static void on_gone(void *arg, struct str key, struct str)
 {
-	struct cred *cred;
-	struct str client;
-	size_t cursor = 0;
+	struct creds *c = arg;
+	struct str client = str_skip(key, sizeof(GONE_PREFIX) - 1);
+	const struct cred *cred = map_find(c->clients, client);
 
-	while ((cred = map_next(c->clients, &cursor, &client)) != NULL)
-		if (cred->generation != c->generation) {
-			log_notice("client %.*s was unregistered elsewhere", STR_ARG(client));
-			cred_lose(c, client);
-			cursor = 0;
-		}
+	if (cred == NULL || cred->generation == c->generation)
+		return;
+	log_notice("client %.*s was unregistered elsewhere", STR_ARG(client));
+	cred_lose(c, client);
 }
 
-static void on_scanned(void *arg, int rc, struct str)
+static void cred_write(struct creds *c, struct str client, const struct cred *cred)
+{
+	char key[512], name[256], value[CREDVAL_MAX];
+	size_t len = credval_write(value, cred->hash, cred->created, c->node);
+
+	if (len > 0 && str_copy(client, name, sizeof(name)))
+		store_put(c->store, creds_key(key, sizeof(key), CRED_PREFIX, name), (struct str){value, len},
+			  0, NULL, NULL);
+}
+
+// What the store does not show and nobody has removed, it has lost.
+static void sync_restore(struct creds *c)
+{
+	const struct cred *cred;
+	const struct cred_token *t;
+	struct str client;
+	unsigned n = 0;
+
+	for (size_t cursor = 0; (cred = map_next(c->clients, &cursor, &client)) != NULL;)
+		if (cred->generation != c->generation) {
+			cred_write(c, client, cred);
+			n++;
+		}
+	for (size_t cursor = 0; c->must_write && (t = map_next(c->tokens, &cursor, NULL)) != NULL;)
+		token_write(c, t);
+	c->must_write = false;
+	if (n > 0)
+		log_notice("store: lost %u of %zu credentials; they are written again", n, creds_count(c));
+}
+
+static void on_gone_scanned(void *arg, int rc, struct str)
 {
 	struct creds *c = arg;
 
 	if (rc < 0) {
-		c->is_scanning = false;
+		sync_end(c);
 		return;
 	}
-	if (store_is_shared(c->store))
-		sync_drop_missing(c);
+	sync_restore(c);
 	store_scan(c->store, STR(TOKEN_PREFIX), on_token_found, on_tokens_scanned, c);
+}
+
+// A removal is named before the credential goes, so whoever does not see this sees that.
+static void on_scanned(void *arg, int rc, struct str)
+{
+	struct creds *c = arg;
+
+	if (rc < 0)
+		sync_end(c);
+	else if (store_is_shared(c->store))
+		store_scan(c->store, STR(GONE_PREFIX), on_gone, on_gone_scanned, c);
+	else
+		store_scan(c->store, STR(TOKEN_PREFIX), on_token_found, on_tokens_scanned, c);
 }
 
 static void sync_scan(struct creds *c)
 {
+	c->must_scan = c->is_scanning;
 	if (c->is_scanning)
 		return;
 	c->is_scanning = true;
@@ -84,23 +127,11 @@ static void sync_scan(struct creds *c)
 	store_scan(c->store, STR(CRED_PREFIX), on_cred, on_scanned, c);
 }
 
-static void sync_write_all(struct creds *c)
+static void sync_end(struct creds *c)
 {
-	struct cred *cred;
-	struct cred_token *t;
-	struct str client;
-	char key[512], name[256];
-
-	for (size_t cursor = 0; (cred = map_next(c->clients, &cursor, &client)) != NULL;) {
-		char value[CREDVAL_MAX];
-		size_t len = credval_write(value, cred->hash, cred->created, c->node);
-
-		if (len > 0 && str_copy(client, name, sizeof(name)))
-			store_put(c->store, creds_key(key, sizeof(key), CRED_PREFIX, name),
-				  (struct str){value, len}, 0, NULL, NULL);
-	}
-	for (size_t cursor = 0; (t = map_next(c->tokens, &cursor, NULL)) != NULL;)
-		token_write(c, t);
+	c->is_scanning = false;
+	if (c->must_scan && store_is_up(c->store))
+		sync_scan(c);
 }
 
 // The client was told that it failed. If our hash is there nevertheless, nobody has its key: it must go, or
@@ -147,12 +178,9 @@ static void on_store(void *arg, enum store_state state)
 
 	if (state == STORE_DOWN)
 		return;
-	if (state == STORE_EMPTY && creds_count(c) > 0) {
-		log_notice("store: lost what it held; %zu credentials are written again", creds_count(c));
-		sync_write_all(c);
-	}
+	c->must_write |= state == STORE_EMPTY;
 	doubts_settle(c);
-	sync_scan(c); // after the writes: the store keeps order
+	sync_scan(c); // writes what is missing
 }
 
 static void on_resync(struct timer *t, ns_t)

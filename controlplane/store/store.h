@@ -29,9 +29,10 @@ typedef void (*store_done_fn)(void *arg, int rc, struct str value); // value: of
 typedef void (*store_each_fn)(void *arg, struct str key, struct str value);
 
 enum store_state {
-	STORE_DOWN,  // away: reads fail at once, fire-and-forget writes wait
-	STORE_UP,    // serving, with what it held before; waiting writes are sent before anything else
-	STORE_EMPTY, // serving, but it lost what it held: everybody writes what he has in memory again
+	STORE_DOWN, // away: reads fail at once, fire-and-forget writes wait
+	STORE_UP,   // serving, with what it held before; waiting writes are sent before anything else
+	STORE_EMPTY, // serving, but it lost what it held, while it was away or while it was up: everybody writes
+		     // what he has in memory again
 };
 typedef void (*store_state_fn)(void *arg, enum store_state);
 

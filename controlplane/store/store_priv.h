@@ -29,6 +29,8 @@ struct store {
 	struct deferred refusing, new_watcher;
 	struct timer timer; // time-outs
 	char marker[64];    // value of MARKER_KEY as last seen; "": never
+	char made[64];      // value of MARKER_KEY that is being written
+	struct timer look;  // at MARKER_KEY: somebody may empty a store that is up
 	struct store_stats stats;
 };
 

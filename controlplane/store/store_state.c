@@ -1,5 +1,6 @@
 // Whether the store is there, and who is told. The marker key tells a store that came back from one that came
-// back empty: it holds a random id, remembered here.
+// back empty, and one that somebody emptied under us: it holds a random id, remembered here and looked at now
+// and then.
 #include "controlplane/store/store_priv.h"
 
 #include <assert.h>
@@ -13,6 +14,7 @@
 #include "lib/base/rand.h"
 
 #define MARKER_KEY "sluice:store"
+#define LOOK_NS (2 * NS_PER_S)
 
 struct loop *store_loop(struct store *s)
 {
@@ -74,8 +76,6 @@ static void store_become(struct store *s, enum store_state state)
 	watchers_tell(s, false);
 }
 
-static void marker_ask(struct store *s);
-
 static void marker_submit(struct store *s, struct store_op *op, store_done_fn done)
 {
 	if (op == NULL)
@@ -86,37 +86,63 @@ static void marker_submit(struct store *s, struct store_op *op, store_done_fn do
 	store_op_hand_over(s, op);
 }
 
+static void marker_ask(struct store *s);
+
+// The store answers, under this marker.
+static void marker_seen(struct store *s, struct str value)
+{
+	bool was_known = s->marker[0] != '\0', is_same = str_eq(str_of(s->marker), value);
+
+	str_copy(value, s->marker, sizeof(s->marker));
+	loop_arm_in(s->loop, &s->look, LOOK_NS);
+	if (was_known && !is_same) {
+		log_warn("store: %s is empty: it lost what it held; what this node serves is written again",
+			 s->name);
+		store_become(s, STORE_EMPTY);
+	} else if (s->state == STORE_DOWN) {
+		store_become(s, STORE_UP);
+	}
+}
+
 static void on_marker_put(void *arg, int rc, struct str)
 {
 	struct store *s = arg;
 
 	if (rc == 0)
-		store_become(s, s->stats.reconnects > 0 && s->marker[0] ? STORE_EMPTY : STORE_UP);
-	if (rc == 0 || rc == -EEXIST)
-		marker_ask(s); // to remember what it says
+		marker_seen(s, str_of(s->made));
+	else if (rc == -EEXIST) // another node was faster
+		marker_ask(s);
+}
+
+static void marker_make(struct store *s)
+{
+	char id[17];
+
+	rand_text(id, 16, "0123456789abcdef");
+	snprintf(s->made, sizeof(s->made), "{\"id\":\"%s\"}", id);
+	marker_submit(s, store_op_new(STORE_PUT, STR(MARKER_KEY), str_of(s->made)), on_marker_put);
 }
 
 static void on_marker(void *arg, int rc, struct str value)
 {
 	struct store *s = arg;
-	bool was_known = s->marker[0] != '\0';
-	bool is_same = was_known && str_eq(str_of(s->marker), value);
-	char text[64], id[17];
 
-	if (rc == -ENOENT) {
-		rand_text(id, 16, "0123456789abcdef");
-		snprintf(text, sizeof(text), "{\"id\":\"%s\"}", id);
-		marker_submit(s, store_op_new(STORE_PUT, STR(MARKER_KEY), str_of(text)), on_marker_put);
-	} else if (rc == 0) {
-		str_copy(value, s->marker, sizeof(s->marker));
-		if (s->state == STORE_DOWN)
-			store_become(s, was_known && !is_same ? STORE_EMPTY : STORE_UP);
-	}
+	if (rc == -ENOENT)
+		marker_make(s);
+	else if (rc == 0)
+		marker_seen(s, value);
+	else if (s->state != STORE_DOWN)
+		loop_arm_in(s->loop, &s->look, LOOK_NS);
 }
 
 static void marker_ask(struct store *s)
 {
 	marker_submit(s, store_op_new(STORE_GET, STR(MARKER_KEY), STR_NONE), on_marker);
+}
+
+static void on_look(struct timer *t, ns_t)
+{
+	marker_ask(container_of(t, struct store, look));
 }
 
 void store_on_connected(struct store *s)
@@ -131,6 +157,7 @@ void store_on_disconnected(struct store *s)
 		return;
 	if (s->is_starting)
 		store_end_start(s);
+	loop_cancel(s->loop, &s->look);
 	if (s->state == STORE_DOWN)
 		return;
 	s->stats.reconnects++;
@@ -181,6 +208,7 @@ void store_state_init(struct store *s)
 {
 	s->new_watcher.fn = on_new_watcher;
 	s->start_limit.on_due = on_start_limit;
+	s->look.on_due = on_look;
 	TAILQ_INIT(&s->early);
 	TAILQ_INIT(&s->watchers);
 }
@@ -200,6 +228,7 @@ void store_state_fini(struct store *s)
 	struct store_watcher *w;
 
 	loop_defer_cancel(s->loop, &s->new_watcher);
+	loop_cancel(s->loop, &s->look);
 	while ((w = TAILQ_FIRST(&s->watchers)) != NULL) {
 		TAILQ_REMOVE(&s->watchers, w, link);
 		free(w);

@@ -50,6 +50,11 @@ static void on_done(void *arg, int rc)
 	a->rc = rc;
 }
 
+static void on_stored(void *arg, int rc, struct str)
+{
+	on_done(arg, rc);
+}
+
 static void on_token(void *arg, int rc, struct str client)
 {
 	on_done(arg, rc);
@@ -225,6 +230,33 @@ static void writes_again(void)
 	pair_close(&p);
 }
 
+static void absence_is_no_order(void)
+{
+	struct pair p;
+	struct answer a = {};
+	ns_t until;
+
+	if (!pair_open(&p))
+		return;
+	CHECK_EQ(put(&p, &p.a, "lost"), 0);
+	CHECK_EQ(put(&p, &p.a, "removed"), 0);
+	CHECK_EQ(look_up(&p, &p.b, "lost"), 0);
+	CHECK_EQ(look_up(&p, &p.b, "removed"), 0);
+	store_del(p.a.store, STR("sluice:cred:lost"), on_stored, &a); // nobody unregistered it
+	CHECK_EQ(wait_answer(&p, &a), 0);
+	CHECK_EQ(drop(&p, &p.a, "removed"), 0);
+	relay_cut(&p.relay); // on return b reads all again
+	until = clock_now() + 15 * NS_PER_S;
+	while (creds_count(p.b.creds) > 1 && clock_now() < until)
+		loop_turn(p.loop, 5 * NS_PER_MS);
+	wait_ms(&p, 100);
+	CHECK_EQ(p.b.n_gone, 1);
+	CHECK_STR(p.b.gone, "removed");
+	CHECK_EQ(put(&p, &p.a, "lost"), -EEXIST); // b has written it again
+	CHECK_EQ(put(&p, &p.a, "removed"), 0);
+	pair_close(&p);
+}
+
 static void unheard_registrations(void)
 {
 	struct pair p;
@@ -320,6 +352,7 @@ CU_TestInfo creds_tests[] = {
 	{"two nodes share credentials", shared},
 	{"D12: a node learns of what another removed", learns_of_removals},
 	{"Redis away: memory answers; Redis empty: memory is written again", writes_again},
+	{"a credential that the store lost is written again, one that was removed is not", absence_is_no_order},
 	{"a registration whose outcome was not heard is taken back", unheard_registrations},
 	{"one token a client, over all nodes", tokens},
 	{"unregistering ends the token of a login at another node", tokens_of_removed},
