@@ -10,6 +10,7 @@
 #include "controlplane/api/api.h"
 #include "controlplane/auth/auth.h"
 #include "controlplane/link/linkstat.h"
+#include "controlplane/calls/claim.h"
 #include "controlplane/calls/hub.h"
 #include "controlplane/sys/priv.h"
 #include "controlplane/sys/procstat.h"
@@ -127,6 +128,13 @@ static int open_base(struct cp *cp)
 
 static int open_calls(struct cp *cp)
 {
+	char why[512];
+
+	if (claim_node(cp->loop, cp->store, cp->conf.store.node_id, cp->conf.api.listen, why, sizeof(why)) <
+	    0) {
+		log_error("%s", why);
+		return EXIT_UNAVAILABLE;
+	}
 	cp->sysload = sysload_new(cp->loop);
 	cp->plugins = plugins_new(cp->loop, cp->metrics);
 	cp->auth = auth_new(cp->loop, &cp->conf, cp->store, cp->metrics, on_client_gone, cp);
@@ -233,6 +241,7 @@ static void cp_close(struct cp *cp)
 	if (cp->loop == NULL)
 		return;
 	loop_cancel(cp->loop, &cp->drain_limit);
+	node_free(cp->node); // it reads the hub
 	hub_free(cp->hub);
 	cp->hub = NULL;
 	if (cp->api)
@@ -243,7 +252,6 @@ static void cp_close(struct cp *cp)
 		while (plugins_count(cp->plugins) > 0 && clock_now() < until)
 			loop_turn(cp->loop, 50 * NS_PER_MS);
 	}
-	node_free(cp->node);
 	http_free(cp->http);
 	auth_free(cp->auth);
 	api_free(cp->api);

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "controlplane/calls/claim.h"
 #include "controlplane/sys/json.h"
 #include "lib/base/err.h"
+#include "lib/base/log.h"
 #include "lib/base/version.h"
 
 struct node {
@@ -15,6 +17,8 @@ struct node {
 	const struct sysload *sysload; // borrowed
 	const struct hub *hub;         // borrowed
 	const char *id, *api;          // borrowed
+	char holder[CLAIM_HOLDER_LEN + 1];
+	bool is_disputed; // another node writes our entry
 	int64_t started;
 	struct timer timer;
 };
@@ -26,7 +30,7 @@ static struct str node_key(const struct node *n, char *buf, size_t size)
 	return (struct str){buf, len > 0 && (size_t)len < size ? (size_t)len : 0};
 }
 
-void node_beat(struct node *n)
+static void node_write(struct node *n)
 {
 	struct hub_load load = {};
 	char key[STORE_KEY_MAX], value[2048];
@@ -36,6 +40,7 @@ void node_beat(struct node *n)
 		hub_load(n->hub, &load);
 	wbuf_printf(&w, "{\"api\":");
 	json_write_str(&w, str_of(n->api));
+	wbuf_printf(&w, ",\"holder\":\"%s\"", n->holder);
 	wbuf_printf(&w,
 		    ",\"version\":\"%s\",\"load\":%.4f,\"sessions\":%u,\"calls\":%u,\"draining\":%s,"
 		    "\"started\":%lld,"
@@ -45,6 +50,26 @@ void node_beat(struct node *n)
 	if (!w.full)
 		store_set(n->store, node_key(n, key, sizeof(key)), (struct str){value, wbuf_len(&w)},
 			  NODE_TTL_S, NULL, NULL);
+}
+
+// Somebody was started under our id while the store was away, or with a clock that stood still.
+static void on_entry(void *arg, int rc, struct str entry)
+{
+	struct node *n = arg;
+	bool was_disputed = n->is_disputed;
+
+	n->is_disputed = rc == 0 && claim_is_foreign(entry, n->holder);
+	if (!n->is_disputed)
+		node_write(n);
+	else if (!was_disputed)
+		log_error("store.node_id: \"%s\" is used by another node, too: %.*s", n->id, STR_ARG(entry));
+}
+
+void node_beat(struct node *n)
+{
+	char key[STORE_KEY_MAX];
+
+	store_get(n->store, node_key(n, key, sizeof(key)), on_entry, n);
 	loop_arm_in(n->loop, &n->timer, NODE_BEAT_NS);
 }
 
@@ -74,6 +99,7 @@ struct node *node_new(struct loop *loop, struct store *store, const char *id, co
 			   .api = api,
 			   .started = time(NULL),
 			   .timer.on_due = on_beat_due};
+	claim_holder(api, n->holder);
 	n->watcher = store_watch(store, node_on_store, n);
 	if (n->watcher == NULL) {
 		free(n);
@@ -90,6 +116,8 @@ void node_free(struct node *n)
 		return;
 	loop_cancel(n->loop, &n->timer);
 	store_unwatch(n->store, n->watcher);
-	store_del(n->store, node_key(n, key, sizeof(key)), NULL, NULL);
+	store_cancel(n->store, n);
+	if (!n->is_disputed)
+		store_del(n->store, node_key(n, key, sizeof(key)), NULL, NULL);
 	free(n);
 }
