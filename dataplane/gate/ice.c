@@ -270,6 +270,16 @@ static void relearn_path(struct worker *w, struct session *s, int pair, struct r
 		s->path = now;
 }
 
+// Behind our reply, so that the pair is valid at the client when it comes.
+static void check_back(struct worker *w, struct session *s, unsigned pair)
+{
+	struct icelite_out out;
+
+	icelite_check_back(&s->ice, &w->ice, pair, w->now, &out);
+	if (out.events & ICELITE_EV_SEND)
+		send_probe(w, s, &out);
+}
+
 void ice_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
 	const struct flow_key *key = &pkt_of(m)->key;
@@ -310,6 +320,8 @@ void ice_input(struct worker *w, struct session *s, struct rte_mbuf *m)
 	if (verdict == ICELITE_REPLY && out.reply_len > 0) {
 		count(w, be16_get(out.reply) == 0x0101 ? CTR_STUN_RESPONSES : CTR_STUN_ERRORS, 1);
 		reply_to(w, m, pair, s, &out);
+		if (pair >= 0)
+			check_back(w, s, (unsigned)pair);
 	}
 	mbuf_done(m);
 }

@@ -87,7 +87,8 @@ void punt_flush(struct worker *w)
 
 void punt_inject(struct worker *w, struct session *s, struct rte_mbuf *m)
 {
-	int pair = s->ice.selected;
+	// Where a client's path works one way only, the selected pair may be one on which it hears nothing.
+	int pair = icelite_dtls_pair(&s->ice, s->rx_key == NULL ? s->dtls_from - 1 : -1);
 
 	ASSERT_HOME(w, s);
 	if (pair < 0 || s->send == SEND_NOT || !icelite_may_send_to(&s->ice, (unsigned)pair, m->data_len)) {

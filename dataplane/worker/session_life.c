@@ -99,6 +99,7 @@ void session_keys(struct worker *w, struct session *s, const struct seal_key *rx
 		  uint32_t rtcp_ssrc)
 {
 	struct rte_mbuf *parked[PARKING_MAX];
+	struct icelite_out out;
 
 	ASSERT_HOME(w, s);
 	ASSERT_HOT(s->tx_key == NULL && s->rx_key == NULL);
@@ -107,6 +108,10 @@ void session_keys(struct worker *w, struct session *s, const struct seal_key *rx
 	s->rtcp_ssrc = rtcp_ssrc;
 	s->profile = (uint16_t)seal_key_profile(tx);
 	s->rtp_tag = (uint8_t)seal_rtp_tag_len(seal_key_profile(tx));
+	if (s->dtls_from != 0) {
+		icelite_on_handshake(&s->ice, s->dtls_from - 1u, w->now, &out);
+		ice_apply(w, s, &out, NULL);
+	}
 	icelite_on_keys(&s->ice, proven_by_dtls(s));
 	ice_refresh(s);
 	ice_prove(w, s);

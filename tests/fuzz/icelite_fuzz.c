@@ -3,6 +3,7 @@
 // within its allowance.
 #include "lib/base/err.h"
 #include "lib/rtc/ice/icelite.h"
+#include "lib/rtc/ice/icelite_priv.h"
 
 static void sum_mac(void *arg, const uint8_t *key, size_t key_len, const uint8_t *msg, size_t len,
 		    uint8_t out[20])
@@ -43,7 +44,6 @@ static void invariants(void)
 {
 	MUST(a.selected >= -1 && a.selected < ICELITE_PAIRS);
 	MUST(a.selected < 0 || a.pair[a.selected].is_used);
-	MUST(a.probe_pair < 0 || a.pair[a.probe_pair].is_used);
 	MUST(a.liveness <= ICELITE_NO_PATH);
 	for (int i = 0; i < ICELITE_PAIRS; i++) {
 		const struct icelite_pair *p = &a.pair[i];
@@ -114,6 +114,11 @@ static void op_check(void)
 	if (pair >= 0)
 		icelite_on_rx(&a, (unsigned)pair, (unsigned)n);
 	deliver(p, (size_t)n, t);
+	pair = icelite_find(&a, &t);
+	if (pair >= 0 && how & 1) {
+		invariants();
+		icelite_check_back(&a, &env, (unsigned)pair, now, &out);
+	}
 }
 
 static void op_raw(void)
@@ -136,7 +141,7 @@ static void op_answer(void)
 	struct stun_addr mapped = {.family = 4};
 	int n;
 
-	memcpy(txid, a.probe_txid, 12);
+	icelite_probe_txid(&a, from >> 4 & 7, txid);
 	n = stun_write_success(p, sizeof(p), txid, &mapped, &key);
 	deliver(p, (size_t)n, tuple(from));
 }
@@ -186,6 +191,10 @@ static void step(void)
 				       op & 8 ? STR("remotepassword") : STR_NONE, &out) == 0);
 		break;
 	case 8:
+		op = rbuf_u8(&in);
+		MUST(icelite_dtls_pair(&a, op & 7) < ICELITE_PAIRS);
+		icelite_on_handshake(&a, op & 7, now, &out);
+		invariants();
 		icelite_on_keys(&a, a.selected);
 		break;
 	case 9:

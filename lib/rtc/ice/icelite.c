@@ -9,8 +9,7 @@
 
 void icelite_init(struct icelite *a, ns_t now)
 {
-	*a = (struct icelite){
-		.born = now, .selected = NO_PAIR, .probe_pair = NO_PAIR, .rate_bucket = BUCKET_MAX};
+	*a = (struct icelite){.born = now, .selected = NO_PAIR, .rate_bucket = BUCKET_MAX};
 	memset(a->txid_pair, TXID_PAIR_GONE, sizeof(a->txid_pair));
 }
 
@@ -23,8 +22,6 @@ static void prove(struct icelite *a, int i)
 	a->pair[i].is_proven = true;
 	if (i == a->selected)
 		ip_of(&a->pair[i].tuple, a->proven_ip);
-	if (i == a->probe_pair)
-		a->probe_pair = NO_PAIR;
 }
 
 void icelite_on_keys(struct icelite *a, int pair)
@@ -125,15 +122,21 @@ static enum icelite_verdict on_response(struct icelite *a, const struct icelite_
 					const struct stun_msg *m, const struct icelite_tuple *from,
 					uint32_t t)
 {
-	if (a->probe_pair == NO_PAIR || a->remote_pwd_len == 0 ||
-	    memcmp(stun_txid(m), a->probe_txid, STUN_TXID_LEN) != 0 || icelite_find(a, from) != a->probe_pair)
+	int i = icelite_find(a, from);
+	uint8_t txid[STUN_TXID_LEN];
+
+	if (i == NO_PAIR || !a->pair[i].is_asked || a->remote_pwd_len == 0)
+		return ICELITE_DROP_METHOD;
+	icelite_probe_txid(a, i, txid);
+	if (memcmp(stun_txid(m), txid, STUN_TXID_LEN) != 0)
 		return ICELITE_DROP_METHOD;
 	if (!stun_fingerprint_check(m))
 		return ICELITE_DROP_FINGERPRINT;
 	if (!stun_mac_check(m, &env->mac, (const uint8_t *)a->remote_pwd, a->remote_pwd_len))
 		return ICELITE_DROP_INTEGRITY;
 	a->last_rx = t;
-	prove(a, a->probe_pair);
+	a->pair[i].is_asked = false;
+	prove(a, i);
 	return ICELITE_OK;
 }
 

@@ -5,7 +5,7 @@
 //   1. icelite_init, icelite_set_creds when credentials come (again: ICE restart)
 //   2. stun_parse a datagram, find the session by the left part of USERNAME (requests) or by its tuple
 //   (responses),
-//      icelite_on_stun: verdict, reply bytes and events
+//      icelite_on_stun: verdict, reply bytes and events; behind the reply, icelite_check_back
 //   3. icelite_on_rx for every datagram of a pair (bytes); icelite_on_media for every authenticated SRTP,
 //      SRTCP or DTLS record; icelite_on_keys when DTLS completed; icelite_on_acked when the peer
 //      acknowledged media
@@ -117,11 +117,15 @@ struct icelite_pair {
 	uint16_t bucket;     // ms of credit; a check costs 20
 	uint8_t n_flagged;   // flagged checks in a row without one on the selected pair in between
 	uint8_t n_media;     // newer authenticated records in a row while the selected pair had none
-	bool is_used;        // slot holds a pair
-	bool is_nominated;
-	bool last_flagged;  // the last check had USE-CANDIDATE or NOMINATION
-	bool is_proven;     // the peer is known to receive there
-	uint8_t generation; // of the credentials of its last check, low bits
+	bool is_used : 1;    // slot holds a pair
+	bool is_nominated : 1;
+	bool last_flagged : 1; // the last check had USE-CANDIDATE or NOMINATION
+	bool is_proven : 1;    // the peer is known to receive there
+	bool is_asked : 1;     // a probe waits for its answer
+	uint8_t generation;    // of the credentials of its last check, low bits
+	uint8_t n_probes;      // sent under the credentials of now, since it was selected unproven
+	uint8_t probe_salt;    // random, of the transaction that is_asked
+	uint32_t probe_at;     // ms, next (re)transmission
 };
 
 struct icelite {
@@ -138,7 +142,6 @@ struct icelite {
 	uint8_t liveness;    // enum icelite_liveness
 	uint8_t n_new_pairs; // in the current minute
 	uint8_t n_changes;   // of selection in the current 10 s
-	uint8_t n_probes;    // sent for the current selection
 	bool has_keys;       // DTLS completed
 	bool has_old_deadline;
 	uint32_t nomination;           // highest NOMINATION value of this generation
@@ -147,12 +150,10 @@ struct icelite {
 	uint32_t selected_at;          // ms
 	uint32_t minute_at, change_at; // ms, begin of those windows
 	uint32_t old_deadline;         // ms, when the old credentials go
-	uint32_t probe_at;             // ms, next (re)transmission
 	uint32_t rate_at;              // ms, bucket of unknown addresses
 	uint16_t rate_bucket;
-	uint8_t probe_txid[STUN_TXID_LEN]; // of the probe under way
-	int8_t probe_pair;                 // -1: none
-	bool had_path;                     // some check was valid
+	bool had_path;         // some check was valid
+	uint64_t probe_key[2]; // of transaction ids; 0: not drawn yet
 	ns_t born;
 };
 static_assert(sizeof(struct icelite) <= 1152, "an idle session must stay small");
@@ -173,6 +174,12 @@ void icelite_init(struct icelite *, ns_t now);
 enum icelite_verdict icelite_on_stun(struct icelite *, const struct icelite_env *, const struct stun_msg *,
 				     const struct icelite_tuple *from, ns_t now, struct icelite_out *);
 
+// To be called behind the reply to a check on this pair: a check of our own, as ICELITE_EV_SEND, when this is the first
+// one under its credentials. It asks the address for proof; and a client that nominates only in rounds of its own (Pion)
+// takes it as a sign to nominate now (RFC 8445 section 7.3.1.4 has triggered checks for that).
+void icelite_check_back(struct icelite *, const struct icelite_env *, unsigned pair, ns_t now,
+			struct icelite_out *);
+
 // Pair of a tuple, -1 when it is none of ours. Media from elsewhere is to be dropped whatever it decrypts to.
 int icelite_find(const struct icelite *, const struct icelite_tuple *);
 
@@ -192,6 +199,14 @@ void icelite_on_gone(struct icelite *, unsigned pair, ns_t now, struct icelite_o
 // it was, nothing is proved.
 void icelite_on_keys(struct icelite *, int pair);
 
+// DTLS is about to complete with a flight from this pair: it is the path from now on if it has answered a check of ours
+// and the selected one has not (whose way back may not work). Call before icelite_on_keys.
+void icelite_on_handshake(struct icelite *, unsigned pair, ns_t now, struct icelite_out *);
+
+// Where to answer DTLS from this pair before there are keys: there, if it is proven and the selected one is not; else on
+// the selected one. -1: nowhere.
+int icelite_dtls_pair(const struct icelite *, int from);
+
 // The peer acknowledged something of ours that it cannot have guessed (the exact time of a sender report, LSR) and that
 // was sent at sent_at. A proof if that was after the pair was selected; else it may have gone the old way.
 void icelite_on_acked(struct icelite *, ns_t sent_at);
@@ -203,7 +218,7 @@ bool icelite_may_send(struct icelite *, unsigned n);
 // The same for a DTLS datagram that answers one from this pair.
 bool icelite_may_send_to(struct icelite *, unsigned pair, unsigned n);
 
-// Timers: idle pairs, silent selection, liveness, probes, old credentials. Call every 50..500 ms; a probe
+// Timers: idle pairs, silent selection, liveness, probes of what is unproven, old credentials. Call every 50..500 ms; a probe
 // comes out as ICELITE_EV_SEND.
 void icelite_tick(struct icelite *, const struct icelite_env *, ns_t now, struct icelite_out *);
 

@@ -71,9 +71,11 @@ int icelite_set_creds(struct icelite *a, const char *ufrag, const char *pwd, str
 		icelite_creds_drop_old(a, out);
 		if (creds_now(a)->is_set)
 			a->generation++;
-		a->nomination = 0;       // counts from the start again after an ICE restart
-		a->probe_pair = NO_PAIR; // its answer would be signed with the old password
-		a->n_probes = 0;
+		a->nomination = 0; // counts from the start again after an ICE restart
+		for (int i = 0; i < ICELITE_PAIRS; i++) {
+			a->pair[i].is_asked = false; // its answer would be signed with the old password
+			a->pair[i].n_probes = 0;
+		}
 		c = creds_now(a);
 		c->is_set = true;
 		memcpy(c->ufrag, ufrag, ICELITE_UFRAG_LEN);

@@ -17,8 +17,6 @@ void icelite_pair_remove(struct icelite *a, int i, struct icelite_out *out)
 	for (unsigned k = 0; k < ICELITE_TXIDS; k++)
 		if (a->txid_pair[k] == i)
 			a->txid_pair[k] = TXID_PAIR_GONE;
-	if (a->probe_pair == i)
-		a->probe_pair = NO_PAIR;
 	if (a->selected == i) {
 		a->selected = NO_PAIR;
 		out->events |= ICELITE_EV_PATH;

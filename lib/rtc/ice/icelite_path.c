@@ -1,5 +1,6 @@
 // Where we send: which pair is selected (on_check, and icelite_on_media when the path moved by itself), how much may
 // go there before its address is proven, and what silence means.
+#include "lib/base/hash.h"
 #include "lib/rtc/ice/icelite_priv.h"
 
 // --- selection ----------------------------------------------------------------------------------
@@ -34,9 +35,11 @@ static bool select_pair(struct icelite *a, int i, bool nominated, uint32_t t, st
 	a->selected = (int8_t)i;
 	a->selected_at = t;
 	a->last_media = t;
-	a->probe_pair = NO_PAIR;
-	a->n_probes = 0;
-	a->probe_at = t;
+	if (!p->is_proven) {
+		p->is_asked = false;
+		p->n_probes = 0;
+		p->probe_at = t;
+	}
 	out->events |= ICELITE_EV_PATH;
 	return true;
 }
@@ -178,10 +181,12 @@ bool icelite_may_send_to(struct icelite *a, unsigned pair, unsigned n)
 // Media leave room for the probe that ends the limit: else they would take all of it for as long as they are sent.
 bool icelite_may_send(struct icelite *a, unsigned n)
 {
-	bool is_probing = a->has_keys && a->remote_pwd_len > 0 && a->n_probes < PROBES_MAX;
+	bool is_probing;
 
-	return a->selected != NO_PAIR &&
-	       may_send(a, (unsigned)a->selected, n, is_probing ? PROBE_RESERVE : 0);
+	if (a->selected == NO_PAIR)
+		return false;
+	is_probing = a->has_keys && a->remote_pwd_len > 0 && a->pair[a->selected].n_probes < PROBES_MAX;
+	return may_send(a, (unsigned)a->selected, n, is_probing ? PROBE_RESERVE : 0);
 }
 
 // --- time ---------------------------------------------------------------------------------------
@@ -266,40 +271,139 @@ static void tick_liveness(struct icelite *a, uint32_t t, struct icelite_out *out
 		set_liveness(a, ICELITE_SUSPECT, out);
 }
 
-// Ask a new address of the peer to answer, so that more than the allowance may go there.
-static void tick_probe(struct icelite *a, const struct icelite_env *env, uint32_t t, struct icelite_out *out)
+// --- checks of our own --------------------------------------------------------------------------
+
+static bool probe_is_allowed(const struct icelite *a, const struct icelite_pair *p, unsigned n)
 {
+	if (a->liveness >= ICELITE_LOST)
+		return false;
+	return p->is_proven || (uint64_t)p->n_tx_bytes + n <= (uint64_t)ALLOWANCE_FACTOR * p->n_rx_bytes;
+}
+
+static uint32_t probe_wait(const struct icelite *a, int i, unsigned n_sent)
+{
+	if (i == a->selected && a->has_keys)
+		return n_sent < PROBES_FAST ? (uint32_t)PROBE_FIRST << n_sent : (uint32_t)PROBE_SLOW;
+	return (uint32_t)PROBE_RTO << n_sent;
+}
+
+// Derived and not kept: most pairs are asked once.
+void icelite_probe_txid(const struct icelite *a, int i, uint8_t txid[STUN_TXID_LEN])
+{
+	const struct icelite_pair *p = &a->pair[i];
+	uint8_t of[sizeof(p->tuple) + 2];
+	uint64_t half[2];
+
+	memcpy(of, &p->tuple, sizeof(p->tuple));
+	of[sizeof(p->tuple)] = p->probe_salt;
+	for (uint8_t k = 0; k < 2; k++) {
+		of[sizeof(p->tuple) + 1] = (uint8_t)(a->generation << 1 | k);
+		half[k] = hash_sip13(a->probe_key, of, sizeof(of));
+	}
+	memcpy(txid, half, STUN_TXID_LEN);
+}
+
+// A new transaction for the pair.
+static void probe_begin(struct icelite *a, const struct icelite_env *env, struct icelite_pair *p)
+{
+	if ((a->probe_key[0] | a->probe_key[1]) == 0) {
+		a->probe_key[0] = env->random(env->arg);
+		a->probe_key[1] = env->random(env->arg);
+	}
+	p->probe_salt = (uint8_t)env->random(env->arg);
+	p->is_asked = true;
+}
+
+// Ask the address of a pair to answer. Retransmissions keep their transaction.
+static void probe_send(struct icelite *a, const struct icelite_env *env, int i, uint32_t t,
+		       struct icelite_out *out)
+{
+	struct icelite_pair *p = &a->pair[i];
 	struct stun_key key = {&env->mac, (const uint8_t *)a->remote_pwd, a->remote_pwd_len};
 	const struct icelite_creds *c = creds_now(a);
-	struct stun_request req = {.txid = a->probe_txid,
+	uint8_t txid[STUN_TXID_LEN];
+	struct stun_request req = {.txid = txid,
 				   .controlled = true,
 				   .priority = 0x6effffff, // peer-reflexive, RFC 8445 5.1.2
 				   .to_ufrag = {c->remote_ufrag, c->remote_ufrag_len},
 				   .from_ufrag = {c->ufrag, ICELITE_UFRAG_LEN}};
-	uint64_t r[2];
 	int len;
 
-	if (!a->has_keys || a->selected == NO_PAIR || a->pair[a->selected].is_proven ||
-	    a->remote_pwd_len == 0 || c->remote_ufrag_len == 0 || a->n_probes >= PROBES_MAX ||
-	    (int32_t)(t - a->probe_at) < 0)
-		return;
-	if (a->probe_pair != a->selected) { // retransmissions keep their transaction
-		r[0] = env->random(env->arg);
-		r[1] = env->random(env->arg);
-		memcpy(a->probe_txid, r, STUN_TXID_LEN);
-		a->probe_pair = a->selected;
-	}
-	req.tie_breaker = be64_get(a->probe_txid);
+	if (!p->is_asked)
+		probe_begin(a, env, p);
+	icelite_probe_txid(a, i, txid);
+	req.tie_breaker = be64_get(txid);
 	len = stun_write_request(out->reply, sizeof(out->reply), &req, &key);
 	assert(len > 0);
-	if (!icelite_may_send_to(a, (unsigned)a->selected, (unsigned)len))
+	if (!probe_is_allowed(a, p, (unsigned)len))
 		return; // with the next check there will be room
-	a->probe_at =
-		t + (a->n_probes < PROBES_FAST ? (uint32_t)PROBE_FIRST << a->n_probes : (uint32_t)PROBE_SLOW);
-	a->n_probes++;
+	if (!p->is_proven)
+		p->n_tx_bytes = sat_add(p->n_tx_bytes, (uint32_t)len);
+	p->probe_at = t + probe_wait(a, i, p->n_probes);
+	p->n_probes++;
 	out->reply_len = (uint16_t)len;
-	out->to = a->pair[a->selected].tuple;
+	out->to = p->tuple;
 	out->events |= ICELITE_EV_SEND;
+}
+
+static bool probe_is_possible(struct icelite *a)
+{
+	return a->remote_pwd_len > 0 && creds_now(a)->remote_ufrag_len > 0;
+}
+
+void icelite_check_back(struct icelite *a, const struct icelite_env *env, unsigned pair, ns_t now,
+			struct icelite_out *out)
+{
+	struct icelite_pair *p = &a->pair[pair];
+
+	assert(pair < ICELITE_PAIRS);
+	out_clear(out);
+	if (p->is_used && p->n_probes == 0 && p->generation == a->generation && probe_is_possible(a))
+		probe_send(a, env, (int)pair, ms_of(a, now), out);
+}
+
+// The first one follows a check, but for a path with keys.
+static bool probe_is_due(const struct icelite *a, int i, uint32_t t)
+{
+	const struct icelite_pair *p = &a->pair[i];
+
+	return p->is_used && !p->is_proven && p->n_probes < PROBES_MAX && (int32_t)(t - p->probe_at) >= 0 &&
+	       (p->n_probes > 0 || (a->has_keys && i == a->selected));
+}
+
+// May more than the allowance go there? One pair in each tick, the path first.
+static void tick_probe(struct icelite *a, const struct icelite_env *env, uint32_t t, struct icelite_out *out)
+{
+	int at = a->selected == NO_PAIR ? 0 : a->selected;
+
+	if (!probe_is_possible(a))
+		return;
+	for (int k = 0; k < ICELITE_PAIRS; k++) {
+		int i = (at + k) % ICELITE_PAIRS;
+
+		if (!probe_is_due(a, i, t))
+			continue;
+		probe_send(a, env, i, t, out);
+		if (out->events & ICELITE_EV_SEND)
+			return;
+	}
+}
+
+// --- the way back -------------------------------------------------------------------------------
+
+int icelite_dtls_pair(const struct icelite *a, int from)
+{
+	assert(from < ICELITE_PAIRS);
+	if (a->selected == NO_PAIR || from < 0 || a->pair[a->selected].is_proven)
+		return a->selected;
+	return a->pair[from].is_used && a->pair[from].is_proven ? from : a->selected;
+}
+
+void icelite_on_handshake(struct icelite *a, unsigned pair, ns_t now, struct icelite_out *out)
+{
+	out_clear(out);
+	if (icelite_dtls_pair(a, (int)pair) == (int)pair)
+		(void)select_pair(a, (int)pair, a->pair[a->selected].is_nominated, ms_of(a, now), out);
 }
 
 void icelite_tick(struct icelite *a, const struct icelite_env *env, ns_t now, struct icelite_out *out)

@@ -24,9 +24,10 @@ enum icelite_limits {
 	FLAGGED_COUNT = 3, // flagged checks in a row that outvote the selected pair
 	NEW_PAIRS_PER_MINUTE = 16,
 	CHANGES_PER_10S = 4,
-	PROBES_FAST = 4, // at 0, 100, 300, 700
+	PROBES_FAST = 4, // of the path with keys, on which media wait for proof: at 0, 100, 300, 700
 	PROBES_MAX = 8,  // then every 2 s
 	PROBE_FIRST = 100,
+	PROBE_RTO = 500, // of all others, doubled each time: RFC 8489 section 6.2.1
 	PROBE_SLOW = 2000,
 	PROBE_RESERVE = 160,   // bytes: a probe with ufrags of the usual lengths
 	ALLOWANCE_FACTOR = 3,  // RFC 9000 section 8.1
@@ -87,6 +88,9 @@ void icelite_pair_remove(struct icelite *, int pair, struct icelite_out *);
 // address, so an observer can send a copy from elsewhere.
 bool icelite_txid_replayed(const struct icelite *, const uint8_t *txid, int pair);
 void icelite_txid_note(struct icelite *, const uint8_t *txid, int pair);
+
+// icelite_path.c: the transaction of the pair's probe. Nobody else can tell it, also not from those of other pairs.
+void icelite_probe_txid(const struct icelite *, int pair, uint8_t txid[STUN_TXID_LEN]);
 
 // icelite_path.c: an authenticated check on a pair refreshes it and may move the path.
 //

@@ -104,9 +104,26 @@ uint16_t ice_path_port(void)
 	return icelite_path(&ice.agent) ? icelite_path(&ice.agent)->tuple.port : 0;
 }
 
+static void note_probe(void)
+{
+	if (ice.out.events & ICELITE_EV_SEND)
+		memcpy(ice.probe_txid, ice.out.reply + 8, sizeof(ice.probe_txid));
+}
+
+bool ice_check_back(struct icelite_tuple from)
+{
+	int pair = icelite_find(&ice.agent, &from);
+
+	CHECK(pair >= 0);
+	icelite_check_back(&ice.agent, &ice_env, (unsigned)pair, ice.now, &ice.out);
+	note_probe();
+	return ice.out.events & ICELITE_EV_SEND && memcmp(&ice.out.to, &from, sizeof(from)) == 0;
+}
+
 void ice_tick(void)
 {
 	icelite_tick(&ice.agent, &ice_env, ice.now, &ice.out);
+	note_probe();
 }
 
 unsigned ice_media(uint16_t port, unsigned n, bool is_newer)
@@ -128,12 +145,11 @@ enum icelite_verdict ice_answer_probe(struct icelite_tuple from, const char *pwd
 {
 	struct stun_key key = {&ice_env.mac, (const uint8_t *)pwd, strlen(pwd)};
 	struct stun_addr mapped = {.family = 4, .port = 8443, .ip = {198, 51, 100, 1}};
-	uint8_t p[128], txid[12];
+	uint8_t p[128];
 	struct stun_msg m;
 	int n;
 
-	memcpy(txid, ice.agent.probe_txid, 12);
-	n = stun_write_success(p, sizeof(p), txid, &mapped, &key);
+	n = stun_write_success(p, sizeof(p), ice.probe_txid, &mapped, &key);
 	CHECK_EQ(stun_parse(p, (size_t)n, &m), 0);
 	return icelite_on_stun(&ice.agent, &ice_env, &m, &from, ice.now, &ice.out);
 }

@@ -14,6 +14,7 @@ extern struct ice_peer {
 	struct icelite_out out; // of the last call
 	ns_t now;
 	size_t last_request_len; // bytes of the last check
+	uint8_t probe_txid[12];  // of the last probe
 } ice;
 extern const struct icelite_env ice_env;
 extern const char ice_ufrag1[], ice_ufrag2[], ice_ufrag3[]; // the agent's, first in use
@@ -40,7 +41,10 @@ size_t ice_check_build(const struct ice_check *, uint8_t *p, size_t size);
 // Build one and give it to the agent.
 enum icelite_verdict ice_check(struct ice_check);
 
-// Give the agent the response to its probe, signed with the peer's password.
+// What follows the reply to a check: is it a check of ours, to that address?
+bool ice_check_back(struct icelite_tuple from);
+
+// Give the agent the response to the last probe, signed with the peer's password.
 enum icelite_verdict ice_answer_probe(struct icelite_tuple from, const char *pwd);
 
 // n media records from a port, 20 ms apart; counts path changes.

@@ -2,6 +2,59 @@
 #include "dataplane/gate/flow.h"
 #include "tests/support/dataplane/rig_peer.h"
 
+// The peer's credentials as its offer told them.
+static void know_peer(const struct rig_peer *p)
+{
+	struct ipc_session_ice ice = {.sid = p->sid, .remote_ufrag_len = 3};
+
+	memcpy(ice.ufrag, p->ufrag, sizeof(ice.ufrag));
+	memcpy(ice.pwd, p->pwd, sizeof(ice.pwd));
+	memcpy(ice.remote_ufrag, "rig", 3);
+	memcpy(ice.remote_pwd, "rigs own password", 17);
+	CHECK_EQ(rig_cmd(&ice, CMD_SESSION_ICE), 0);
+}
+
+static unsigned n_checks_to(uint16_t port)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < rig.n_sent; i++)
+		n += rig.sent[i].to.remote_port == port && be16_get(rig.sent[i].data) == 0x0001;
+	return n;
+}
+
+// Pion nominates in rounds of 200 ms, or when a check comes on a pair that is valid by then.
+static void checked_back(void)
+{
+	struct rig_peer a, stranger;
+
+	CHECK_OR_RETURN(rig_open(1));
+	rig_add(&a, 0, SEAL_AEAD_AES_128_GCM);
+	know_peer(&a);
+	rig.n_sent = 0;
+	stranger = a;
+	stranger.port = 6666;
+	memset(stranger.pwd, 'x', sizeof(stranger.pwd));
+	rig_check(&stranger);
+	rig_run(0);
+	CHECK_EQ(rig.n_sent, 0);
+	rig_check(&a);
+	rig_run(0);
+	CHECK_OR_RETURN(rig.n_sent == 2);
+	CHECK_EQ(be16_get(rig.sent[0].data), 0x0101); // the answer first
+	CHECK_EQ(be16_get(rig.sent[1].data), 0x0001);
+	CHECK_EQ(rig_counter(CTR_STUN_PROBES), 1);
+	rig_check(&a);
+	rig_run(0);
+	CHECK_EQ(n_checks_to(a.port), 1);
+	a.port = 6000;
+	rig_check(&a);
+	rig_run(0);
+	CHECK_EQ(n_checks_to(6000), 1);
+	rig_leave(&a);
+	rig_close();
+}
+
 static uint8_t last_liveness(uint32_t sid)
 {
 	struct note note;
@@ -291,6 +344,7 @@ static void parked_go_back(void)
 }
 
 CU_TestInfo ice_tests[] = {
+	{"a new address is answered and asked at once, a stranger is not", checked_back},
 	{"without checks sending stops after 30 s, and it is told", consent},
 	{"a client that never comes is told after 30 s", never_came},
 	{"a rebinding to another worker's queue: media follow, numbers go on", rebinding},

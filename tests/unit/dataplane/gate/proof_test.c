@@ -200,7 +200,68 @@ static void handshake_here(void)
 	rig_close();
 }
 
+static unsigned n_records_to(uint16_t port)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < rig.n_sent; i++)
+		n += rig.sent[i].to.remote_port == port && rig.sent[i].data[0] == 22;
+	return n;
+}
+
+// The answer to our last check.
+static void answer_check(const struct rig_peer *p, const char *pwd)
+{
+	const uint8_t *check = rig.sent[rig.n_sent - 1].data;
+	struct stun_mac mac = {rig_hmac, rig.seal};
+	struct stun_key key = {&mac, (const uint8_t *)pwd, strlen(pwd)};
+	struct stun_addr mapped = {.family = 4, .port = 8443};
+	uint8_t msg[STUN_MAX_REPLY];
+
+	CHECK_OR_RETURN(be16_get(check) == 0x0001);
+	rig_receive(p, msg, (size_t)stun_write_success(msg, sizeof(msg), check + 8, &mapped, &key));
+	rig_run(0);
+}
+
+// The first address can only send: the handshake is answered on the second one once that has answered us.
+static void one_way_path(void)
+{
+	struct rig_peer a;
+	struct ipc_session_ice ice = {.remote_ufrag_len = 3, .remote_ufrag = "rig", .remote_pwd = "rigs own"};
+	uint16_t one_way;
+
+	CHECK_OR_RETURN(rig_open(1));
+	rig_add(&a, 0, SEAL_AEAD_AES_128_GCM);
+	ice.sid = a.sid;
+	memcpy(ice.ufrag, a.ufrag, sizeof(ice.ufrag));
+	memcpy(ice.pwd, a.pwd, sizeof(ice.pwd));
+	CHECK_EQ(rig_cmd(&ice, CMD_SESSION_ICE), 0);
+	one_way = a.port;
+	rig_check(&a);
+	rig_run(0);
+	a.port = 6000;
+	rig_check(&a);
+	rig_run(0);
+	CHECK_EQ(rig.dp->session[0]->path.key.remote_port, one_way);
+	dtls(&a, false);
+	answer_dtls(&a); // not yet: who sends from there may have copied the check
+	CHECK_EQ(n_records_to(6000), 0);
+	CHECK_EQ(n_records_to(one_way), 1);
+	rig.n_sent--; // the record: what was sent last is the check again
+	answer_check(&a, "rigs own");
+	dtls(&a, false);
+	answer_dtls(&a);
+	CHECK_EQ(n_records_to(6000), 1);
+	rig_keys(&a);
+	rig_run(0);
+	CHECK_EQ(rig.dp->session[0]->path.key.remote_port, 6000);
+	CHECK(rig.dp->session[0]->send == SEND_FREE);
+	rig_leave(&a);
+	rig_close();
+}
+
 CU_TestInfo proof_tests[] = {
+	{"a handshake is answered where the peer answered, and media follow", one_way_path},
 	{"report blocks that name no report of ours prove nothing", forged_reports},
 	{"a report block that names one sent this way proves the address", true_report},
 	{"guessing the time of a report is cut off", many_guesses},

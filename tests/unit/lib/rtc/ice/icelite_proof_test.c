@@ -163,7 +163,94 @@ static void tcp_is_proven(void)
 	CHECK((ice.out.events & ICELITE_EV_SEND) == 0);
 }
 
+static void a_check_is_checked_back(void)
+{
+	struct icelite_tuple a = ice_udp(1, 5001), b = ice_udp(2, 5002), c = ice_tcp(4000, 7);
+	struct stun_msg m;
+
+	ice_start();
+	CHECK_EQ(ice_check((struct ice_check){.from = a, .spoil_mac = true}), ICELITE_DROP_INTEGRITY);
+	CHECK_EQ(icelite_find(&ice.agent, &a), -1);
+	ice_tick();
+	CHECK(!(ice.out.events & ICELITE_EV_SEND));
+	ice_check((struct ice_check){.from = a});
+	CHECK(ice_check_back(a));
+	CHECK_EQ(stun_parse(ice.out.reply, ice.out.reply_len, &m), 0);
+	CHECK(m.cls == STUN_REQUEST && m.controlled && !m.use_candidate);
+	CHECK(stun_mac_check(&m, &ice_env.mac, (const uint8_t *)"remotepassword", 14));
+	ice_check((struct ice_check){.from = a, .flag = true});
+	CHECK(!ice_check_back(a)); // once
+	ice_check((struct ice_check){.from = b});
+	CHECK(ice_check_back(b));
+	ice_check((struct ice_check){.from = c}); // proven, and still waiting for its next round
+	CHECK(ice_check_back(c));
+	CHECK_EQ(ice_answer_probe(a, "remotepassword"), ICELITE_DROP_METHOD); // what c was asked
+	CHECK_EQ(ice_answer_probe(c, "remotepassword"), ICELITE_OK);
+	// An ICE restart is a new start on the same addresses.
+	CHECK_EQ(icelite_set_creds(&ice.agent, ice_ufrag2, ice_pwd2, STR("remo"), STR("new"), &ice.out), 0);
+	ice_check((struct ice_check){.from = a}); // a late one under the old credentials
+	CHECK(!ice_check_back(a));
+	ice_check((struct ice_check){.from = a, .ufrag = ice_ufrag2, .pwd = ice_pwd2});
+	CHECK(ice_check_back(a));
+	ice_check((struct ice_check){.from = a, .ufrag = ice_ufrag2, .pwd = ice_pwd2});
+	CHECK(!ice_check_back(a));
+}
+
+// Who copies a check to a victim's address makes us send there no more than three times what he spends.
+static void asked_again_until_proven(void)
+{
+	struct icelite_tuple t = ice_udp(1, 5001);
+	unsigned n = 1, tx;
+
+	ice_start();
+	ice_check((struct ice_check){.from = t});
+	CHECK(ice_check_back(t));
+	tx = ice.out.reply_len;
+	for (unsigned i = 0; i < 200; i++) {
+		ice.now += 100 * MS;
+		ice_tick();
+		if (ice.out.events & ICELITE_EV_SEND) {
+			CHECK(n > 1 || i == 4); // RFC 8489: not before 500 ms
+			tx += ice.out.reply_len;
+			n++;
+		}
+	}
+	CHECK(n >= 2 && n <= 8);
+	CHECK(tx <= 3 * ice.last_request_len);
+	CHECK_EQ(ice_answer_probe(t, "remotepassword"), ICELITE_OK);
+	CHECK(icelite_may_send(&ice.agent, 100000));
+}
+
+// What comes from the peer's first address arrives, what goes there does not.
+static void one_way_path(void)
+{
+	struct icelite_tuple one_way = ice_udp(1, 5001), good = ice_udp(2, 5002);
+
+	ice_start();
+	ice_check((struct ice_check){.from = one_way, .flag = true});
+	ice_check_back(one_way);
+	ice_check((struct ice_check){.from = good, .flag = true});
+	CHECK(ice_check_back(good));
+	CHECK_EQ(ice_path_port(), 5001);
+	CHECK_EQ(icelite_dtls_pair(&ice.agent, 1), 0); // could be anybody's
+	icelite_on_handshake(&ice.agent, 1, ice.now, &ice.out);
+	CHECK_EQ(ice_path_port(), 5001);
+	CHECK_EQ(ice_answer_probe(good, "remotepassword"), ICELITE_OK);
+	CHECK_EQ(icelite_dtls_pair(&ice.agent, 1), 1);
+	CHECK_EQ(icelite_dtls_pair(&ice.agent, 0), 0);
+	CHECK_EQ(icelite_dtls_pair(&ice.agent, 5), 0); // no pair
+	CHECK_EQ(icelite_dtls_pair(&ice.agent, -1), 0);
+	icelite_on_handshake(&ice.agent, 1, ice.now, &ice.out);
+	CHECK(ice.out.events & ICELITE_EV_PATH);
+	CHECK_EQ(ice_path_port(), 5002);
+	icelite_on_handshake(&ice.agent, 0, ice.now, &ice.out);
+	CHECK_EQ(ice_path_port(), 5002);
+}
+
 CU_TestInfo icelite_proof_tests[] = {
+	{"the first check of a pair is answered by one of ours too, once", a_check_is_checked_back},
+	{"an unproven address is asked again within three times what it sent", asked_again_until_proven},
+	{"DTLS and the path go where the peer answered, not where it only sends from", one_way_path},
 	{"a spoofed address gets three times what it sent, probes end", unproven_address},
 	{"voice leaves room for the probe of a new address", voice_leaves_room_for_the_probe},
 	{"the peer's answer to a probe proves an address", proof_by_probe},
