@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/err.h"
+#include "lib/ipc/bell.h"
 #include "lib/ipc/ipc.h"
 #include "lib/ipc/pktring.h"
 
@@ -41,7 +42,7 @@ static void abuse_ring(const uint8_t *data, size_t size)
 		int fd = pktring_create(PKTRING_MIN_SIZE, N_PUNT_RINGS(1));
 
 		MUST(fd >= 0 && pktring_map(&mem, fd, PKTRING_MIN_SIZE, N_PUNT_RINGS(1)) == 0);
-		bell = pktring_doorbell();
+		bell = bell_new();
 		close(fd);
 	}
 	base = mem.base;
