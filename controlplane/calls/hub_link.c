@@ -43,8 +43,11 @@ static void on_session_refused(struct hub *h, const struct ipc_ack *a)
 	struct session *s;
 	uint32_t cursor = 0;
 
-	if (a->cmd != CMD_SESSION_ADD)
+	if (a->cmd != CMD_SESSION_ADD) {
+		if ((s = session_find(&h->env, a->sid)) != NULL)
+			session_on_refused(s, a);
 		return;
+	}
 	while ((s = pool_next(h->env.sessions, &cursor, NULL)) != NULL) {
 		if (s->add_seq != a->hdr.seq || s->life == LIFE_CLOSED)
 			continue;

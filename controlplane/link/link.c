@@ -312,7 +312,8 @@ static void link_on_ack(struct link *l, const union ipc_msg *m)
 	if (m->ack.err == 0)
 		return;
 	l->stats.n_acks_failed++;
-	log_warn("dataplane: %s refused (%s)", ipc_type_name(m->ack.cmd), strerror(-m->ack.err));
+	if (m->ack.sid == 0) // else the session says it
+		log_warn("dataplane: %s refused (%s)", ipc_type_name(m->ack.cmd), strerror(-m->ack.err));
 	if (l->state == LINK_UP)
 		l->ops.on_event(l->arg, m);
 }

@@ -162,6 +162,22 @@ void negotiate_unwant_session(struct negotiate *n, uint32_t sid, ns_t now)
 			wanted_forget(n, l, now);
 }
 
+bool negotiate_leg_failed(struct negotiate *n, uint16_t number, ns_t now)
+{
+	struct wanted *l;
+
+	TAILQ_FOREACH (l, &n->wanted, link)
+		if (l->up && l->number == number)
+			break;
+	if (l == NULL)
+		return true; // it is gone already
+	if (++l->n_failed >= NEGOTIATE_MAX_REFUSALS)
+		return false;
+	wanted_drop(n, l);
+	offer_soon(n, now);
+	return true;
+}
+
 // --- questions -----------------------------------------------------------------------------------
 
 bool negotiate_established(const struct negotiate *n)

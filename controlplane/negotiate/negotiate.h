@@ -223,6 +223,10 @@ void negotiate_free(struct negotiate *); // calls no op; NULL is allowed
 // It should no longer. ops.leg_down is called at once when it was up. Unknown keys are fine.
 void negotiate_unwant(struct negotiate *, struct negotiate_key, ns_t now);
 
+// The dataplane has refused this leg: it goes down (ops.leg_down) and is offered anew, under another SSRC. False: that was
+// tried NEGOTIATE_MAX_REFUSALS times; nothing has changed.
+[[nodiscard]] bool negotiate_leg_failed(struct negotiate *, uint16_t leg, ns_t now);
+
 // Has the peer a payload type for this codec (enum ipc_codec)? Before it has offered any video: unknown, so yes.
 // No once it has refused a track of it for good.
 bool negotiate_takes(const struct negotiate *, uint8_t codec);

@@ -40,6 +40,7 @@ struct wanted {
 	uint8_t type;            // enum negotiate_type
 	uint8_t codec;           // enum ipc_codec
 	uint8_t refusals;
+	uint8_t n_failed; // legs of it that the dataplane refused
 	bool up;        // ops.leg_up was called
 	bool confirmed; // wanted since negotiate_load
 	uint8_t id_len, suffix_len;

@@ -95,6 +95,7 @@ struct session {
 	uint16_t dc_stream; // in LIFE_CHANNEL
 	uint8_t worker;     // of the dataplane, that its last datagram came from
 	uint32_t add_seq;   // of CMD_SESSION_ADD
+	ns_t refusal_logged; // last refusal of a command
 	ns_t heard_at;      // of the client's last DTLS datagram
 	ns_t repaired_at;   // last ICE restart of ours, 0: never
 	unsigned n_repairs; // since the path was good
@@ -149,6 +150,8 @@ void session_on_rtc(struct session *, enum rtc_type, struct str data);
 void session_on_reconnect(struct session *, conn_id);
 // The dataplane:
 void session_on_path(struct session *, const struct ipc_path *);
+// A command about it was refused. What can be repaired is, and else the session ends: nobody goes on without hearing others.
+void session_on_refused(struct session *, const struct ipc_ack *);
 void session_on_liveness(struct session *, enum ipc_liveness_state);
 void session_on_track_live(struct session *, const struct ipc_track_live *);
 void session_on_voice(struct session *, const struct ipc_voice *);

@@ -83,6 +83,24 @@ const struct negotiate_ops session_negotiate_ops = {
 	.too_long = on_too_long,
 };
 
+// --- refusals -----------------------------------------------------------------------------------
+void session_on_refused(struct session *s, const struct ipc_ack *a)
+{
+	ns_t now = loop_now(s->env->loop);
+
+	if (now >= s->refusal_logged + NS_PER_S)
+		log_warn(SESSION_FMT " of %.*s: %s refused (%s)", SESSION_ARG(s), STR_ARG(session_client(s)),
+			 ipc_type_name(a->cmd), strerror(-a->err));
+	s->refusal_logged = now;
+	// -ENOENT: the publisher has just gone, and its track is about to be unwanted
+	if (a->cmd != CMD_LEG_ADD || a->err == -ENOENT || s->neg == NULL)
+		return;
+	if (negotiate_leg_failed(s->neg, a->leg, now))
+		session_arm_negotiation(s);
+	else
+		session_close(s, END_DATAPLANE);
+}
+
 // --- telling the dataplane again ----------------------------------------------------------------
 static void sync_leg(void *arg, const struct negotiate_leg *l)
 {

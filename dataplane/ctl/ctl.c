@@ -43,9 +43,9 @@ struct ctl {
 	bool snapshotting;
 	uint32_t snap_slot, snap_seq;
 	struct {
-		uint32_t seq;
+		uint32_t seq, sid;
 		int32_t err;
-		uint16_t cmd;
+		uint16_t cmd, leg;
 	} pending[CMD_BATCH]; // acks of this round
 	unsigned n_pending;
 	bool reclaiming, stop;
@@ -94,11 +94,14 @@ static int tell_peer(void *ctl, const void *msg)
 }
 
 // Acks wait until the fan-out lists of their commands are published: acknowledged means in force.
-static void note_ack(struct ctl *c, const struct ipc_hdr *cmd, int err)
+// sid: that it was about, 0: none.
+static void note_ack(struct ctl *c, const union ipc_msg *cmd, uint32_t sid, int err)
 {
 	assert(c->n_pending < CMD_BATCH);
-	c->pending[c->n_pending].seq = cmd->seq;
-	c->pending[c->n_pending].cmd = cmd->type;
+	c->pending[c->n_pending].seq = cmd->hdr.seq;
+	c->pending[c->n_pending].sid = sid;
+	c->pending[c->n_pending].cmd = cmd->hdr.type;
+	c->pending[c->n_pending].leg = cmd->hdr.type == CMD_LEG_ADD && sid != 0 ? cmd->leg_add.leg : 0;
 	c->pending[c->n_pending++].err = err;
 	statseg_add(main_stats(c), err < 0 ? CTR_COMMANDS_REFUSED : CTR_COMMANDS, 1);
 }
@@ -112,6 +115,8 @@ static void send_acks(struct ctl *c)
 		msg.hdr.seq = c->pending[i].seq;
 		msg.cmd = c->pending[i].cmd;
 		msg.err = c->pending[i].err;
+		msg.leg = c->pending[i].leg;
+		msg.sid = c->pending[i].sid;
 		tell_peer(c, &msg);
 	}
 	c->n_pending = 0;
@@ -167,16 +172,17 @@ static void on_command(struct ctl *c, union ipc_msg *cmd)
 	switch (cmd->hdr.type) {
 	case CMD_HELLO:
 		c->greeted = true;
-		note_ack(c, &cmd->hdr, 0);
+		note_ack(c, cmd, 0, 0);
 		return;
 	case CMD_SNAPSHOT:
 		c->snapshotting = true;
 		c->snap_slot = 0;
 		c->snap_seq = cmd->hdr.seq;
-		note_ack(c, &cmd->hdr, 0);
+		note_ack(c, cmd, 0, 0);
 		return;
 	default:
-		note_ack(c, &cmd->hdr, c->greeted ? model_apply(c->model, cmd) : -EPROTO);
+		static_assert(offsetof(struct ipc_session_ref, sid) == offsetof(struct ipc_leg_add, sid));
+		note_ack(c, cmd, cmd->session_ref.sid, c->greeted ? model_apply(c->model, cmd) : -EPROTO);
 	}
 }
 
@@ -192,7 +198,7 @@ static void on_peer(struct ctl *c)
 			break;
 		if (len == -EBADMSG) {
 			log_warn("invalid command refused: %s", why ? why : "?");
-			note_ack(c, &cmd.hdr, -EINVAL);
+			note_ack(c, &cmd, 0, -EINVAL);
 		} else if (len <= 0) {
 			drop_peer(c, len == 0 ? "it closed" : why ? why : strerror(-len));
 		} else {

@@ -18,7 +18,7 @@
 #include "lib/base/list.h"
 
 #define SOURCES_PER_CHUNK 32
-#define MAX_USED_SSRCS 8192 // legs over the life of one session: 12 joins a minute for 11 hours
+#define USED_SSRCS 8192 // remembered per session: 12 joins a minute for 11 hours
 
 // --- sources: memory that is never used for anything else -------------------------------------------
 
@@ -122,14 +122,21 @@ static bool same_leg(const struct ipc_leg_add *a, const struct ipc_leg_add *b)
 }
 
 // An SSRC is sealed under a session's key once only: a new leg would start its numbers anew.
+// The control plane counts through a permutation of all 32-bit numbers and keeps the count in its store, so one that comes again
+// is a count that was lost, and among the last; or it belongs to a leg that is still there. Older ones are forgotten: a
+// session that has spent thousands is not to be without legs for ever.
 static int use_ssrc(struct m_session *s, uint32_t ssrc)
 {
-	for (uint32_t i = 0; i < s->n_used; i++)
+	uint32_t n_known = s->n_used < USED_SSRCS ? s->n_used : USED_SSRCS;
+	const struct m_leg *leg;
+
+	for (uint32_t i = 0; i < n_known; i++)
 		if (s->used_ssrc[i] == ssrc)
 			return -EEXIST;
-	if (s->n_used == MAX_USED_SSRCS)
-		return -ENOSPC;
-	if (s->n_used == s->used_size) {
+	LIST_FOREACH (leg, &s->legs, of_session)
+		if (leg->add.ssrc == ssrc || (leg->add.rtx_pt != 0 && leg->add.rtx_ssrc == ssrc))
+			return -EEXIST;
+	if (s->n_used == s->used_size && s->used_size < USED_SSRCS) {
 		uint32_t size = s->used_size ? 2 * s->used_size : 16;
 		uint32_t *grown = realloc(s->used_ssrc, size * sizeof(*grown));
 		if (grown == NULL)
@@ -137,7 +144,7 @@ static int use_ssrc(struct m_session *s, uint32_t ssrc)
 		s->used_ssrc = grown;
 		s->used_size = size;
 	}
-	s->used_ssrc[s->n_used++] = ssrc;
+	s->used_ssrc[s->n_used++ % USED_SSRCS] = ssrc;
 	return 0;
 }
 

@@ -66,7 +66,7 @@ struct m_session {
 	LIST_HEAD(, m_leg) legs;               // owned
 	uint32_t n_legs;
 	struct bwe *bwe;     // owned until retired: NULL before the first video leg
-	uint32_t *used_ssrc; // owned: every SSRC ever sealed under this session's key
+	uint32_t *used_ssrc; // owned: the last SSRCs sealed under this session's key, a ring once it is full
 	uint32_t n_used, used_size;
 };
 

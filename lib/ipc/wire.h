@@ -236,7 +236,8 @@ struct ipc_ack {
 	struct ipc_hdr hdr; // seq of the command
 	int32_t err;        // 0 or negative errno
 	uint16_t cmd;       // enum ipc_type of the command
-	uint16_t rsvd;
+	uint16_t leg;       // of CMD_LEG_ADD
+	uint32_t sid;       // that the command was about; 0: none, or it was not valid
 };
 
 struct ipc_path {

@@ -3,16 +3,22 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "lib/ipc/bell.h"
 #include "tests/support/calls/world.h"
 
 static void dp_ack(const struct ipc_hdr *hdr, int err)
 {
+	const struct ipc_leg_add *leg = (const struct ipc_leg_add *)hdr;
 	struct ipc_ack a;
 
 	ipc_begin(&a, EVT_ACK);
 	a.hdr.seq = hdr->seq;
 	a.cmd = hdr->type;
 	a.err = err;
+	if (hdr->type == CMD_LEG_ADD) {
+		a.sid = leg->sid;
+		a.leg = leg->leg;
+	}
 	CHECK_EQ(ipc_chan_send(world->chan, &a), 0);
 }
 
@@ -136,6 +142,11 @@ static void dp_command(const union ipc_msg *m)
 		world->query_seq = m->hdr.seq;
 		break;
 	case CMD_LEG_ADD:
+		if (world->n_legs_refused > 0) {
+			world->n_legs_refused--;
+			dp_ack(&m->hdr, -EEXIST);
+			return;
+		}
 		if (c) {
 			c->n_legs_up++;
 			c->last_leg = c->legs[m->leg_add.leg] = m->leg_add;
@@ -240,8 +251,8 @@ static void dp_on_accept(void *arg, unsigned events)
 	dp_hang_up();
 	world->chan = ipc_chan_new(fd, IPC_FROM_DP, 4 << 20);
 	world->ring_fd = pktring_create(1 << 20, N_PUNT_RINGS(1));
-	world->bells[0] = pktring_doorbell();
-	world->bells[1] = pktring_doorbell();
+	world->bells[0] = bell_new();
+	world->bells[1] = bell_new();
 	CHECK_EQ(pktring_map(&world->mem, world->ring_fd, 1 << 20, N_PUNT_RINGS(1)), 0);
 	pktring_tx_init(&world->tx, &world->mem, PUNT_RING_TO_CP(0), world->bells[0]);
 	pktring_rx_init(&world->rx, &world->mem, PUNT_RING_TO_DP(0), world->bells[1]);

@@ -38,6 +38,7 @@ struct world {
 	struct pktring_rx rx;
 	uint64_t boot_id;
 	bool refuses_sessions, is_deaf;
+	unsigned n_legs_refused; // so many more
 	unsigned n_commands, n_punts, n_dels, n_queries;
 	uint32_t query_seq;
 	// clients

@@ -145,6 +145,38 @@ static void refused_join(void)
 	world_fini();
 }
 
+// On 09e1aeb a refused leg was logged, and its receiver heard nothing until it joined anew.
+static void refused_legs(void)
+{
+	struct client *c[2];
+
+	world_init();
+	CHECK(world_until(world_serves(), 2));
+	c[0] = client_connect("alice", "call1", 1111, true);
+	c[1] = client_connect("bob", "call1", 2222, true);
+	dp_live(c[0]);
+	CHECK(world_until(c[1]->n_offers == 1, 2));
+	world->n_legs_refused = 1;
+	client_answer(c[1]);
+	CHECK(world_until(c[1]->n_offers == 2, 2)); // it is offered anew
+	CHECK_EQ(c[1]->n_legs_up, 0);
+	client_answer(c[1]);
+	CHECK(world_until(c[1]->n_legs_up == 1, 2));
+	CHECK_EQ(c[1]->last_leg.src_sid, c[0]->sid);
+	CHECK_EQ(c[1]->n_closes, 0);
+	// one that no attempt brings up ends its receiver's session, and nobody else's
+	world->n_legs_refused = 100;
+	struct client *late = client_connect("carol", "call1", 0, true);
+	for (unsigned i = 1; i <= 3; i++) {
+		CHECK(world_until(late->n_offers == i, 2));
+		client_answer(late);
+	}
+	CHECK(world_until(late->n_closes == 1, 2));
+	CHECK_EQ(c[0]->n_closes + c[1]->n_closes, 0);
+	CHECK_EQ(world_sessions(), 2);
+	world_fini();
+}
+
 static void no_offer(void)
 {
 	struct client *c;
@@ -397,6 +429,7 @@ CU_TestInfo hub_tests[] = {
 	{"D14: duplicate joins are ignored and cost nothing", duplicate_join},
 	{"an overloaded dataplane takes nobody new", overloaded_dataplane},
 	{"D53, D58: a refused join is answered by close", refused_join},
+	{"a leg that the dataplane refuses is offered anew; at the third time its session ends", refused_legs},
 	{"no or an unusable first offer ends the session", no_offer},
 	{"D10: another client cannot touch a session", foreign_client},
 	{"D28: leaving waits for no lock and no answer", leaves_at_once},

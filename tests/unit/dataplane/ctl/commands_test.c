@@ -120,6 +120,35 @@ static void same_again(void)
 	rig_close();
 }
 
+// Who toggles a track makes each receiver spend an SSRC. On 09e1aeb the 8193rd was refused, and so were all after it.
+static void ssrcs_without_end(void)
+{
+	struct rig_peer a, b;
+	struct ipc_leg_ref ref = {.leg = 1};
+
+	CHECK_OR_RETURN(rig_open(1));
+	rig_join(&a, 0, SEAL_AEAD_AES_128_GCM);
+	rig_join(&b, 1, SEAL_AEAD_AES_128_GCM);
+	CHECK_EQ(rig_leg(&b, 0, &a, 99999), 0); // stays
+	ref.sid = b.sid;
+	for (uint32_t i = 0; i < 9000; i++) {
+		CHECK_OR_RETURN(rig_leg(&b, 1, &a, 100000 + i) == 0);
+		CHECK_OR_RETURN(rig_cmd(&ref, CMD_LEG_DEL) == 0);
+		rig_run(0);
+		model_flush(rig.model);
+	}
+	CHECK_EQ(rig_leg(&b, 1, &a, 100000 + 8999), -EEXIST); // not one of the last under the same key
+	CHECK_EQ(rig_leg(&b, 1, &a, 100000 + 1000), -EEXIST);
+	CHECK_EQ(rig_leg(&b, 1, &a, 99999), -EEXIST); // nor one that is in use, however old
+	CHECK_EQ(rig_leg(&b, 1, &a, 200000), 0);
+	rig_say(&a);
+	rig_run(0);
+	CHECK_EQ(rig_n_heard(&b, 200000), 1);
+	rig_leave(&a);
+	rig_leave(&b);
+	rig_close();
+}
+
 // The ring of notes is full for a while: what is lost is told later, not never.
 static void full_notes(void)
 {
@@ -202,6 +231,7 @@ static void passwords_go(void)
 CU_TestInfo commands_tests[] = {
 	{"30000 random commands leave nothing behind", random_commands},
 	{"commands are idempotent", same_again},
+	{"a session never runs out of SSRCs, and uses none of the last again", ssrcs_without_end},
 	{"events that found no room are told later", full_notes},
 	{"passwords of a session do not stay in freed memory", passwords_go},
 	CU_TEST_INFO_NULL,
