@@ -2,6 +2,7 @@
 #include "controlplane/api/api_priv.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "controlplane/sys/json.h"
@@ -44,18 +45,31 @@ struct ask *ask_new(struct api *api, const struct http_request *r)
 }
 
 // --- answers ------------------------------------------------------------------------------------
+static void ask_reply(struct ask *a, unsigned status, const char *type, const char *headers, struct str body)
+{
+	char all[128], retry[32] = "";
+
+	if (a->retry_s > 0)
+		snprintf(retry, sizeof(retry), "Retry-After: %u\r\n", a->retry_s);
+	snprintf(all, sizeof(all), "%s%s", headers, retry);
+	http_reply(a->api->p.http, a->id,
+		   &(struct http_response){.status = status,
+					   .content_type = type,
+					   .body = body,
+					   .headers = all,
+					   .route = a->route->path});
+	ask_free(a);
+}
+
 void ask_reply_json(struct ask *a, unsigned status, struct str body)
 {
-	http_reply(a->api->p.http, a->id,
-		   &(struct http_response){
-			   .status = status, .content_type = JSON, .body = body, .route = a->route->path});
-	ask_free(a);
+	ask_reply(a, status, JSON, "", body);
 }
 
 void ask_reply_text(struct ask *a, unsigned status, const char *text)
 {
-	http_reply_text(a->api->p.http, a->id, status, text, a->route->path);
-	ask_free(a);
+	ask_reply(a, status, "text/plain; charset=utf-8", "X-Content-Type-Options: nosniff\r\n",
+		  str_of(text));
 }
 
 // {"bearerToken","clientID","code","error"}: those that are not NULL, and code.
@@ -85,6 +99,7 @@ void ask_reply_envelope(struct ask *a, unsigned status, const char *token, const
 
 void ask_fail_envelope(struct ask *a, const struct auth_result *r)
 {
+	a->retry_s = r->retry_s;
 	ask_reply_envelope(a, r->status, NULL, NULL, r->error);
 }
 
@@ -107,6 +122,7 @@ static void ask_on_auth(void *arg, const struct auth_result *r)
 	struct ask *a = arg;
 
 	assert(a->route->then != NULL);
+	a->retry_s = r->retry_s;
 	a->route->then(a, r);
 }
 

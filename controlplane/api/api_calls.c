@@ -86,8 +86,8 @@ static bool may_ask_calls(struct ask *a, const struct auth_result *r)
 	struct hub_load load = {.restoring = true};
 
 	if (r->who != AUTH_CLIENT) {
-		ask_reply_text(a, r->who == AUTH_ADMIN || r->status == 401 ? 401 : r->status,
-			       "unauthorized\n");
+		ask_reply_text(a, r->who == AUTH_ADMIN ? 401 : r->status,
+			       r->status == 429 ? "too many failures\n" : "unauthorized\n");
 		return false;
 	}
 	if (a->api->p.hub)

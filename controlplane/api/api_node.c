@@ -62,7 +62,8 @@ void api_then_metrics(struct ask *a, const struct auth_result *r)
 	if (r->who == AUTH_ADMIN) // clients see each other's ids there
 		send_metrics(a);
 	else
-		ask_reply_text(a, 401, "unauthorized\n");
+		ask_reply_text(a, r->status == 429 ? 429 : 401,
+			       r->status == 429 ? "too many failures\n" : "unauthorized\n");
 }
 
 void api_any_metrics(struct ask *a, const struct http_request *r)

@@ -28,6 +28,7 @@ struct ask {
 	char *body; // owned
 	size_t body_len;
 	struct json_field fields[N_FIELDS];
+	unsigned retry_s; // for Retry-After of the answer; 0: without
 	LIST_ENTRY(ask) link;
 };
 

@@ -15,12 +15,15 @@
 
 #define TEXT_FAILED "authentication failed"
 #define TEXT_AWAY "authentication failed: credential store not reachable"
+#define TEXT_BUSY "authentication failed: rate: too many waiting"
+#define JUDGING_NS (60 * NS_PER_MS) // what a judgment takes, until one was measured
 
-static bool is_admin_key(const struct auth *a, struct str key)
+static bool op_has_admin_key(struct auth_op *op, struct str key)
 {
+	const struct auth *a = op->auth;
 	uint8_t mac[AUTH_MAC_LEN];
 
-	if (!a->conf->api.enable_admin || key.len == 0)
+	if (!a->conf->api.enable_admin || key.len == 0 || !auth_limit_may_guess(op))
 		return false;
 	auth_mac_admin(a->secret, key, mac);
 	return auth_mac_is_equal(mac, a->admin_mac);
@@ -52,22 +55,65 @@ static void op_verified(struct auth_op *op)
 		auth_op_accept(op);
 }
 
+enum verdict { KEY_IS_RIGHT, KEY_IS_WRONG, KEY_NOT_HEARD, KEY_NOT_JUDGED, KEY_STORE_AWAY };
+
+static void op_conclude(struct auth_op *op, enum verdict verdict)
+{
+	bool is_login = op->kind == OP_LOGIN;
+
+	switch (verdict) {
+	case KEY_IS_RIGHT:
+		auth_limit_give(op);
+		op_verified(op);
+		break;
+	case KEY_IS_WRONG:
+		auth_op_refuse_key(op, is_login ? "login failed: " TEXT_FAILED : TEXT_FAILED);
+		break;
+	case KEY_NOT_HEARD:
+		auth_op_refuse_unheard(op);
+		break;
+	case KEY_NOT_JUDGED:
+		auth_op_refuse_busy(op, is_login ? "login failed: " TEXT_BUSY : TEXT_BUSY);
+		break;
+	case KEY_STORE_AWAY:
+		auth_op_refuse_busy(op, is_login ? "login failed: " TEXT_AWAY : TEXT_AWAY);
+		break;
+	}
+}
+
+// The leader's verdict is that of all who have brought the same key.
+static void op_conclude_all(struct auth_op *leader, enum verdict verdict)
+{
+	struct auth_ops followers = TAILQ_HEAD_INITIALIZER(followers);
+	struct auth_op *op;
+
+	TAILQ_CONCAT(&followers, &leader->followers, following);
+	op_conclude(leader, verdict);
+	while ((op = TAILQ_FIRST(&followers)) != NULL) {
+		TAILQ_REMOVE(&followers, op, following);
+		op_conclude(op, verdict);
+	}
+}
+
 static void on_verified(struct bcrypt_job *job)
 {
 	struct auth_op *op = container_of(job, struct auth_op, job);
 	struct auth *a = op->auth;
 	struct cred *cred = creds_find(a->creds, op->client);
-	bool ok = job->rc == 0 && op->is_known && bcrypt_matches(job);
+	bool ok = op->is_known && bcrypt_matches(job);
 
-	// The credential may have been removed or replaced meanwhile.
-	ok = ok && cred != NULL && strcmp(cred->hash, job->setting) == 0;
-	if (!ok) {
-		auth_op_refuse_key(op, op->kind == OP_LOGIN ? "login failed: " TEXT_FAILED : TEXT_FAILED);
+	if (job->rc < 0) {
+		op_conclude_all(op, KEY_NOT_JUDGED);
 		return;
 	}
-	memcpy(cred->verified_mac, op->mac, sizeof(op->mac));
-	cred->verified_until = loop_now(a->loop) + AUTH_VERIFIED_NS;
-	op_verified(op);
+	a->judging += (loop_now(a->loop) - op->since - a->judging) / 8;
+	// The credential may have been removed or replaced meanwhile.
+	ok = ok && cred != NULL && strcmp(cred->hash, job->setting) == 0;
+	if (ok) {
+		memcpy(cred->verified_mac, op->mac, sizeof(op->mac));
+		cred->verified_until = loop_now(a->loop) + AUTH_VERIFIED_NS;
+	}
+	op_conclude_all(op, ok ? KEY_IS_RIGHT : KEY_IS_WRONG);
 }
 
 // Hash against what is known of the client, or against the dummy.
@@ -80,58 +126,87 @@ static void op_verify(struct auth_op *op)
 	snprintf(op->job.setting, sizeof(op->job.setting), "%s", cred ? cred->hash : a->dummy);
 	memcpy(op->job.key, op->key, sizeof(op->key));
 	op->job.done = on_verified;
-	if (bcrypt_submit(a->bcrypt, op->source->key, &op->job) < 0)
-		auth_op_refuse(op, op->kind == OP_BASIC ? 401 : 400,
-			       op->kind == OP_LOGIN
-				       ? "login failed: authentication failed: rate: too many waiting"
-				       : TEXT_FAILED);
+	op->since = loop_now(a->loop);
+	if (bcrypt_submit(a->bcrypt, op->payer->key, &op->job) < 0)
+		op_conclude_all(op, KEY_NOT_JUDGED);
 }
 
 static void on_looked_up(void *arg, int rc)
 {
 	struct auth_op *op = arg;
+	const struct cred *cred = creds_find(op->auth->creds, op->client);
 
-	if (rc < 0 && rc != -ENOENT)
-		auth_op_refuse(op, 503, op->kind == OP_LOGIN ? "login failed: " TEXT_AWAY : TEXT_AWAY);
-	else
-		op_verify(op);
+	if (rc < 0 && rc != -ENOENT) {
+		op_conclude_all(op, KEY_STORE_AWAY);
+		return;
+	}
+	if (cred != NULL && op->payer == op->source) { // the store knew it: strangers do not pay for it
+		auth_limit_give(op);
+		if (!auth_limit_take(op, cred)) {
+			op_conclude_all(op, KEY_NOT_HEARD);
+			return;
+		}
+	}
+	op_verify(op);
 }
 
-static bool op_was_verified(struct auth_op *op)
+static bool op_was_verified(struct auth_op *op, const struct cred *cred)
 {
-	struct cred *cred = creds_find(op->auth->creds, op->client);
-
 	return cred != NULL && loop_now(op->auth->loop) < cred->verified_until &&
 	       auth_mac_is_equal(cred->verified_mac, op->mac);
+}
+
+// Is this very key being judged? Then so is this operation.
+static bool op_follow(struct auth_op *op)
+{
+	struct auth_op *leader =
+		map_find(op->auth->judged, (struct str){(const char *)op->mac, sizeof(op->mac)});
+
+	if (leader == NULL)
+		return false;
+	TAILQ_INSERT_TAIL(&leader->followers, op, following);
+	return true;
+}
+
+// A key that cannot be anybody's, or none: as bad as a wrong one.
+static void op_refuse_unfit(struct auth_op *op, const char *error)
+{
+	if (auth_limit_take(op, creds_find(op->auth->creds, op->client)))
+		auth_op_refuse_key(op, error);
+	else
+		auth_op_refuse_unheard(op);
 }
 
 // op->client is set. Order: remembered keys first (they cost nothing), then the limit, then bcrypt.
 static void op_check_key(struct auth_op *op, struct str key)
 {
 	struct auth *a = op->auth;
-	const char *failed = op->kind == OP_LOGIN ? "login failed: " TEXT_FAILED : TEXT_FAILED;
+	const struct cred *cred = creds_find(a->creds, op->client);
 
 	if (key.len > AUTH_KEY_MAX || (key.len > 0 && memchr(key.p, 0, key.len))) {
-		auth_op_refuse_key(op, failed); // was never registered: bcrypt would see only a part of it
+		// was never registered: bcrypt would see only a part of it
+		op_refuse_unfit(op, op->kind == OP_LOGIN ? "login failed: " TEXT_FAILED : TEXT_FAILED);
 		return;
 	}
 	str_copy(key, op->key, sizeof(op->key));
 	auth_mac(a->secret, op->client, str_of(op->key), op->mac);
-	if (op_was_verified(op)) {
+	if (op_was_verified(op, cred)) {
 		op_verified(op);
 		return;
 	}
-	if (!source_may_try(&a->sources, op->source, loop_now(a->loop))) {
-		auth_op_refuse(op, op->kind == OP_BASIC ? 401 : 400, failed);
+	if (op_follow(op))
+		return;
+	if (!auth_limit_take(op, cred)) {
+		auth_op_refuse_unheard(op);
 		return;
 	}
+	op->is_leading = map_put(a->judged, (struct str){(const char *)op->mac, sizeof(op->mac)}, op) == 0;
 	creds_look_up(a->creds, op->client, on_looked_up, op);
 }
 
 // --- the questions ---------------------------------------------------------------------------------------
 static void op_check_basic(struct auth_op *op, struct str header)
 {
-	struct auth *a = op->auth;
 	struct str scheme, rest = header, client, key;
 	char plain[1024];
 	int n = -EBADMSG;
@@ -145,13 +220,12 @@ static void op_check_basic(struct auth_op *op, struct str header)
 	}
 	key = (struct str){plain, (size_t)n};
 	client = str_cut(&key, ':');
-	if (a->conf->api.enable_admin && source_may_try(&a->sources, op->source, loop_now(a->loop)) &&
-	    is_admin_key(a, key))
+	if (op_has_admin_key(op, key))
 		auth_op_answer(op, &(struct auth_result){.who = AUTH_ADMIN});
 	else if (client.len == 0)
-		auth_op_refuse_key(op, "authentication failed: unauthorized");
+		op_refuse_unfit(op, "authentication failed: unauthorized");
 	else if (!auth_op_set_client(op, client))
-		auth_op_refuse_key(op, TEXT_FAILED);
+		op_refuse_unfit(op, TEXT_FAILED);
 	else
 		op_check_key(op, key);
 	explicit_bzero(plain, sizeof(plain));
@@ -199,7 +273,7 @@ void auth_login(struct auth *a, const struct http_source *from, const char *clie
 	if (client == NULL || client[0] == '\0')
 		auth_op_refuse(op, 400, "login failed: authentication failed: error: empty key");
 	else if (!auth_op_set_client(op, str_of(client)))
-		auth_op_refuse_key(op, "login failed: " TEXT_FAILED);
+		op_refuse_unfit(op, "login failed: " TEXT_FAILED);
 	else
 		op_check_key(op, str_of(key));
 }
@@ -225,7 +299,11 @@ static int auth_init(struct auth *a, struct store *store, void (*gone)(void *arg
 	a->creds = creds_new(a->loop, store, a->conf->store.node_id, gone, arg);
 	if (a->creds == NULL)
 		return -errno;
-	return sources_init(&a->sources, AUTH_MAX_SOURCES, AUTH_FAILURES, AUTH_FAILURES_PER_S);
+	a->judging = JUDGING_NS;
+	a->judged = map_new();
+	if (a->judged == NULL || sources_init(&a->sources, AUTH_MAX_SOURCES) < 0)
+		return -ENOMEM;
+	return sources_init(&a->pairs, AUTH_MAX_SOURCES);
 }
 
 static void collect(void *arg, struct metrics_out *out)
@@ -271,6 +349,9 @@ void auth_free(struct auth *a)
 		auth_op_free(op);
 	if (a->sources.map)
 		sources_fini(&a->sources);
+	if (a->pairs.map)
+		sources_fini(&a->pairs);
+	map_free(a->judged);
 	explicit_bzero(a, sizeof(*a));
 	free(a);
 }

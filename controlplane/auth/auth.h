@@ -27,9 +27,13 @@
 #define AUTH_MAX_RUNNING 2           // bcrypt at a time; sources take turns
 #define AUTH_MAX_WAITING 1024
 #define AUTH_MAX_WAITING_PER_SOURCE 64
-#define AUTH_FAILURES 20        // a source may fail so often at once,
-#define AUTH_FAILURES_PER_S 0.5 // and so fast in the long run; then it is refused unheard
-#define AUTH_MAX_SOURCES 8192
+// Wrong keys that are judged at once, and in the long run: of one client from one address, and of ids that nobody has
+// from one address, so that neighbours behind a proxy or a NAT do not use up each other's.
+#define AUTH_FAILURES 20
+#define AUTH_FAILURES_PER_S 0.5
+// Keys from one address that are compared with the admin's: AUTH_FAILURES at once, and in the long run:
+#define AUTH_GUESSES_PER_S 1
+#define AUTH_MAX_SOURCES 8192 // addresses that are remembered, and as many clients at addresses
 
 enum auth_who { AUTH_NOBODY, AUTH_CLIENT, AUTH_ADMIN };
 
@@ -37,6 +41,7 @@ struct auth_result {
 	enum auth_who who;
 	struct str client; // AUTH_CLIENT; borrowed for the call
 	unsigned status;   // when refused: 400, 401, 403, 429, 503
+	unsigned retry_s;  // when refused: seconds until another try is worth it; 0: not said
 	const char *error; // when refused: text for the answer, borrowed for the call
 	const char *token; // login only
 };

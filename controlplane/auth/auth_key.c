@@ -29,6 +29,19 @@ void auth_mac_admin(const uint8_t secret[AUTH_SECRET_LEN], struct str key, uint8
 	HMAC(EVP_sha256(), secret, AUTH_SECRET_LEN, (const void *)(key.p ? key.p : ""), key.len, out, NULL);
 }
 
+void auth_mac_pair(const uint8_t secret[AUTH_SECRET_LEN], const uint8_t address[16], const char *client,
+		   uint8_t out[AUTH_PAIR_LEN])
+{
+	uint8_t text[16 + 256], mac[AUTH_MAC_LEN];
+	size_t n = strlen(client);
+
+	assert(n < 256);
+	memcpy(text, address, 16);
+	memcpy(text + 16, client, n);
+	HMAC(EVP_sha256(), secret, AUTH_SECRET_LEN, text, 16 + n, mac, NULL);
+	memcpy(out, mac, AUTH_PAIR_LEN);
+}
+
 bool auth_mac_is_equal(const uint8_t a[AUTH_MAC_LEN], const uint8_t b[AUTH_MAC_LEN])
 {
 	return CRYPTO_memcmp(a, b, AUTH_MAC_LEN) == 0;

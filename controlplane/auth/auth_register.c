@@ -69,6 +69,18 @@ static const char *registration_check(const char *client, const char *key)
 	return NULL;
 }
 
+static void op_refuse_many(struct auth_op *op)
+{
+	ns_t wait = source_register_wait(op->source, loop_now(op->auth->loop));
+
+	log_warn("auth: %s registers too many clients; api.security.register_per_min allows %u a minute",
+		 op->address, op->auth->conf->api.register_per_min);
+	auth_op_answer(op, &(struct auth_result){
+				   .status = 429,
+				   .error = "registration failed: too many registrations from this address",
+				   .retry_s = (unsigned)(wait / NS_PER_S) + 1});
+}
+
 void auth_register(struct auth *a, const struct http_source *from, const char *client, const char *key,
 		   auth_done_fn done, void *arg)
 {
@@ -86,11 +98,9 @@ void auth_register(struct auth *a, const struct http_source *from, const char *c
 	if (creds_find(a->creds, op->client) != NULL) {
 		auth_op_refuse(op, 400, "registration failed: already registered");
 	} else if (!source_may_register(op->source, a->conf->api.register_per_min, loop_now(a->loop))) {
-		log_warn("auth: %s registers too many clients; api.register_per_min allows %u a minute",
-			 from->text, a->conf->api.register_per_min);
-		auth_op_refuse(op, 429, "registration failed: too many registrations from this address");
+		op_refuse_many(op);
 	} else if (creds_count(a->creds) >= a->conf->api.max_clients) {
-		log_warn("auth: %zu clients are registered, api.max_clients allows no more",
+		log_warn("auth: %zu clients are registered, api.security.max_clients allows no more",
 			 creds_count(a->creds));
 		auth_op_refuse(op, 403, "registration failed: too many clients");
 	} else {

@@ -5,9 +5,9 @@
 
 #include "lib/base/err.h"
 
-int sources_init(struct sources *s, unsigned max, double burst, double per_s)
+int sources_init(struct sources *s, unsigned max)
 {
-	*s = (struct sources){.max = max, .burst = burst, .per_s = per_s};
+	*s = (struct sources){.max = max};
 	TAILQ_INIT(&s->lru);
 	s->map = map_new();
 	return s->map ? 0 : -ENOMEM;
@@ -66,8 +66,7 @@ struct source *sources_get(struct sources *s, const uint8_t key[16], ns_t now)
 	if (src == NULL)
 		return NULL;
 	memcpy(src->key, key, sizeof(src->key));
-	src->failures_left = s->burst;
-	src->at = src->window = now;
+	src->window = now;
 	if (map_put(s->map, source_key(src), src) < 0) {
 		free(src);
 		return NULL;
@@ -77,27 +76,6 @@ struct source *sources_get(struct sources *s, const uint8_t key[16], ns_t now)
 	return src;
 }
 
-static void source_refill(struct sources *s, struct source *src, ns_t now)
-{
-	assert(now >= src->at);
-	src->failures_left += (double)(now - src->at) / NS_PER_S * s->per_s;
-	if (src->failures_left > s->burst)
-		src->failures_left = s->burst;
-	src->at = now;
-}
-
-bool source_may_try(struct sources *s, struct source *src, ns_t now)
-{
-	source_refill(s, src, now);
-	return src->failures_left >= 1;
-}
-
-void source_failed(struct sources *s, struct source *src, ns_t now)
-{
-	source_refill(s, src, now);
-	src->failures_left = src->failures_left >= 1 ? src->failures_left - 1 : 0;
-}
-
 bool source_may_register(struct source *src, unsigned n_per_min, ns_t now)
 {
 	if (now - src->window >= 60 * NS_PER_S) {
@@ -105,4 +83,11 @@ bool source_may_register(struct source *src, unsigned n_per_min, ns_t now)
 		src->n_registered = 0;
 	}
 	return src->n_registered++ < n_per_min;
+}
+
+ns_t source_register_wait(const struct source *src, ns_t now)
+{
+	ns_t end = src->window + 60 * NS_PER_S;
+
+	return end > now ? end - now : 0;
 }

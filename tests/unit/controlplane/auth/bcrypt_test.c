@@ -122,24 +122,18 @@ static void ends_while_busy(void)
 	loop_free(l);
 }
 
-static void failures_run_out(void)
+static void registrations_run_out(void)
 {
 	struct sources s;
 	struct source *src;
 	ns_t now = 0;
 
-	CHECK_EQ(sources_init(&s, 4, 3, 0.5), 0);
+	CHECK_EQ(sources_init(&s, 4), 0);
 	src = sources_get(&s, (const uint8_t[16]){1}, now);
-	for (int i = 0; i < 3; i++) {
-		CHECK(source_may_try(&s, src, now));
-		source_failed(&s, src, now);
-	}
-	CHECK(!source_may_try(&s, src, now));
-	CHECK(!source_may_try(&s, src, now + NS_PER_S));
-	CHECK(source_may_try(&s, src, now + 2 * NS_PER_S));
 	for (int i = 0; i < 2; i++)
 		CHECK(source_may_register(src, 2, now));
 	CHECK(!source_may_register(src, 2, now + 59 * NS_PER_S));
+	CHECK_EQ(source_register_wait(src, now + 59 * NS_PER_S), NS_PER_S);
 	CHECK(source_may_register(src, 2, now + 60 * NS_PER_S));
 	sources_fini(&s);
 }
@@ -149,7 +143,7 @@ static void table_is_bounded(void)
 	struct sources s;
 	struct source *held;
 
-	CHECK_EQ(sources_init(&s, 4, 3, 0.5), 0);
+	CHECK_EQ(sources_init(&s, 4), 0);
 	held = sources_get(&s, (const uint8_t[16]){200}, 0);
 	held->n_refs = 1;
 	for (uint8_t i = 1; i < 100; i++)
@@ -164,7 +158,7 @@ CU_TestInfo bcrypt_tests[] = {
 	{"D4: sources take turns", sources_take_turns},
 	{"D4: the queue is bounded by source, in all, and in time", queue_is_bounded},
 	{"ends while busy, each job told once", ends_while_busy},
-	{"D2: failures of a source run out and come back", failures_run_out},
+	{"D7: registrations of a source run out and come back", registrations_run_out},
 	{"the table of sources is bounded, those in use stay", table_is_bounded},
 	CU_TEST_INFO_NULL,
 };
