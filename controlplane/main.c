@@ -188,6 +188,10 @@ static int open_http(struct cp *cp)
 		log_error("start: %s", strerror(errno));
 		return EXIT_OS;
 	}
+	if (http_trust(cp->http, cp->conf.api.trusted_proxies.item, cp->conf.api.trusted_proxies.n) < 0) {
+		log_error("api.trusted_proxies: not prefixes, or too many");
+		return EXIT_CONFIG;
+	}
 	plugins_bind(cp->plugins, cp->http, &hub_plugin_ops, cp->hub);
 	bind_api(cp);
 	if (http_listen(cp->http, cp->conf.api.listen, why, sizeof(why)) < 0) {

@@ -153,21 +153,17 @@ static void on_timer(struct timer *t, ns_t now)
 	conn_kill(c);
 }
 
-static void source_of(const struct sockaddr_storage *ss, struct http_source *s)
+static struct http_address address_of(const struct sockaddr_storage *ss)
 {
 	const struct sockaddr_in6 *in6 = (const void *)ss;
 	const struct sockaddr_in *in4 = (const void *)ss;
+	struct http_address a = {.ip = {[10] = 0xff, [11] = 0xff}};
 
-	memset(s, 0, sizeof(*s));
-	if (ss->ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-		memcpy(s->key, &in6->sin6_addr, 8);
-		inet_ntop(AF_INET6, &in6->sin6_addr, s->text, sizeof(s->text));
-		return;
-	}
-	s->key[10] = s->key[11] = 0xff;
-	memcpy(s->key + 12,
-	       ss->ss_family == AF_INET6 ? &in6->sin6_addr.s6_addr[12] : (const void *)&in4->sin_addr, 4);
-	inet_ntop(AF_INET, s->key + 12, s->text, sizeof(s->text));
+	if (ss->ss_family == AF_INET6)
+		memcpy(a.ip, &in6->sin6_addr, 16);
+	else
+		memcpy(a.ip + 12, &in4->sin_addr, 4);
+	return a;
 }
 
 static void conn_open(struct http *h, int fd, const struct sockaddr_storage *ss)
@@ -190,7 +186,7 @@ static void conn_open(struct http *h, int fd, const struct sockaddr_storage *ss)
 	c->write_due = NS_NEVER;
 	c->later.fn = on_later;
 	c->timer.on_due = on_timer;
-	source_of(ss, &c->source);
+	c->peer = address_of(ss);
 	c->watch = loop_watch(h->loop, fd, LOOP_READ, on_conn, c);
 	if (c->watch == NULL || (h->tls && (c->tls = tls_new(h->tls, fd)) == NULL)) {
 		loop_unwatch(c->watch);
@@ -276,6 +272,15 @@ struct http *http_new(struct loop *loop, const struct http_limits *limits, struc
 		return NULL;
 	}
 	return h;
+}
+
+int http_trust(struct http *h, char *const *prefix, unsigned n)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < n; i++)
+		rc = http_proxies_add(&h->proxies, str_of(prefix[i]));
+	return rc;
 }
 
 void http_free(struct http *h)

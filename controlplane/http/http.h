@@ -23,7 +23,7 @@
 // connections on a slot, which is soon enough for a late answer (a bearer token, say) to reach a stranger.
 typedef uint64_t http_id;
 
-// Who is asking: an IPv4 address (mapped), or the /64 of an IPv6 address.
+// Who is asking: an IPv4 address (mapped), or the /64 of an IPv6 address. Behind trusted proxies: the one they ask for.
 struct http_source {
 	uint8_t key[16];
 	char text[48]; // numeric address, for logs
@@ -51,6 +51,8 @@ struct http;
 // tls: NULL for plain; borrowed until http_free. NULL + errno. Serves nothing before http_listen.
 struct http *http_new(struct loop *, const struct http_limits *, struct tls_ctx *tls, struct metrics *,
 		      http_handler_fn, void *arg);
+// Believe X-Forwarded-For of these, "10.0.0.0/8". Once, before http_listen. 0, -EINVAL, -ENOSPC.
+[[nodiscard]] int http_trust(struct http *, char *const *prefix, unsigned n);
 void http_free(struct http *); // drops all connections without a word; NULL is allowed
 
 // listen: "[address]:port"; an empty address is any (dual stack). May be called for several addresses.

@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "controlplane/http/forwarded.h"
 #include "controlplane/http/http.h"
 #include "controlplane/http/httpchunks.h"
 
@@ -31,7 +32,8 @@ struct conn {
 	int fd;
 	struct loop_fd *watch;
 	struct tls *tls; // owned; NULL: plain
-	struct http_source source;
+	struct http_address peer;
+	struct http_source source; // of its last request
 	enum conn_state state;
 	bool is_dead;          // to be destroyed by the deferred call
 	bool is_waiting;       // in http->waiting
@@ -62,6 +64,7 @@ struct http {
 	struct metrics *metrics; // borrowed
 	struct tls_ctx *tls;     // borrowed
 	struct http_limits limits;
+	struct http_proxies proxies;
 	http_handler_fn handler;
 	void *arg;
 	struct pool *conns;

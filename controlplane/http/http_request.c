@@ -1,11 +1,27 @@
 // A request from its first byte until the handler has it: head, body, chunks, and what is refused of them.
 #include "controlplane/http/http_conn.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 static uint8_t scratch[65536]; // the loop's thread only
+
+static struct http_source request_source(const struct conn *c)
+{
+	struct http_address a = http_forwarded_from(&c->http->proxies, &c->peer, c->head);
+	struct http_source s = {};
+
+	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)a.ip)) {
+		memcpy(s.key, a.ip, 16);
+		inet_ntop(AF_INET, a.ip + 12, s.text, sizeof(s.text));
+	} else {
+		memcpy(s.key, a.ip, 8);
+		inet_ntop(AF_INET6, a.ip, s.text, sizeof(s.text));
+	}
+	return s;
+}
 
 static void request_handle(struct conn *c)
 {
@@ -15,6 +31,7 @@ static void request_handle(struct conn *c)
 	assert((c->state == CONN_HEAD || c->state == CONN_BODY) && c->body_len <= c->http->limits.max_body);
 	conn_stop_waiting(c);
 	c->state = CONN_HANDLED;
+	c->source = request_source(c);
 	loop_arm_in(c->http->loop, &c->timer, c->http->limits.write);
 	c->http->handler(c->http->arg, &r);
 }

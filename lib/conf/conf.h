@@ -32,6 +32,7 @@ struct conf {
 		uint32_t max_body_bytes;   // api.max_body_bytes (D5)
 		uint32_t max_conns;        // HTTP and WebSocket connections
 		bool metrics_public;       // api.metrics_public: serve /metrics without authentication
+		struct conf_list trusted_proxies; // api.trusted_proxies: "10.0.0.0/8"
 	} api;
 	struct {
 		uint16_t port_udp, port_tcp;               // rtc.ice_port_udp, rtc.ice_port_tcp

@@ -22,6 +22,11 @@ const struct conf_key conf_schema[] = {
 	 .help = "HTTP and WebSocket connections open at the same time."},
 	{"api.metrics_public", CONF_BOOL, AT(api.metrics_public), .def = "true",
 	 .help = "Serve GET /metrics without authentication, as rtcd does. Client ids appear as labels."},
+	{"api.trusted_proxies", CONF_LIST, AT(api.trusted_proxies), .def = "[]",
+	 .check = conf_check_ip_prefix, .syntax = "`address/prefix`",
+	 .help = "Proxies before the API, such as \"10.0.0.0/8\": their X-Forwarded-For says who asks, and "
+		 "limits "
+		 "by address count that one. Nobody else's is believed."},
 	{"api.tls.enable", CONF_BOOL, AT(api.tls_enable), .def = "false", .env = "RTCD_API_HTTP_TLS_ENABLE",
 	 .help = "Serve the API over TLS."},
 	{"api.tls.cert_file", CONF_STRING, AT(api.tls_cert_file), .def = "",

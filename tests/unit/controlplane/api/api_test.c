@@ -395,6 +395,31 @@ static void neighbours_are_heard(void)
 	rig_close(&r);
 }
 
+static int fail_by_proxy(struct rig *r, const char *address)
+{
+	char headers[512];
+
+	snprintf(headers, sizeof(headers), "X-Forwarded-For: %s\r\n%s", address,
+		 rig_basic("nobody", "wrong-key"));
+	return rig_get(r, "/calls/c/sessions", headers, out, sizeof(out));
+}
+
+static void proxies_ask_for_others(void)
+{
+	char *proxy = "127.0.0.0/8";
+	int status = 401;
+	struct rig r;
+
+	CHECK_OR_RETURN(rig_open(&r));
+	CHECK_EQ(http_trust(r.http, &proxy, 1), 0);
+	for (int i = 0; i < 3 * AUTH_FAILURES && status == 401; i++)
+		status = fail_by_proxy(&r, "198.51.100.2, 198.51.100.1");
+	CHECK_EQ(status, 429);
+	CHECK_EQ(fail_by_proxy(&r, "198.51.100.1, 198.51.100.2"), 401);
+	CHECK_EQ(fail_by_proxy(&r, "198.51.100.1"), 429);
+	rig_close(&r);
+}
+
 // n requests at once, each on a connection of its own, with keys made from key and, for different ones, their number.
 static void ask_at_once(struct rig *r, int *fd, unsigned n, const char *user, const char *key, bool differ)
 {
@@ -531,6 +556,7 @@ CU_TestInfo api_tests[] = {
 	{"D7: registrations by source, and clients, are limited", registrations_are_limited},
 	{"D4: a verified key passes while its source is refused", verified_keys_pass_under_attack},
 	{"who fails does not use up what others behind its address have", neighbours_are_heard},
+	{"who asks through a trusted proxy is limited by his own address", proxies_ask_for_others},
 	{"right keys cost their owner nothing, however many come at once", right_keys_cost_nothing},
 	{"D2: guesses that wait for their judgment are paid for", guesses_at_once_are_limited},
 	{"credentials survive a restart", credentials_survive},
