@@ -149,7 +149,7 @@ unit: $(UNIT_BIN) ## unit tests (T=suite or suite/test selects)
 	status=0; for u in $(filter-out %/unit-controlplane,$(UNIT_BIN)); do run $$u || status=1; done; \
 	wait $$! || status=1; exit $$status
 # Parts of `check` run side by side; -O keeps the output of each together.
-CHECKS := unit layers headers poison fuzz-replay devtools lint-sh lint-docs spell format-check
+CHECKS := unit layers headers poison must fuzz-replay devtools lint-sh lint-docs spell format-check
 .PHONY: $(CHECKS)
 check: ## what to run before each commit, under 2 minutes; installs what it needs
 	@tools/devtools/install-packages run check
@@ -162,6 +162,8 @@ poison: ## what dataplane/port/dpdk.h poisons does not compile
 	@CC="$(CC)" DPDK_CFLAGS="$(DPDK_CFLAGS)" tools/devtools/tap poison tools/devtools/check-poison
 devtools: all ## tests of the tools that check (T=pattern)
 	@CC="$(CC)" BUILD=$(B) tools/devtools/stories tests/devtools '$(T)'
+must: ## what ends a daemon says why nothing from outside leads there
+	@tools/devtools/tap must tools/devtools/check-must
 lint-sh: ## shellcheck
 	@tools/devtools/tap shellcheck tools/devtools/check-shell
 lint-docs: ## do the manuals name what exists

@@ -203,6 +203,7 @@ void bcrypt_salt(char setting[BCRYPT_SETTING_MAX], unsigned cost)
 	char random[16];
 
 	rand_bytes(random, sizeof(random));
+	// cannot: the cost is a constant, the salt is ours and the buffer has the length asked for
 	MUST(crypt_gensalt_rn("$2a$", cost, random, sizeof(random), setting, BCRYPT_SETTING_MAX) != NULL);
 }
 

@@ -256,6 +256,7 @@ void store_ops_fini(struct store *s)
 {
 	struct store_op *op;
 
+	// cannot: the owner ends the store after its last answer, at the end of the process
 	MUST(TAILQ_EMPTY(&s->pending));
 	loop_cancel(s->loop, &s->timer);
 	loop_defer_cancel(s->loop, &s->refusing);

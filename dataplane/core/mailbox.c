@@ -22,6 +22,8 @@ static void wait_for(struct worker *w, ns_t *began)
 		*began = clock_now();
 	if (clock_now() - *began > STALL_FATAL_NS) {
 		log_error("worker %u takes no commands: giving up", w->id);
+		// cannot: a worker takes its mails each turn, whatever packets say; one that does not for 10
+		// s is stuck
 		abort();
 	}
 }

@@ -232,6 +232,7 @@ void dp_stop(struct dp *dp)
 	rte_eal_mp_wait_lcore();
 	for (unsigned i = 0; i < dp->n_workers;
 	     i++) // acquire: all it wrote; pairs with the end of worker_run
+		// cannot: rte_eal_mp_wait_lcore has waited for each worker to return
 		MUST(atomic_load_explicit(&dp->worker[i]->returned, memory_order_acquire));
 }
 

@@ -269,6 +269,8 @@ static void watchdog(struct ctl *c, ns_t now)
 		c->warned[i] = true;
 		if (silent > STALL_FATAL_NS) {
 			log_error("worker %u is stuck: giving up", i);
+			// cannot: a turn of a worker is bounded by its bursts, not by what packets say; 10 s
+			// without one is a worker that is stuck
 			abort();
 		}
 	}

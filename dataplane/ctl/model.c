@@ -39,6 +39,8 @@ static void retire_key(struct model *m, struct seal_key *key, struct worker *hom
 	if (key == NULL)
 		return;
 	r = malloc(sizeof(*r));
+	// cannot: sessions are limited by the configuration; no memory for a few bytes is the end of any
+	// process
 	MUST(r != NULL);
 	*r = (struct key_return){.ring = m->keyring, .key = key};
 	model_retire(m, key_free, r, home);

@@ -49,6 +49,7 @@ void model_retire(struct model *m, void (*free_fn)(void *), void *object, struct
 	if (m->n_retired == m->retired_size) {
 		m->retired_size = m->retired_size ? 2 * m->retired_size : 64;
 		m->retired = realloc(m->retired, m->retired_size * sizeof(*m->retired));
+		// cannot: what can be retired is limited as sessions, tracks and legs are
 		MUST(m->retired != NULL);
 	}
 	m->retired[m->n_retired].free_fn = free_fn;

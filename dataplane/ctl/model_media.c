@@ -311,6 +311,7 @@ void model_remove_track(struct model *m, struct m_track *t, bool tell)
 	struct source_return *r = malloc(sizeof(*r));
 
 	assert(t->owner->track[t->add.track] == t);
+	// cannot: tracks of a session are limited; no memory for a few bytes is the end of any process
 	MUST(r != NULL);
 	LIST_EACH_SAFE (leg, &t->legs, of_track, next)
 		model_remove_leg(m, leg, true);

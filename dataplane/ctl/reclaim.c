@@ -65,7 +65,8 @@ void reclaim_later(struct reclaim *r, void (*free_fn)(void *), void *object, str
 		free(new);
 		return;
 	}
-	MUST(new != NULL); // cannot be undone here: the object is already out of the tables
+	// cannot: what can be retired is limited as sessions, tracks and legs are
+	MUST(new != NULL);
 	*new = (struct waiting){.free_fn = free_fn, .object = object, .home = home};
 	new->n_mails = home ? home->n_mails_posted : 0;
 	STAILQ_INSERT_TAIL(&r->mail, new, link);

@@ -40,7 +40,8 @@ enum exit_status {
 		exit(status);                 \
 	} while (0)
 
-// A broken invariant: print where and abort. Kept in release builds; never for input from outside.
+// A broken invariant: print where and abort. Kept in release builds; never for input from outside: `// cannot: ` above it
+// says why that does not lead here (tools/devtools/check-must).
 #define MUST(cond)                                                                                   \
 	do {                                                                                         \
 		if (__builtin_expect(!(cond), 0)) {                                                  \

@@ -164,6 +164,7 @@ int map_put(struct map *m, struct str key, void *value)
 	struct entry *e;
 	char *copy;
 
+	// cannot: callers put pointers to objects that they hold
 	MUST(value != NULL);
 	if (entry_find(m, key, hash))
 		return err_set(EEXIST);

@@ -181,6 +181,7 @@ void pool_put(struct pool *p, handle_t handle)
 {
 	uint32_t i = handle_slot(handle);
 
+	// cannot: handles from outside are looked up before; the owner puts an object once
 	MUST(pool_find(p, handle) != NULL);
 	slot_at(p, i)->is_live = false;
 	p->n_live--;

@@ -57,6 +57,7 @@ void rand_bytes(void *out, size_t len)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		// cannot: getrandom fails for a bad address or flag alone, and ours are constant
 		MUST(n > 0);
 		p += n;
 		len -= (size_t)n;
@@ -85,6 +86,7 @@ void rand_text(char *out, size_t n, const char *alphabet)
 	unsigned even; // bytes at or above would favour the first characters
 	uint8_t block[64];
 
+	// cannot: alphabets are constants
 	MUST(n_chars >= 2 && n_chars <= 256);
 	even = 256 - 256 % (unsigned)n_chars;
 	while (done < n) {

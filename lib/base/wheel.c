@@ -84,6 +84,7 @@ void wheel_arm(struct wheel *w, struct timer *t, ns_t due)
 	wheel_cancel(w, t);
 	if (due == NS_NEVER)
 		return;
+	// cannot: the owner sets it when the object is made
 	MUST(t->on_due != NULL);
 	t->due = due;
 	w->n_armed++;

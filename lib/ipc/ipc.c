@@ -207,6 +207,7 @@ int ipc_chan_send_fds(struct ipc_chan *c, const void *msg, const int *fds, unsig
 	const struct ipc_hdr *hdr = msg;
 	int rc = -EAGAIN;
 
+	// cannot: messages to send are made by ipc_begin
 	MUST(hdr->len == ipc_type_size(hdr->type) && n_fds <= IPC_MAX_FDS);
 	if (STAILQ_EMPTY(&c->queue))
 		rc = socket_send(c->fd, msg, hdr->len, fds, n_fds);

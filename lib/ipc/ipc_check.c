@@ -375,6 +375,7 @@ int ipc_check(const void *data, size_t len, enum ipc_side from, const char **why
 
 void ipc_begin_sized(void *msg, size_t size, enum ipc_type type)
 {
+	// cannot: type and size are constants of one line of ours
 	MUST(size == ipc_type_size(type));
 	memset(msg, 0, size);
 	*(struct ipc_hdr *)msg = (struct ipc_hdr){.type = (uint16_t)type, .len = (uint16_t)size};

@@ -101,6 +101,7 @@ void pktring_prefault(struct pktring_mem *mem)
 
 static struct pktring_shared *ring_at(const struct pktring_mem *mem, unsigned ring)
 {
+	// cannot: pktring_map was asked for as many rings as the loops around this count
 	MUST(ring < mem->n_rings);
 	return (struct pktring_shared *)((char *)mem->base +
 					 ring * (sizeof(struct pktring_shared) + (size_t)mem->size));

@@ -103,6 +103,7 @@ static struct statseg_block *block_at(const struct statseg *s, unsigned i)
 
 struct statseg_block *statseg_block(struct statseg *s, unsigned i)
 {
+	// cannot: the writer asks for the blocks that it has made
 	MUST(i < s->n_blocks && s->fd >= 0);
 	return block_at(s, i);
 }

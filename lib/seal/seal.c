@@ -49,6 +49,7 @@ size_t seal_key_size(const struct seal_engine *e)
 
 static void key_blank(const struct seal_engine *e, struct seal_key *key, enum seal_profile profile)
 {
+	// cannot: keys lie in a pool whose objects are whole lines
 	MUST((uintptr_t)key % SEAL_LINE == 0);
 	memset(key, 0, seal_key_size(e));
 	key->profile = (uint8_t)profile;
@@ -107,6 +108,7 @@ static unsigned count_good(const struct seal_rtp *p, unsigned n)
 
 unsigned seal_rtp_protect(struct seal_engine *e, struct seal_rtp *p, unsigned n)
 {
+	// cannot: callers gather at most so many
 	MUST(n <= SEAL_MAX_BURST);
 	e->ops->rtp_protect(e, p, n);
 	return count_good(p, n);
@@ -114,6 +116,7 @@ unsigned seal_rtp_protect(struct seal_engine *e, struct seal_rtp *p, unsigned n)
 
 unsigned seal_rtp_unprotect(struct seal_engine *e, struct seal_rtp *p, unsigned n)
 {
+	// cannot: callers gather at most so many
 	MUST(n <= SEAL_MAX_BURST);
 	e->ops->rtp_unprotect(e, p, n);
 	return count_good(p, n);
@@ -168,6 +171,8 @@ int seal_rtcp_peek_index(enum seal_profile profile, const uint8_t *pkt, size_t l
 void seal_hmac_sha1(struct seal_engine *e, const uint8_t *key, size_t key_len, const uint8_t *msg, size_t len,
 		    uint8_t out[20])
 {
+	// cannot: our password has IPC_PWD_LEN bytes, a longer one than ICELITE_REMOTE_PWD of a peer is not
+	// kept
 	MUST(key_len <= 64);
 	e->ops->hmac_sha1(e, key, key_len, msg, len, out);
 }

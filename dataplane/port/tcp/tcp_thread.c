@@ -36,7 +36,9 @@ static bool rings_drain(struct port_tcp *p)
 		int len;
 
 		while (n < RING_BATCH && (len = pktring_pop(&p->end[i].down, frame, sizeof(frame))) >= 0) {
-			MUST((size_t)len >= sizeof(head)); // written by tcp_tx and tcp_bind alone
+			// cannot: frames of this ring are written by tcp_tx and tcp_bind alone, in this
+			// process
+			MUST((size_t)len >= sizeof(head));
 			memcpy(&head, frame, sizeof(head));
 			tcp_frames_down(p, &head, frame + sizeof(head), (size_t)len - sizeof(head));
 			n++;
