@@ -1,6 +1,5 @@
 // JSON of signaling messages: a description that is understood must survive being written and read again.
-// sources: controlplane/session/signal/sigmsg.c
-// libs: -ljansson
+// sources: controlplane/session/signal/sigmsg.c controlplane/sys/jsonscan.c
 // max_len: 131072
 #include <stddef.h>
 #include <stdint.h>

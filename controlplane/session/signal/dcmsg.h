@@ -24,6 +24,15 @@ enum dcmsg_type {
 
 #define DCMSG_MAX_JSON (128 * 1024) // bytes of an inflated SDP message (D17)
 
+// Bytes that so many zipped ones may become. Descriptions shrink to a tenth, long ones of like sections to a thirtieth;
+// what shrinks more is made to cost us time.
+static inline size_t dcmsg_max_json(size_t zipped)
+{
+	size_t most = 4096 + 64 * zipped;
+
+	return most < DCMSG_MAX_JSON ? most : DCMSG_MAX_JSON;
+}
+
 struct dcmsg {
 	enum dcmsg_type type;
 	struct str zipped; // SDP: borrowed

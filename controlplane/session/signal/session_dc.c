@@ -70,8 +70,9 @@ static void on_unlock(struct session *s)
 // --- messages -----------------------------------------------------------------------------------
 static void on_dc_sdp(struct session *s, struct str zipped)
 {
-	char *json = malloc(DCMSG_MAX_JSON);
-	int len = json ? dcmsg_inflate(zipped, json, DCMSG_MAX_JSON) : -ENOMEM;
+	size_t size = dcmsg_max_json(zipped.len);
+	char *json = malloc(size);
+	int len = json ? dcmsg_inflate(zipped, json, size) : -ENOMEM;
 
 	if (len < 0) {
 		log_info(SESSION_FMT ": SDP on the data channel refused (%s)", SESSION_ARG(s),

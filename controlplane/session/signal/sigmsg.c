@@ -1,56 +1,76 @@
 #include "controlplane/session/signal/sigmsg.h"
 
-#include <jansson.h>
+#include <stdlib.h>
 
+#include "controlplane/sys/jsonscan.h"
 #include "lib/base/err.h"
 
-static json_t *load_object(struct str json)
+// The raw values of two keys, STR_NONE where it is missing or no string; of a name that comes twice the last counts.
+struct key_pick {
+	struct str name[2], raw[2];
+	bool has_other; // a member that is no string, picked or not
+};
+
+static int find_members(struct str json, struct key_pick *w)
 {
-	json_t *root;
+	struct jsonscan scan;
+	struct jsonscan_member m;
+	int rc;
 
 	if (json.len > SIGMSG_MAX_JSON)
-		return err_null(E2BIG);
-	root = json_loadb(json.p ? json.p : "", json.len, JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, NULL);
-	if (root != NULL && json_is_object(root))
-		return root;
-	json_decref(root);
-	return err_null(EBADMSG);
+		return -E2BIG;
+	if (jsonscan_begin(&scan, json) < 0)
+		return -EBADMSG;
+	while ((rc = jsonscan_next(&scan, &m)) > 0) {
+		w->has_other |= m.kind != JSONSCAN_STRING;
+		for (unsigned i = 0; i < 2; i++)
+			if (w->name[i].len > 0 && jsonscan_is(m.name, w->name[i]))
+				w->raw[i] = m.kind == JSONSCAN_STRING ? m.value : STR_NONE;
+	}
+	return rc;
 }
 
-static struct str string_of(const json_t *v)
+static int read_type(struct str raw, enum sigmsg_type *type)
 {
-	return json_is_string(v) ? (struct str){json_string_value(v), json_string_length(v)} : STR_NONE;
+	char word[64];
+	size_t n;
+
+	if (raw.len > sizeof(word) || jsonscan_unescape(raw, word, &n) < 0)
+		return -EBADMSG;
+	if (str_ieq((struct str){word, n}, STR("offer")))
+		*type = SIGMSG_OFFER;
+	else if (str_ieq((struct str){word, n}, STR("answer")))
+		*type = SIGMSG_ANSWER;
+	else
+		return -EBADMSG;
+	return 0;
 }
 
 int sigmsg_parse_sdp(struct str json, struct sigmsg_sdp *m)
 {
-	json_t *root = load_object(json);
-	struct str type;
+	struct key_pick w = {.name = {STR("type"), STR("sdp")}};
+	size_t n;
+	int rc = find_members(json, &w);
 
 	*m = (struct sigmsg_sdp){};
-	if (root == NULL)
-		return -errno;
-	type = string_of(json_object_get(root, "type"));
-	m->sdp = string_of(json_object_get(root, "sdp"));
-	m->root = root;
-	if (str_ieq(type, STR("offer"))) {
-		m->type = SIGMSG_OFFER;
-	} else if (str_ieq(type, STR("answer"))) {
-		m->type = SIGMSG_ANSWER;
-	} else {
+	if (rc < 0)
+		return rc;
+	if (w.raw[1].p == NULL || read_type(w.raw[0], &m->type) < 0)
+		return -EBADMSG;
+	m->text = malloc(w.raw[1].len + 1);
+	if (m->text == NULL)
+		return -ENOMEM;
+	if (jsonscan_unescape(w.raw[1], m->text, &n) < 0) {
 		sigmsg_free(m);
 		return -EBADMSG;
 	}
-	if (m->sdp.p == NULL) {
-		sigmsg_free(m);
-		return -EBADMSG;
-	}
+	m->sdp = (struct str){m->text, n};
 	return 0;
 }
 
 void sigmsg_free(struct sigmsg_sdp *m)
 {
-	json_decref(m->root);
+	free(m->text);
 	*m = (struct sigmsg_sdp){};
 }
 
@@ -83,29 +103,21 @@ void sigmsg_write_sdp(struct wbuf *w, enum sigmsg_type type, struct str sdp)
 
 int sigmsg_parse_id(struct str json, const char *key, char *out, size_t size)
 {
-	json_t *root = load_object(json), *value;
-	const char *name;
-	int rc = 0;
+	struct key_pick w = {.name = {str_of(key)}};
+	char id[6 * 256];
+	size_t n;
 
 	out[0] = '\0';
-	if (root == NULL)
+	if (find_members(json, &w) < 0 || w.has_other) // rtcd reads a map of strings: one other value spoils it all
 		return -EBADMSG;
-	json_object_foreach(root, name, value) // rtcd reads a map of strings: one other value spoils it all
-		if (!json_is_string(value)) rc = -EBADMSG;
-	if (rc == 0 && !str_copy(string_of(json_object_get(root, key)), out, size))
-		rc = -EBADMSG;
-	json_decref(root);
-	return rc;
+	if (w.raw[0].len > sizeof(id) || jsonscan_unescape(w.raw[0], id, &n) < 0)
+		return -EBADMSG;
+	return str_copy((struct str){id, n}, out, size) ? 0 : -EBADMSG;
 }
 
 int sigmsg_check_candidate(struct str json)
 {
-	json_t *root = load_object(json);
-	int rc;
+	struct key_pick w = {.name = {STR("candidate")}};
 
-	if (root == NULL)
-		return -EBADMSG;
-	rc = json_is_string(json_object_get(root, "candidate")) ? 0 : -EBADMSG;
-	json_decref(root);
-	return rc;
+	return find_members(json, &w) == 0 && w.raw[0].p != NULL ? 0 : -EBADMSG;
 }

@@ -13,11 +13,11 @@ enum sigmsg_type { SIGMSG_OFFER, SIGMSG_ANSWER };
 
 struct sigmsg_sdp {
 	enum sigmsg_type type;
-	struct str sdp; // owned with *root
-	void *root;     // owned
+	struct str sdp; // view of text
+	char *text;     // owned
 };
 
-// {"type":"offer"|"answer","sdp":"..."}; type without regard to case. returns: 0, -E2BIG, -EBADMSG
+// {"type":"offer"|"answer","sdp":"..."}; type without regard to case. returns: 0, -E2BIG, -EBADMSG, -ENOMEM
 [[nodiscard]] int sigmsg_parse_sdp(struct str json, struct sigmsg_sdp *);
 void sigmsg_free(struct sigmsg_sdp *); // parsed or zeroed
 
