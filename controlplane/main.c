@@ -114,7 +114,7 @@ static int open_base(struct cp *cp)
 	set_node_name(&cp->conf);
 	cp->loop = loop_new();
 	cp->metrics = metrics_new();
-	if (cp->loop == NULL || cp->metrics == NULL || procstat_init(cp->metrics) < 0) {
+	if (cp->loop == NULL || cp->metrics == NULL || procstat_init(cp->metrics, cp->loop) < 0) {
 		log_error("start: %s", strerror(errno));
 		return EXIT_OS;
 	}

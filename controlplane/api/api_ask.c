@@ -66,6 +66,17 @@ void ask_reply_json(struct ask *a, unsigned status, struct str body)
 	ask_reply(a, status, JSON, "", body);
 }
 
+void ask_reply_owned(struct ask *a, struct str owner, struct str body)
+{
+	http_reply(a->api->p.http, a->id,
+		   &(struct http_response){.status = 200,
+					   .content_type = JSON,
+					   .body = body,
+					   .route = a->route->path,
+					   .owner = owner});
+	ask_free(a);
+}
+
 void ask_reply_text(struct ask *a, unsigned status, const char *text)
 {
 	ask_reply(a, status, "text/plain; charset=utf-8", "X-Content-Type-Options: nosniff\r\n",

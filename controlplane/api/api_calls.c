@@ -97,12 +97,44 @@ static bool may_ask_calls(struct ask *a, const struct auth_result *r)
 	return !load.restoring;
 }
 
-void api_then_calls(struct ask *a, const struct auth_result *r)
+static void reply_later(struct ask *a)
+{
+	http_reply(a->api->p.http, a->id,
+		   &(struct http_response){.status = 503,
+					   .content_type = "text/plain; charset=utf-8",
+					   .body = STR("too many answers at once\n"),
+					   .headers = "Retry-After: 1\r\n",
+					   .route = a->route->path});
+	ask_free(a);
+}
+
+// What an answer takes of memory and of time is its tenant's.
+static void reply_listing(struct ask *a, struct str client, const struct registry_hit *hit)
 {
 	struct listing l = {.is_list = a->session_id[0] == '\0'};
-	struct registry_hit hit;
 	char *text = NULL;
 	size_t len = 0;
+
+	l.out = open_memstream(&text, &len);
+	if (l.out == NULL) {
+		ask_reply_text(a, 503, "out of memory\n");
+		return;
+	}
+	list_hit(&l, hit);
+	fputs(l.is_list ? "]\n" : "\n", l.out);
+	if (fclose(l.out) != 0)
+		ask_reply_text(a, 503, "out of memory\n");
+	else if (l.n == 0)
+		reply_not_found(a, "session");
+	else
+		ask_reply_owned(a, client, (struct str){text, len});
+	free(text);
+}
+
+void api_then_calls(struct ask *a, const struct auth_result *r)
+{
+	struct registry_hit hit;
+	ns_t began;
 
 	if (!may_ask_calls(a, r))
 		return;
@@ -112,20 +144,13 @@ void api_then_calls(struct ask *a, const struct auth_result *r)
 		reply_not_found(a, hit.missing);
 		return;
 	}
-	l.out = open_memstream(&text, &len);
-	if (l.out == NULL) {
-		ask_reply_text(a, 503, "out of memory\n");
+	if (!http_may_answer(a->api->p.http, r->client) || !tenant_may_work(hit.call->group, clock_now())) {
+		reply_later(a);
 		return;
 	}
-	list_hit(&l, &hit);
-	fputs(l.is_list ? "]\n" : "\n", l.out);
-	if (fclose(l.out) != 0)
-		ask_reply_text(a, 503, "out of memory\n");
-	else if (l.n == 0)
-		reply_not_found(a, "session");
-	else
-		ask_reply_json(a, 200, (struct str){text, len});
-	free(text);
+	began = clock_work();
+	reply_listing(a, r->client, &hit);
+	tenant_worked(hit.call->group, clock_work() - began, clock_now());
 }
 
 static void on_media(void *arg, int err, const struct query_view *v)

@@ -43,6 +43,8 @@ void ask_free(struct ask *);
 
 // Answer and free it.
 void ask_reply_json(struct ask *, unsigned status, struct str body);
+void ask_reply_owned(struct ask *, struct str owner,
+		     struct str body); // 200, JSON that counts as owner's until read
 void ask_reply_text(struct ask *, unsigned status, const char *text);
 // {"bearerToken","clientID","code","error"}: those that are not NULL, and code.
 void ask_reply_envelope(struct ask *, unsigned status, const char *token, const char *client,

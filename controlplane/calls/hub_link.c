@@ -96,10 +96,15 @@ static void on_punt(void *arg, unsigned worker, const struct punt_hdr *hdr, cons
 	struct hub *h = arg;
 	struct session *s = session_find(&h->env, hdr->sid);
 
-	if (s != NULL)
-		session_on_datagram(s, worker, data, len);
-	else
+	ns_t began;
+
+	if (s == NULL) {
 		hub_drop(h, "punt_unknown");
+	} else if (session_may_work(s)) { // else DTLS and SCTP send it again
+		began = clock_work();
+		session_on_datagram(s, worker, data, len);
+		session_worked(s, "data channel", began);
+	}
 }
 
 const struct link_ops hub_link_ops = {on_snap, on_synced, on_down, on_link_event, on_punt};

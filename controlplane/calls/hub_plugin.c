@@ -160,9 +160,12 @@ static void on_rtc(void *arg, conn_id conn, struct str client, struct str sessio
 						.data = data});
 	} else if (s == NULL) {
 		count_unknown(h, session_id, "message");
-	} else {
+	} else if (session_may_work(s)) {
+		ns_t began = clock_work();
+
 		s->conn = conn; // routes follow the newest connection it was heard on (D13)
 		session_on_rtc(s, type, data);
+		session_worked(s, "plugin message", began);
 	}
 }
 

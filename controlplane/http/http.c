@@ -76,6 +76,7 @@ static void conn_destroy(struct conn *c)
 	struct http *h = c->http;
 
 	conn_stop_waiting(c);
+	conn_answer_is_read(c);
 	loop_cancel(h->loop, &c->timer);
 	loop_defer_cancel(h->loop, &c->later);
 	loop_unwatch(c->watch);
@@ -108,7 +109,8 @@ static void on_flushed(struct conn *c)
 
 static void conn_serve(struct conn *c)
 {
-	bool had = c->out_at < c->out_len;
+	bool had = c->out_at < c->out_len, is_ws = c->state == CONN_WS;
+	ns_t began = clock_now();
 
 	conn_flush(c);
 	if (!c->is_dead && c->out_at == c->out_len && (had || c->state == CONN_LAST))
@@ -117,6 +119,8 @@ static void conn_serve(struct conn *c)
 		conn_receive(c);
 	if (!c->is_dead)
 		conn_watch(c);
+	if (!is_ws) // messages are noted by who understands them
+		loop_note(c->http->loop, "HTTP", clock_now() - began, str_of(c->source.text), STR_NONE);
 }
 
 static void on_later(struct deferred *d)
@@ -267,7 +271,10 @@ struct http *http_new(struct loop *loop, const struct http_limits *limits, struc
 	h->accept_timer.on_due = on_accept_again;
 	TAILQ_INIT(&h->waiting);
 	h->conns = pool_new(sizeof(struct conn), limits->max_conns + 1);
-	if (h->conns == NULL) {
+	h->unread = map_new();
+	if (h->conns == NULL || h->unread == NULL) {
+		pool_free(h->conns);
+		map_free(h->unread);
 		free(h);
 		return NULL;
 	}
@@ -299,5 +306,6 @@ void http_free(struct http *h)
 	while ((c = pool_next(h->conns, &cursor, NULL)) != NULL)
 		conn_destroy(c);
 	pool_free(h->conns);
+	map_free(h->unread);
 	free(h);
 }

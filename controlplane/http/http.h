@@ -66,10 +66,15 @@ struct http_response {
 	struct str body;          // copied
 	const char *headers;      // further lines, each ending with \r\n, or NULL
 	const char *route;        // metrics label; NULL: "other"
+	struct str owner;         // whose answer it is: counts as unread until it is sent; empty: nobody's
 	bool must_close;
 };
 // Ignored when the connection is gone or the request was answered already.
 void http_reply(struct http *, http_id, const struct http_response *);
+#define HTTP_UNREAD_MAX \
+	(16u << 20) // bytes of answers of one owner that wait to be read; one answer may go beyond it
+// Room for another answer to owner? Ask before it is made; false is counted, and logged once until all is read.
+bool http_may_answer(struct http *, struct str owner);
 // rtcd's plain errors: text/plain; charset=utf-8, nosniff. text ends with \n.
 void http_reply_text(struct http *, http_id, unsigned status, const char *text, const char *route);
 
@@ -82,6 +87,7 @@ struct ws_limits {
 	size_t max_message;     // bytes; more: close 1009
 	size_t max_queue;       // bytes waiting to be sent; more: the connection is cut
 	ns_t ping, pong, write; // ping every; cut without pong for; cut without progress in sending for
+	struct wsframe_share *share; // borrowed until on_closed, NULL: none; beyond it: close 1013
 };
 // Answer the request with 101 when it is a correct upgrade request: then true, and handler is used from now
 // on. Otherwise it has been refused (400, 403, and the reason) and false comes back.

@@ -89,6 +89,22 @@ void conn_watch(struct conn *c)
 	loop_rewatch(c->watch, events);
 }
 
+void conn_answer_is_read(struct conn *c)
+{
+	struct unread *u = c->unread;
+
+	c->unread = NULL;
+	if (u == NULL)
+		return;
+	assert(u->held >= c->unread_len);
+	u->held -= c->unread_len;
+	if (u->held > 0)
+		return;
+	map_del(c->http->unread, str_of(u->owner));
+	free(u->owner);
+	free(u);
+}
+
 void conn_flush(struct conn *c)
 {
 	while (c->out_at < c->out_len) {
@@ -106,6 +122,7 @@ void conn_flush(struct conn *c)
 	}
 	c->write_due = NS_NEVER;
 	c->out_at = c->out_len = 0;
+	conn_answer_is_read(c);
 	if (c->out_cap > KEEP_OUT) {
 		free(c->out);
 		c->out = NULL;

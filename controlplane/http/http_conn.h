@@ -9,6 +9,7 @@
 #include "controlplane/http/forwarded.h"
 #include "controlplane/http/http.h"
 #include "controlplane/http/httpchunks.h"
+#include "lib/base/hash.h"
 
 enum conn_state {
 	CONN_HEAD, // waiting for, or inside of, a request head
@@ -56,10 +57,20 @@ struct conn {
 	uint8_t *out; // owned: bytes [out_at, out_len) wait to be sent
 	size_t out_at, out_len, out_cap;
 
+	struct unread *unread; // its owner's account of unread_len bytes in out; NULL: nobody's
+	size_t unread_len;
+
 	struct ws_side *ws; // owned; NULL before the upgrade
 };
 
+struct unread { // answers of one owner that wait to be read; lives while there are any
+	char *owner;
+	size_t held;
+	bool is_logged; // that it is too much
+};
+
 struct http {
+	struct map *unread;      // owned: by owner
 	struct loop *loop;       // borrowed
 	struct metrics *metrics; // borrowed
 	struct tls_ctx *tls;     // borrowed
@@ -91,6 +102,8 @@ void conn_finish(struct conn *);                       // send what is queued, t
 void conn_wait(struct conn *);                         // among those without a complete request
 void conn_stop_waiting(struct conn *);                 // not one that makes room for others any more
 void conn_next_request(struct conn *);                 // the reply is queued: on to the next one
+
+void conn_answer_is_read(struct conn *); // all of it, or the connection ends
 
 // --- http_reply.c ------------------------------------------------------------------------------------
 void conn_refuse(struct conn *, unsigned status, const char *reason); // cannot be read: one answer, the end

@@ -1,10 +1,13 @@
 // Answers to requests.
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "controlplane/http/http_conn.h"
 #include "lib/base/err.h"
+#include "lib/base/log.h"
 
 static const char *status_text(unsigned status)
 {
@@ -50,6 +53,43 @@ static int reply_write_head(struct conn *c, const struct http_response *r, bool 
 			r->body.len, keep, r->headers ? r->headers : "");
 }
 
+// Without memory for its account an answer is nobody's.
+static void unread_add(struct conn *c, struct str owner, size_t len)
+{
+	struct unread *u = map_find(c->http->unread, owner);
+
+	if (c->unread != NULL)
+		return;
+	if (u == NULL) {
+		u = calloc(1, sizeof(*u));
+		if (u == NULL)
+			return;
+		u->owner = strndup(owner.p, owner.len);
+		if (u->owner == NULL || map_put(c->http->unread, owner, u) < 0) {
+			free(u->owner);
+			free(u);
+			return;
+		}
+	}
+	u->held += len;
+	c->unread = u;
+	c->unread_len = len;
+}
+
+bool http_may_answer(struct http *h, struct str owner)
+{
+	struct unread *u = map_find(h->unread, owner);
+
+	if (u == NULL || u->held < HTTP_UNREAD_MAX)
+		return true;
+	metric_add(h->metrics, M_HTTP_REFUSED, METRIC_LABELS(STR("unread answers")), 1);
+	if (!u->is_logged)
+		log_warn("http: client %s has %zu bytes of answers unread: it gets no more until it reads",
+			 u->owner, u->held);
+	u->is_logged = true;
+	return false;
+}
+
 static void conn_reply(struct conn *c, const struct http_response *r)
 {
 	struct http *h = c->http;
@@ -70,6 +110,8 @@ static void conn_reply(struct conn *c, const struct http_response *r)
 	}
 	if (!conn_queue(c, head, (size_t)n) || (!is_head && !conn_queue(c, r->body.p, r->body.len)))
 		return;
+	if (r->owner.len > 0)
+		unread_add(c, r->owner, r->body.len);
 	if (close)
 		conn_finish(c);
 	else

@@ -113,15 +113,26 @@ static void body_begin(struct conn *c)
 		request_handle(c);
 }
 
+// Before a request they are ignored (RFC 9112 section 2.2).
+static void skip_blank_lines(struct conn *c)
+{
+	size_t n = 0;
+
+	while (n < c->in_len && (c->in[n] == '\r' || c->in[n] == '\n'))
+		n++;
+	if (n == 0)
+		return;
+	memmove(c->in, c->in + n, c->in_len - n);
+	c->in_len -= n;
+	c->in_scanned = 0;
+}
+
 void request_try_head(struct conn *c)
 {
 	size_t end;
 	int rc;
 
-	while (c->in_len > 0 && (c->in[0] == '\r' || c->in[0] == '\n')) { // RFC 9112 2.2: ignore blank lines
-		memmove(c->in, c->in + 1, --c->in_len);
-		c->in_scanned = 0;
-	}
+	skip_blank_lines(c);
 	end = http_head_end(c->in, c->in_len, c->in_scanned);
 	c->in_scanned = c->in_len;
 	if (end == 0) {
@@ -152,6 +163,7 @@ void request_try_head(struct conn *c)
 
 ssize_t request_read_head(struct conn *c)
 {
+	bool is_first;
 	ssize_t n;
 
 	if (c->in_len == c->in_cap) {
@@ -166,9 +178,11 @@ ssize_t request_read_head(struct conn *c)
 	n = conn_read(c, c->in + c->in_len, c->in_cap - c->in_len);
 	if (n <= 0)
 		return n;
-	if (c->in_len == 0)
-		loop_arm_in(c->http->loop, &c->timer, c->http->limits.read);
+	is_first = c->in_len == 0;
 	c->in_len += (size_t)n;
+	skip_blank_lines(c);
+	if (is_first && c->in_len > 0) // blank lines gain no time
+		loop_arm_in(c->http->loop, &c->timer, c->http->limits.read);
 	request_try_head(c);
 	return n;
 }

@@ -106,6 +106,7 @@ bool http_upgrade(struct http *h, http_id id, const struct ws_limits *limits,
 		     "Sec-WebSocket-Accept: %s\r\n\r\n",
 		     key);
 	wsframe_init(&c->ws->reader, limits->max_message);
+	c->ws->reader.share = limits->share;
 	c->ws->limits = *limits;
 	c->ws->handler = *handler;
 	c->ws->arg = arg;

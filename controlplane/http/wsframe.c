@@ -13,10 +13,35 @@ void wsframe_init(struct wsframe_reader *r, size_t max_message)
 	*r = (struct wsframe_reader){.max_message = max_message};
 }
 
-void wsframe_fini(struct wsframe_reader *r)
+static size_t share_part(size_t cap)
 {
+	return cap > KEEP_CAP ? cap : 0;
+}
+
+// The reader's buffer will have so many bytes. False: those that share are at their limit.
+static bool share_take(const struct wsframe_reader *r, size_t cap)
+{
+	size_t now = share_part(r->message_cap), then = share_part(cap);
+
+	if (r->share == NULL)
+		return true;
+	if (then > now && r->share->held - now + then > r->share->most)
+		return false;
+	r->share->held = r->share->held - now + then;
+	return true;
+}
+
+static void message_drop(struct wsframe_reader *r)
+{
+	share_take(r, 0);
 	free(r->message);
 	r->message = NULL;
+	r->message_cap = r->message_len = 0;
+}
+
+void wsframe_fini(struct wsframe_reader *r)
+{
+	message_drop(r);
 }
 
 static bool event_fail(struct wsframe_event *ev, uint16_t code, const char *reason)
@@ -99,9 +124,11 @@ static bool message_reserve(struct wsframe_reader *r, size_t n, struct wsframe_e
 		return true;
 	while (cap < want)
 		cap *= 2;
+	if (!share_take(r, cap))
+		return event_fail(ev, WS_CLOSE_TRY_LATER, "too much unfinished");
 	p = realloc(r->message, cap);
 	if (p == NULL)
-		return event_fail(ev, 1011, "out of memory");
+		return event_fail(ev, 1011, "out of memory"); // what was taken goes with the reader
 	r->message = p;
 	r->message_cap = cap;
 	return true;
@@ -183,9 +210,7 @@ static void message_shrink(struct wsframe_reader *r)
 {
 	if (r->message_opcode != 0 || r->message_cap <= KEEP_CAP)
 		return;
-	free(r->message);
-	r->message = NULL;
-	r->message_cap = r->message_len = 0;
+	message_drop(r);
 }
 
 size_t wsframe_read(struct wsframe_reader *r, uint8_t *p, size_t len, struct wsframe_event *ev)

@@ -16,9 +16,16 @@ enum ws_close_code {
 	WS_CLOSE_PROTOCOL = 1002,
 	WS_CLOSE_NO_STATUS = 1005, // never on the wire
 	WS_CLOSE_TOO_BIG = 1009,
+	WS_CLOSE_TRY_LATER = 1013,
+};
+
+// Bytes of messages that are not finished, of several readers together. Small ones are not counted.
+struct wsframe_share {
+	size_t held, most;
 };
 
 struct wsframe_reader {
+	struct wsframe_share *share;   // borrowed, NULL: none; set after wsframe_init
 	size_t max_message;            // bytes, sum of the fragments
 	uint8_t header[14];            // being collected
 	unsigned n_header, header_len; // bytes there; bytes needed (0: not known yet)

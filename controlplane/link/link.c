@@ -20,7 +20,9 @@
 #define SYNC_LIMIT (10 * NS_PER_S)    // connect to on_synced
 #define MAX_QUEUED (8u * 1024 * 1024) // bytes of commands that wait for the socket
 #define MAX_EVENTS_A_TURN 512
-#define MAX_PUNTS_A_TURN 256
+#define MAX_PUNTS_A_TURN 1024 // however cheap they are
+#define MAX_PUNT_TIME_A_TURN (5 * NS_PER_MS)
+#define PUNTS_A_RING 8 // then the next ring's turn
 #define AWAIT_NS (500 * NS_PER_MS)
 
 enum link_state { LINK_DOWN, LINK_HELLO, LINK_SNAPSHOT, LINK_UP };
@@ -39,6 +41,7 @@ struct link {
 	struct pktring_mem mem;
 	struct pktring_tx tx[IPC_MAX_WORKERS]; // by worker
 	struct pktring_rx rx[IPC_MAX_WORKERS];
+	unsigned next_ring; // to be served first
 	uint64_t pushed; // bit per worker: tx is to be kicked
 	bool dozes;
 	ns_t awaits_until;           // does not doze before
@@ -133,23 +136,24 @@ static void link_ring_self(struct link *l)
 	bell_ring(l->fds[HELLO_BELL_TO_CP]);
 }
 
-// Frames of one ring. How many of the budget are left; the link may be down then.
-static unsigned punts_drain(struct link *l, unsigned worker, unsigned budget)
+// Some frames of one ring: how many; fewer than PUNTS_A_RING: it is empty, or the link is down.
+static unsigned punts_drain(struct link *l, unsigned worker)
 {
 	uint8_t frame[sizeof(struct punt_hdr) + PUNT_MAX_PAYLOAD];
+	unsigned n = 0;
 
-	while (budget > 0 && l->state != LINK_DOWN) {
+	while (n < PUNTS_A_RING && l->state != LINK_DOWN) {
 		int len = pktring_pop(&l->rx[worker], frame, sizeof(frame));
 
 		if (len == -EBADMSG)
 			link_drop(l, "punt ring broken");
 		if (len == -EAGAIN || len == -EBADMSG)
 			break;
-		budget--;
+		n++;
 		if (len > 0)
 			punts_on_frame(l, worker, frame, (size_t)len);
 	}
-	return budget;
+	return n;
 }
 
 bool link_awaits(const struct link *l)
@@ -167,16 +171,35 @@ static bool punts_announce_sleep(struct link *l)
 	return may_sleep;
 }
 
+// All rings by turns until they are empty. False: the time or number of this turn of the loop is used up first.
+static bool punts_drain_all(struct link *l, ns_t until, unsigned *left)
+{
+	unsigned n_empty = 0;
+
+	while (n_empty < l->hello.n_workers && l->state != LINK_DOWN) {
+		unsigned n = punts_drain(l, l->next_ring % l->hello.n_workers);
+
+		l->next_ring++;
+		n_empty = n < PUNTS_A_RING ? n_empty + 1 : 0;
+		*left = *left > n ? *left - n : 0;
+		if (*left == 0 || (n > 0 && clock_now() >= until))
+			return false;
+	}
+	return true;
+}
+
+// What a turn costs is time, not number: a datagram may be an acknowledgement or half a handshake.
 static void punts_take(struct link *l)
 {
-	unsigned budget = MAX_PUNTS_A_TURN;
+	ns_t until = clock_now() + MAX_PUNT_TIME_A_TURN;
+	unsigned left = MAX_PUNTS_A_TURN;
 
 	do {
-		for (unsigned i = 0; i < l->hello.n_workers && l->state != LINK_DOWN; i++)
-			budget = punts_drain(l, i, budget);
+		bool is_done = punts_drain_all(l, until, &left);
+
 		if (l->state == LINK_DOWN)
 			return;
-		if (budget == 0) {
+		if (!is_done) {
 			link_ring_self(l); // let the others run; the bell brings us back
 			return;
 		}

@@ -26,6 +26,7 @@ struct client {
 	struct str id;           // owned
 	TAILQ_HEAD(, plugin_conn) conns;
 	unsigned n_conns;
+	struct wsframe_share unfinished; // messages on all its connections
 	struct closes closes;
 };
 
@@ -92,6 +93,7 @@ static struct client *client_get(struct plugins *p, struct str id)
 	}
 	cl->plugins = p;
 	cl->id = (struct str){copy, id.len};
+	cl->unfinished.most = PLUGINS_MAX_UNFINISHED;
 	closes_init(&cl->closes, p->loop, &closes_ops);
 	TAILQ_INIT(&cl->conns);
 	return cl;
@@ -203,11 +205,11 @@ static void conn_say_hello(struct plugin_conn *c)
 
 void plugins_accept(struct plugins *p, http_id http, struct str id)
 {
-	static const struct ws_limits limits = {.max_message = WSMSG_MAX,
-						.max_queue = PLUGINS_MAX_QUEUE,
-						.ping = PLUGINS_PING_NS,
-						.pong = PLUGINS_PONG_NS,
-						.write = PLUGINS_WRITE_NS};
+	struct ws_limits limits = {.max_message = WSMSG_MAX,
+				   .max_queue = PLUGINS_MAX_QUEUE,
+				   .ping = PLUGINS_PING_NS,
+				   .pong = PLUGINS_PONG_NS,
+				   .write = PLUGINS_WRITE_NS};
 	static const struct ws_handler handler = {conn_on_message, conn_on_closed};
 	struct client *cl = client_get(p, id);
 	struct plugin_conn *c = NULL;
@@ -223,6 +225,7 @@ void plugins_accept(struct plugins *p, http_id http, struct str id)
 		http_reply_text(p->http, http, 503, "too many connections\n", "/ws");
 		return;
 	}
+	limits.share = &cl->unfinished;
 	*c = (struct plugin_conn){.id = handle, .http = http, .plugins = p, .client = cl};
 	wsmsg_conn_id(c->name);
 	if (!http_upgrade(p->http, http, &limits, &handler, c)) { // refused: never opened, never counted (D8)

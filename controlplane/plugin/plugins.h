@@ -13,6 +13,8 @@
 #define PLUGINS_PONG_NS (20 * NS_PER_S)   // without a pong for so long: cut
 #define PLUGINS_WRITE_NS (10 * NS_PER_S)  // without progress in sending for so long: cut
 #define PLUGINS_MAX_QUEUE (4u << 20)      // bytes waiting for one connection; more: cut
+#define PLUGINS_MAX_UNFINISHED \
+	(16u << 20) // bytes of messages that a client has begun, on all its connections; more: close
 #define PLUGINS_MAX_PER_CLIENT 256        // connections of one client; more: 503
 
 struct plugins *plugins_new(struct loop *, struct metrics *); // NULL + errno

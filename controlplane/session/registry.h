@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "controlplane/plugin/plugin.h"
+#include "controlplane/sys/budget.h"
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/list.h"
@@ -25,7 +26,20 @@ struct group {
 	char *client;                // owned
 	struct map *calls, *members; // by call id; by session id
 	struct tokens joins;         // that may come now
+	struct budget work;          // processor time of this process
 };
+
+// Processor time that all of one tenant's may take; some is left for the others. Its sessions wait when it is used up,
+// they do not end.
+static const struct budget_rate tenant_work = {5 * NS_PER_S, 0.7};
+static inline bool tenant_may_work(struct group *g, ns_t now)
+{
+	return budget_may(&g->work, tenant_work, now);
+}
+static inline void tenant_worked(struct group *g, ns_t cost, ns_t now)
+{
+	budget_charge(&g->work, tenant_work, cost, now);
+}
 
 struct call {
 	char *id;            // owned

@@ -17,6 +17,7 @@
 #include "controlplane/session/env.h"
 #include "controlplane/session/life.h"
 #include "controlplane/session/persist.h"
+#include "controlplane/sys/budget.h"
 #include "lib/base/tokens.h"
 #include "lib/peer/dchan.h"
 
@@ -32,7 +33,12 @@ enum session_limits {
 	SESSION_REPAIR_S = 5,        // so far apart
 	SESSION_SILENT_MS = 1500,    // clients ping every second
 	SESSION_MAX_STREAM_ID = 128, // bytes of a msid stream id
+	SESSION_OVER_S = 10,         // a session whose work is over its budget for so long ends
 };
+
+// Processor time of this process that one session may take, within what its tenant may: a join costs 3 to 5 ms, an hour
+// of pings 100.
+static const struct budget_rate session_work = {250 * NS_PER_MS, 0.05};
 
 enum session_end {
 	END_LEAVE,       // the plugin said so
@@ -46,7 +52,8 @@ enum session_end {
 	END_DATAPLANE,   // the dataplane lost or refused it
 	END_CLIENT_GONE, // unregistered
 	END_SHUTDOWN,
-	END_ORPHAN, // came back from the store or the dataplane without the other half
+	END_OVER_BUDGET, // the work it causes was more than it may have, for SESSION_OVER_S
+	END_ORPHAN,      // came back from the store or the dataplane without the other half
 };
 const char *session_end_text(enum session_end); // metric label
 
@@ -109,6 +116,7 @@ struct session {
 	char *held_offer; // owned: JSON that waits until its media map has arrived
 	ns_t held_since;
 	struct tokens offers, dc_messages, plugin_messages;
+	struct budget work;
 	struct persist_state saved;
 };
 
@@ -143,6 +151,11 @@ void session_close_all(const struct session_env *, enum session_end);
 void session_free(struct session *); // a closed one; see session_env.closed
 
 struct session *session_find(const struct session_env *, uint32_t sid); // NULL: gone, or closed
+
+// May work be done for it now? False: what came is to be left, it is counted.
+bool session_may_work(struct session *);
+// What was done for it since clock_work() was began; kind: static text for the log. The session may be closed by now.
+void session_worked(struct session *, const char *kind, ns_t began);
 
 // --- what others tell it -------------------------------------------------------------------------------
 // The plugin:

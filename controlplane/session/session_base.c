@@ -9,12 +9,19 @@
 const char *session_end_text(enum session_end end)
 {
 	static const char *const text[] = {
-		[END_LEAVE] = "leave",         [END_NO_OFFER] = "no_offer",
-		[END_BAD_OFFER] = "bad_offer", [END_NO_CHANNEL] = "no_data_channel",
-		[END_NO_PATH] = "no_path",     [END_PATH_LOST] = "path_lost",
-		[END_DTLS] = "dtls_failed",    [END_PEER_CLOSED] = "peer_closed",
-		[END_DATAPLANE] = "dataplane", [END_CLIENT_GONE] = "client_unregistered",
-		[END_SHUTDOWN] = "shutdown",   [END_ORPHAN] = "orphan",
+		[END_LEAVE] = "leave",
+		[END_NO_OFFER] = "no_offer",
+		[END_BAD_OFFER] = "bad_offer",
+		[END_NO_CHANNEL] = "no_data_channel",
+		[END_NO_PATH] = "no_path",
+		[END_PATH_LOST] = "path_lost",
+		[END_DTLS] = "dtls_failed",
+		[END_PEER_CLOSED] = "peer_closed",
+		[END_DATAPLANE] = "dataplane",
+		[END_CLIENT_GONE] = "client_unregistered",
+		[END_OVER_BUDGET] = "over_budget",
+		[END_SHUTDOWN] = "shutdown",
+		[END_ORPHAN] = "orphan",
 	};
 	return end < ARRAY_LEN(text) ? text[end] : "unknown";
 }
@@ -68,6 +75,33 @@ void session_become_ready(struct session *s, enum life_event event)
 	session_observe(s, M_RTC_DC_OPEN_TIME, (double)(now - s->answered_at) / NS_PER_S);
 	negotiate_ready(s->neg, true, now);
 	session_arm_negotiation(s);
+}
+
+// --- what it makes us compute -------------------------------------------------------------------
+bool session_may_work(struct session *s)
+{
+	ns_t now = loop_now(s->env->loop);
+
+	if (budget_may(&s->work, session_work, now) && tenant_may_work(s->member.call->group, now))
+		return true;
+	session_drop(s, "over_budget");
+	if (budget_over(&s->work, now) < SESSION_OVER_S * NS_PER_S)
+		return false;
+	log_warn(SESSION_FMT " of %.*s: causes more work than it may, for %d s", SESSION_ARG(s),
+		 STR_ARG(session_client(s)), SESSION_OVER_S);
+	session_close(s, END_OVER_BUDGET);
+	return false;
+}
+
+void session_worked(struct session *s, const char *kind, ns_t began)
+{
+	ns_t now = loop_now(s->env->loop), cost = clock_work() - began;
+
+	budget_charge(&s->work, session_work, cost, now);
+	if (s->life == LIFE_CLOSED)
+		return; // out of its tenant already
+	tenant_worked(s->member.call->group, cost, now);
+	loop_note(s->env->loop, kind, cost, session_client(s), str_of(s->member.session_id));
 }
 
 // --- what it counts and tells -------------------------------------------------------------------

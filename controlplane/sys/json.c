@@ -19,6 +19,7 @@ static size_t utf8_len(const char *p, size_t left)
 
 static void write_escaped(struct wbuf *w, const char *p, size_t n)
 {
+	static const char hex[] = "0123456789abcdef";
 	unsigned char c = (unsigned char)*p;
 
 	if (n == 0)
@@ -30,7 +31,7 @@ static void write_escaped(struct wbuf *w, const char *p, size_t n)
 	else if (c == '\n' || c == '\r' || c == '\t')
 		wbuf_bytes(w, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t", 2);
 	else if (c < 0x20 || c == '<' || c == '>' || c == '&')
-		wbuf_printf(w, "\\u%04x", c);
+		wbuf_bytes(w, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
 	else
 		wbuf_bytes(w, p, n);
 }
@@ -39,7 +40,7 @@ void json_write_str(struct wbuf *w, struct str s)
 {
 	wbuf_u8(w, '"');
 	for (size_t i = 0; i < s.len;) {
-		size_t n = utf8_len(s.p + i, s.len - i);
+		size_t n = (unsigned char)s.p[i] < 0x80 ? 1 : utf8_len(s.p + i, s.len - i);
 
 		write_escaped(w, s.p + i, n);
 		i += n ? n : 1;

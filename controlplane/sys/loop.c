@@ -27,6 +27,14 @@ struct loop {
 	ns_t now;
 	TAILQ_HEAD(, deferred) deferred;
 	struct loop_signal *signals; // owned
+	struct loop_lag lag;
+	ns_t turn_began;          // 0: it waits
+	ns_t logged;              // when a long turn was
+	struct {                  // the dearest work of this turn
+		const char *kind; // NULL: none
+		ns_t cost;
+		char client[64], session[64];
+	} work;
 };
 
 struct loop_fd {
@@ -47,11 +55,74 @@ static void update_now(struct loop *l)
 	l->now = clock_now();
 }
 
+// --- what holds it up ------------------------------------------------------------------------------
+static void copy_name(struct str s, char *out, size_t size)
+{
+	s.len = s.len < size ? s.len : size - 1;
+	str_copy(s, out, size);
+}
+
+void loop_note(struct loop *l, const char *kind, ns_t cost, struct str client, struct str session)
+{
+	if (l->work.kind != NULL && cost <= l->work.cost)
+		return;
+	l->work.kind = kind;
+	l->work.cost = cost;
+	copy_name(client, l->work.client, sizeof(l->work.client));
+	copy_name(session, l->work.session, sizeof(l->work.session));
+}
+
+void loop_lag_take(struct loop *l, struct loop_lag *out)
+{
+	*out = l->lag;
+	l->lag.longest = 0;
+}
+
+// At most once a second.
+static void log_turn(struct loop *l, ns_t now, ns_t took)
+{
+	if (l->logged != 0 && now - l->logged < NS_PER_S)
+		return;
+	l->logged = now;
+	if (l->work.kind == NULL)
+		log_warn("loop: a turn took %lld ms", (long long)(took / NS_PER_MS));
+	else
+		log_warn("loop: a turn took %lld ms; the dearest was %s, %lld ms, client %s, session %s",
+			 (long long)(took / NS_PER_MS), l->work.kind, (long long)(l->work.cost / NS_PER_MS),
+			 l->work.client[0] ? l->work.client : "-",
+			 l->work.session[0] ? l->work.session : "-");
+}
+
+// All that the turn had to do is done; the loop waits.
+static void end_turn(struct loop *l)
+{
+	ns_t now = clock_now(), took = l->turn_began != 0 ? now - l->turn_began : 0;
+
+	l->turn_began = 0;
+	l->lag.n_turns++;
+	l->lag.busy += took;
+	if (took > l->lag.longest)
+		l->lag.longest = took;
+	if (took > LOOP_LAG_LOGGED) {
+		l->lag.n_late++;
+		log_turn(l, now, took);
+	}
+	l->work.kind = NULL;
+}
+
+// Each call by libuv begins here.
+static void on_called(struct loop *l)
+{
+	update_now(l);
+	if (l->turn_began == 0)
+		l->turn_began = l->now;
+}
+
 static void on_wheel(uv_timer_t *t)
 {
 	struct loop *l = t->data;
 
-	update_now(l);
+	on_called(l);
 	wheel_advance(&l->wheel, l->now, 0);
 }
 
@@ -91,13 +162,14 @@ static void on_prepare(uv_prepare_t *p)
 {
 	struct loop *l = p->data;
 
-	update_now(l);
+	on_called(l);
 	run_deferred(l);
 	if (TAILQ_EMPTY(&l->deferred))
 		uv_idle_stop(&l->idle);
 	else
 		uv_idle_start(&l->idle, on_idle);
 	set_wheel_timer(l);
+	end_turn(l);
 }
 
 struct loop *loop_new(void)
@@ -199,7 +271,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
 	struct loop_fd *w = container_of(h, struct loop_fd, handle);
 	unsigned ready = 0;
 
-	update_now(h->data);
+	on_called(h->data);
 	if (w->fn == NULL)
 		return;
 	if (status < 0)
@@ -264,7 +336,7 @@ static void on_signal(uv_signal_t *h, int signum)
 {
 	struct loop_signal *s = container_of(h, struct loop_signal, handle);
 
-	update_now(h->data);
+	on_called(h->data);
 	s->fn(s->arg, signum);
 }
 
@@ -305,7 +377,7 @@ static void on_work_done(uv_work_t *req, int)
 	struct loop_work_item *w = container_of(req, struct loop_work_item, req);
 	struct work *item = w->item;
 
-	update_now(container_of(req->loop, struct loop, uv));
+	on_called(container_of(req->loop, struct loop, uv));
 	free(w);
 	item->impl = NULL;
 	item->done(item);

@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/str.h"
 #include "lib/base/wheel.h"
 
 struct loop;
@@ -23,6 +24,20 @@ void loop_turn(struct loop *, ns_t timeout);
 
 // Time of this turn, same clock as clock_now(); cheap.
 ns_t loop_now(const struct loop *);
+
+// --- what holds it up ------------------------------------------------------------------------------
+#define LOOP_LAG_LOGGED (100 * NS_PER_MS)
+
+// Work of this turn: the dearest is named in the log when the turn takes longer than LOOP_LAG_LOGGED. kind: static text
+void loop_note(struct loop *, const char *kind, ns_t cost, struct str client, struct str session);
+
+struct loop_lag {
+	uint64_t n_turns, n_late; // late: longer than LOOP_LAG_LOGGED
+	ns_t busy;                // sum of all turns
+	ns_t longest;             // turn since the last loop_lag_take
+};
+// During a turn nobody else is served: how long it takes is what the others wait.
+void loop_lag_take(struct loop *, struct loop_lag *);
 
 // --- timers: set timer.on_due, then arm. Resolution 1 ms, never early, no allocation ---------------
 void loop_arm(struct loop *, struct timer *, ns_t due);      // absolute; re-arms when armed

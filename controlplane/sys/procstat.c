@@ -66,9 +66,27 @@ static void emit_fds(struct metrics_out *out)
 				  (double)limit.rlim_cur);
 }
 
-static void collect(void *, struct metrics_out *out)
+static void emit_loop(struct loop *l, struct metrics_out *out)
+{
+	struct loop_lag lag;
+
+	loop_lag_take(l, &lag);
+	metrics_out_value(out, "sluice_loop_turns_total", "counter", "turns of the event loop",
+			  (double)lag.n_turns);
+	metrics_out_value(out, "sluice_loop_late_turns_total", "counter",
+			  "turns of the event loop that took longer than 100 ms", (double)lag.n_late);
+	metrics_out_value(out, "sluice_loop_busy_seconds_total", "counter",
+			  "time that the event loop was at work", (double)lag.busy / NS_PER_S);
+	metrics_out_value(out, "sluice_loop_lag_seconds", "gauge",
+			  "longest turn of the event loop since the scrape before: what others waited",
+			  (double)lag.longest / NS_PER_S);
+}
+
+static void collect(void *loop, struct metrics_out *out)
 {
 	char label[128];
+
+	emit_loop(loop, out);
 
 	emit_stat(out);
 	emit_fds(out);
@@ -77,7 +95,7 @@ static void collect(void *, struct metrics_out *out)
 	metrics_out_sample(out, label, 1);
 }
 
-int procstat_init(struct metrics *m)
+int procstat_init(struct metrics *m, struct loop *loop)
 {
-	return metrics_collector(m, collect, NULL);
+	return metrics_collector(m, collect, loop);
 }

@@ -8,13 +8,18 @@ static int64_t read_clock(clockid_t id)
 {
 	struct timespec ts;
 
-	clock_gettime(id, &ts); // cannot fail for these two clocks
+	clock_gettime(id, &ts); // cannot fail for these clocks
 	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
 ns_t clock_now(void)
 {
 	return read_clock(CLOCK_MONOTONIC);
+}
+
+ns_t clock_work(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 int64_t clock_wall(void)

@@ -13,6 +13,9 @@ typedef int64_t ns_t; // nanoseconds, monotonic; only differences mean anything
 // Monotonic time now (CLOCK_MONOTONIC). thread: any
 ns_t clock_now(void);
 
+// Processor time that this thread has used; a system call. For what work costs, not for deadlines. thread: any
+ns_t clock_work(void);
+
 // Wall clock now as nanoseconds since 1970 (CLOCK_REALTIME). thread: any
 int64_t clock_wall(void);
 

@@ -97,6 +97,31 @@ static void duplicate_join(void)
 	world_fini();
 }
 
+// Each of its messages costs 20 ms: it waits alone, and ends when it goes on. The other one's pings are answered.
+static void costly_session(void)
+{
+	struct client *dear, *other;
+
+	world_begin();
+	dear = client_connect("alice", "call1", 1, true);
+	other = client_connect("bob", "call1", 2, true);
+	for (int i = 0; i < 16 && dear->n_closes == 0; i++) {
+		clock_price(20 * NS_PER_MS);
+		for (int k = 0; k < 20 && dear->n_closes == 0; k++)
+			client_dc(dear, "\x01", 1, DCHAN_BINARY);
+		world_for(1);
+		clock_price(0);
+		client_dc(other, "\x01", 1, DCHAN_BINARY);
+		world_for(0.1);
+	}
+	CHECK(*drop_count("over_budget") > 0);
+	CHECK_EQ(dear->n_closes, 1);
+	CHECK_EQ(other->n_closes, 0);
+	client_dc(other, "\x01", 1, DCHAN_BINARY);
+	CHECK(world_until(other->n_pongs >= 2, 5));
+	world_fini();
+}
+
 // One worker that gives up video client_takes nobody new; who is in stays.
 static void overloaded_dataplane(void)
 {
@@ -424,6 +449,7 @@ static void five_hundred_lives(void)
 }
 
 CU_TestInfo hub_tests[] = {
+	{"a session whose work is too dear waits alone, then ends", costly_session},
 	{"two people and a late joiner hear each other, data-channel signaling", hears_by_dc},
 	{"D23, D27: the same by WebSocket, the map arriving before its offer", hears_by_ws},
 	{"D14: duplicate joins are ignored and cost nothing", duplicate_join},

@@ -1,5 +1,6 @@
 // Time limits and the liveness of WebSockets, with limits short enough to wait for.
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/support/controlplane/rig.h"
@@ -43,6 +44,18 @@ static void on_request(void *arg, const struct http_request *r)
 	if (str_eq(r->head->path, STR("/ws"))) {
 		e->ws = r->id;
 		(void)!http_upgrade(e->http, r->id, &e->limits, &handler, e);
+		return;
+	}
+	if (str_eq(r->head->path, STR("/big"))) {
+		static char big[8 << 20];
+
+		if (http_may_answer(e->http, STR("tenant")))
+			http_reply(e->http, r->id,
+				   &(struct http_response){.status = 200,
+							   .body = {big, sizeof(big)},
+							   .owner = STR("tenant")});
+		else
+			http_reply_text(e->http, r->id, 503, "later\n", NULL);
 		return;
 	}
 	http_reply(e->http, r->id, &(struct http_response){.status = 200, .body = r->head->path});
@@ -174,6 +187,66 @@ static void keeps_alive_and_pipelines(void)
 	echo_close(&e);
 }
 
+// They are no request: a connection that sends nothing else ends as one that sends nothing.
+static void blank_lines_gain_no_time(void)
+{
+	struct echo e;
+	struct rig r;
+	ns_t began = clock_now();
+	bool ended = false;
+	int fd;
+
+	CHECK_OR_RETURN(echo_open(&e, &r, short_limits));
+	fd = rig_connect(&r);
+	while (!ended && clock_now() - began < 3 * NS_PER_S) {
+		if (send(fd, "\r\n\r\n", 4, MSG_NOSIGNAL) < 0)
+			break;
+		rig_recv(&r, fd, out, sizeof(out), 1, NULL, 20 * NS_PER_MS, &ended);
+	}
+	CHECK(clock_now() - began < 1500 * NS_PER_MS);
+	close(fd);
+	echo_close(&e);
+}
+
+static int ask_big(struct rig *r)
+{
+	int fd = rig_connect(r);
+
+	rig_send(r, fd, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n", 31);
+	rig_recv(r, fd, out, 32, 12, NULL, RIG_WAIT, NULL);
+	return fd;
+}
+
+// Answers of 8 MiB to one owner, who reads the first bytes of each.
+static void unread_answers_are_bounded(void)
+{
+	struct echo e;
+	struct rig r;
+	int fd[4];
+
+	CHECK_OR_RETURN(echo_open(&e, &r,
+				  (struct http_limits){.max_conns = 8,
+						       .max_body = 1000,
+						       .read = 30 * NS_PER_S,
+						       .write = 30 * NS_PER_S,
+						       .idle = 30 * NS_PER_S}));
+	for (int i = 0; i < 3; i++) {
+		fd[i] = ask_big(&r);
+		CHECK(memcmp(out + 9, i < 2 ? "200" : "503", 3) == 0);
+	}
+	CHECK(http_may_answer(e.http, STR("neighbour")));
+	close(fd[0]);
+	CHECK(rig_metric(&r, "sluice_http_refused_total{reason=\"unread answers\"}") == 1);
+	for (ns_t began = clock_now();
+	     !http_may_answer(e.http, STR("tenant")) && clock_now() - began < RIG_WAIT;)
+		loop_turn(e.loop, NS_PER_MS);
+	fd[3] = ask_big(&r);
+	CHECK(memcmp(out + 9, "200", 3) == 0);
+	for (int i = 1; i < 4; i++)
+		close(fd[i]);
+	echo_close(&e);
+}
+
 static void half_requests_make_room(void)
 {
 	struct echo e;
@@ -292,6 +365,9 @@ CU_TestInfo http_tests[] = {
 	{"slow and unfinished requests end at their limits", slow_requests_end},
 	{"an answer that is late reaches no later connection", late_answers_reach_nobody_else},
 	{"keep-alive, pipelining, blank lines, idle limit", keeps_alive_and_pipelines},
+	{"blank lines gain a connection no time", blank_lines_gain_no_time},
+	{"answers that their owner does not read are bounded, and others have room",
+	 unread_answers_are_bounded},
 	{"half requests make room for whole ones", half_requests_make_room},
 	{"only pongs keep a WebSocket alive", only_pongs_keep_alive},
 	{"D11: a peer that takes nothing for long is cut", stalled_writes_end},

@@ -188,7 +188,45 @@ static void keys(void)
 	CHECK(!wsframe_key_is_valid(STR("dGhlIHNhbXBs ZSBub25jZ==")));
 }
 
+// Three connections of one owner that begin messages and leave them.
+static void shared_memory(void)
+{
+	struct wsframe_share share = {.most = 384 << 10};
+	size_t len = 128 << 10;
+	uint8_t *zeros = calloc(1, len), *bytes = malloc(len + 32);
+	struct wsframe_reader r[3];
+	struct wsframe_event ev;
+
+	for (unsigned i = 0; i < 3; i++) {
+		size_t n = frame(bytes, 0x02, zeros, len);
+
+		wsframe_init(&r[i], 1 << 20);
+		r[i].share = &share;
+		wsframe_read(&r[i], bytes, n - 1, &ev);
+		CHECK_EQ(ev.what, WSFRAME_MORE);
+	}
+	CHECK_EQ(share.held, 3 * len);
+	frame(bytes, 0x02, zeros, len);
+	wsframe_fini(&r[0]);
+	wsframe_init(&r[0], 1 << 20); // the first is replaced by one that wants twice as much
+	r[0].share = &share;
+	bytes[0] = 0x02;
+	memcpy(bytes + 1, (uint8_t[]){0xff, 0, 0, 0, 0, 0, 8, 0, 0, 1, 2, 3, 4}, 13);
+	wsframe_read(&r[0], bytes, len, &ev);
+	CHECK_EQ(ev.what, WSFRAME_MORE);
+	memset(bytes, 0, len);
+	wsframe_read(&r[0], bytes, len, &ev);
+	CHECK_EQ(ev.what, WSFRAME_ERROR);
+	CHECK_EQ(ev.code, WS_CLOSE_TRY_LATER);
+	for (unsigned i = 0; i < 3; i++)
+		wsframe_fini(&r[i]);
+	CHECK_EQ(share.held, 0);
+	free(zeros);
+	free(bytes);
+}
+
 CU_TestInfo wsframe_tests[] = {
+	{"unfinished messages of one owner share a limit, and who goes beyond it is closed", shared_memory},
 	{"fragments and a ping between them, one byte at a time", byte_by_byte},
 	{"empty and 70000-byte messages; large buffers are given back", empty_and_large},
 	{"unmasked, reserved bits, bad opcodes, bad control frames are 1002", protocol_errors},

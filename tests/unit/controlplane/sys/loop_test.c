@@ -53,6 +53,32 @@ static void defers(void)
 	loop_free(l);
 }
 
+static void on_slow(struct deferred *d)
+{
+	usleep(120 * 1000);
+}
+
+static void measures_turns(void)
+{
+	struct loop *l = loop_new();
+	struct mark a = {.d.fn = on_slow};
+	struct loop_lag lag;
+
+	loop_turn(l, 0);
+	loop_lag_take(l, &lag);
+	CHECK_EQ(lag.n_late, 0);
+	loop_note(l, "test", NS_PER_MS, STR("client"), STR("session"));
+	loop_defer(l, &a.d);
+	loop_turn(l, 0);
+	loop_lag_take(l, &lag);
+	CHECK_EQ(lag.n_late, 1);
+	CHECK(lag.longest >= 120 * NS_PER_MS && lag.busy >= lag.longest);
+	loop_turn(l, 20 * NS_PER_MS); // waiting is no work
+	loop_lag_take(l, &lag);
+	CHECK(lag.longest < 20 * NS_PER_MS);
+	loop_free(l);
+}
+
 static void times(void)
 {
 	struct loop *l = loop_new();
@@ -157,6 +183,7 @@ static void signals(void)
 }
 
 CU_TestInfo loop_tests[] = {
+	{"long turns are measured and counted, waiting is not", measures_turns},
 	{"deferred calls run once, before the loop waits", defers},
 	{"timers fire in order, not early", times},
 	{"descriptors: pause, go on, unwatch from the callback", watches},

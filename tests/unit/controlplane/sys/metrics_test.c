@@ -80,11 +80,12 @@ static void labels_are_bounded(void)
 static void sorted(void)
 {
 	struct metrics *m = metrics_new();
+	struct loop *loop = loop_new();
 	char last[128] = "", *text, *line, *save;
 	unsigned n = 0;
 	size_t len;
 
-	CHECK_EQ(procstat_init(m), 0);
+	CHECK_EQ(procstat_init(m, loop), 0);
 	metric_add(m, M_RTC_SESSIONS, METRIC_LABELS(STR("g")), 1);
 	metric_add(m, M_AUTH, METRIC_LABELS(STR("client")), 1);
 	text = metrics_text(m, &len);
@@ -101,7 +102,9 @@ static void sorted(void)
 	free(text);
 	CHECK(has(m, "# TYPE rtcd_process_open_fds gauge\n"));
 	CHECK(has(m, "# TYPE rtcd_process_cpu_seconds_total counter\n"));
+	CHECK(has(m, "# TYPE sluice_loop_lag_seconds gauge\n"));
 	metrics_free(m);
+	loop_free(loop);
 }
 
 static void loads(void)
