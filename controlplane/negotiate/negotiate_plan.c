@@ -88,11 +88,13 @@ static void judge_codecs(const struct negotiate *n, const struct sdp_media *m, s
 	}
 }
 
-static uint8_t exts_wanted(enum sdp_kind kind, uint8_t offered)
+static uint8_t exts_wanted(const struct sdp_media *m, uint8_t offered)
 {
 	uint8_t exts = offered & (1u << EXT_MID | 1u << EXT_TWCC);
 
-	if (kind == SDP_AUDIO)
+	if (m->mid.len > SDP_MAX_MID_EXT) // cannot be told apart by what packets carry of it
+		exts &= (uint8_t) ~(1u << EXT_MID);
+	if (m->kind == SDP_AUDIO)
 		return exts | (offered & 1u << EXT_LEVEL);
 	exts |= offered & (1u << EXT_RID | 1u << EXT_RRID);
 	if ((offered & 1u << EXT_TWCC) == 0) // its estimator then works with REMB (Firefox)
@@ -124,7 +126,7 @@ static int judge_exts(struct plan *p, const struct sdp_media *m, struct judged *
 			}
 		}
 	}
-	j->exts = j->accepted ? exts_wanted(m->kind, offered) : 0;
+	j->exts = j->accepted ? exts_wanted(m, offered) : 0;
 	for (unsigned e = 0; e < IPC_N_EXTS; e++)
 		if (j->exts & 1u << e)
 			p->ext_id[e] = id[e];
@@ -223,20 +225,19 @@ static int judge_section(struct negotiate *n, struct plan *p, unsigned i, struct
 	bool in_bundle = p->sdp.has_bundle ? m->bundled : i == 0;
 	int rc;
 
-	if (m->kind == SDP_OTHER)
-		return plan_refuse(p, -ENOTSUP, "a section that is neither audio, video nor application");
 	if (m->mid.len == 0 && !m->rejected)
 		return plan_refuse(p, -EBADMSG, "a section without mid");
-	if (m->rejected || !in_bundle)
+	if (m->rejected || !in_bundle || m->kind == SDP_OTHER)
 		return 0;
 	if (m->kind == SDP_DATA) {
-		j->accepted = p->data < 0 && str_eq(m->proto, STR("UDP/DTLS/SCTP")) && m->sctp_port != 0;
+		j->accepted = p->data < 0 && m->proto_known >= SDP_UDP_DTLS_SCTP && m->sctp_port != 0;
 		if (j->accepted)
 			p->data = (int)i;
 		return 0;
 	}
 	judge_codecs(n, m, j);
-	j->accepted = j->n_codecs > 0 && str_ieq(m->proto, STR("UDP/TLS/RTP/SAVPF"));
+	j->accepted =
+		j->n_codecs > 0 && m->proto_known != SDP_PROTO_OTHER && m->proto_known < SDP_UDP_DTLS_SCTP;
 	if ((rc = judge_exts(p, m, j, by_id)) < 0)
 		return rc;
 	j->simulcast = m->simulcast_send;
@@ -306,8 +307,8 @@ int judge_setup(const struct negotiate *n, struct plan *p, bool *dtls_client)
 	*dtls_client = n->established ? n->dtls_client : n->conf->dtls_active;
 	if (setup == SDP_HOLDCONN)
 		return plan_refuse(p, -ENOTSUP, "setup:holdconn");
-	if (!n->established && setup == SDP_ACTIVE)
-		*dtls_client = false;
+	if (!n->established && (setup == SDP_ACTIVE || setup == SDP_PASSIVE))
+		*dtls_client = setup == SDP_PASSIVE;
 	if ((setup == SDP_ACTIVE && *dtls_client) || (setup == SDP_PASSIVE && !*dtls_client))
 		return plan_refuse(p, -ENOTSUP, "setup contradicts our DTLS role");
 	return 0;

@@ -53,12 +53,15 @@ struct line {
 	uint32_t agreed_ssrc, offered_ssrc;
 	struct codec codec[IPC_TRACK_CODECS]; // agreed or, for a new line, proposed
 	char mid[SDP_MAX_MID + 1];
-	uint8_t kind;        // enum sdp_kind
-	uint8_t peer_dir;    // enum sdp_dir, by the peer's newest accepted description
-	uint8_t offered_dir; // enum sdp_dir, ours, in the pending offer
+	char name[SDP_MAX_NAME + 1]; // SDP_OTHER: what the peer calls it
+	uint8_t kind;                // enum sdp_kind
+	uint8_t proto;               // enum sdp_proto, the peer's; SDP_PROTO_OTHER: as the kind has it
+	uint8_t peer_dir;            // enum sdp_dir, by the peer's newest accepted description
+	uint8_t offered_dir;         // enum sdp_dir, ours, in the pending offer
 	uint8_t n_codecs;
 	uint8_t exts;  // bit per enum ipc_ext
-	bool rejected; // port 0
+	bool rejected; // port 0; always with SDP_OTHER
+	bool sctpmap;  // the peer writes the port of its data section as drafts had it
 	bool proposed; // so far only in offers of ours: the peer may not know it
 	bool peer_made;
 	bool refused;   // the peer did not take what we sent here: not for ours until it offers otherwise

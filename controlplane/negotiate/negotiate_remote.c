@@ -155,6 +155,8 @@ static bool line_replaceable(const struct line *l)
 
 static bool line_same(const struct line *l, const struct sdp_media *m)
 {
+	if (l->kind == SDP_OTHER && !str_eq(m->name, str_of(l->name)))
+		return false;
 	return l->kind == m->kind && (str_eq(m->mid, str_of(l->mid)) || (m->rejected && m->mid.len == 0));
 }
 
@@ -219,6 +221,8 @@ static void line_begin(struct negotiate *n, unsigned i, const struct sdp_media *
 	}
 	*l = (struct line){.kind = m->kind, .peer_made = true};
 	str_copy(m->mid, l->mid, sizeof(l->mid));
+	if (m->kind == SDP_OTHER)
+		str_copy(m->name, l->name, sizeof(l->name));
 	n->n_peer_made++;
 }
 
@@ -237,6 +241,8 @@ static void apply_offered_line(struct negotiate *n, struct plan *p, unsigned i)
 		return;
 	}
 	l->rejected = false;
+	l->proto = m->proto_known;
+	l->sctpmap = m->sctpmap;
 	l->exts = j->exts;
 	if (m->dir & SDP_RECVONLY) {
 		l->refused = false;

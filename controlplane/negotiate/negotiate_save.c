@@ -9,7 +9,9 @@
 
 enum {
 	SAVE_MAGIC = 0x534c4e47, // "SLNG"
-	SAVE_VERSION = 3,
+	SAVE_VERSION = 4,
+	SAVE_OLDEST =
+		3, // without the protocols of lines, and with the peer's credentials of at most 255 bytes
 	// SSRCs that the dead process may have drawn after its last save are skipped.
 	SSRC_SKIP = 4096,
 };
@@ -24,6 +26,7 @@ enum line_flags {
 	LINE_UP = 64,
 	LINE_UNFIT = 128
 };
+enum proto_flags { PROTO_SCTPMAP = 128 }; // above an enum sdp_proto
 enum session_flags { SESSION_ESTABLISHED = 1, SESSION_DTLS_CLIENT = 2, SESSION_RESTARTING = 4 };
 
 // --- writing -------------------------------------------------------------------------------------
@@ -31,6 +34,12 @@ enum session_flags { SESSION_ESTABLISHED = 1, SESSION_DTLS_CLIENT = 2, SESSION_R
 static void put_text(struct wbuf *w, struct str s)
 {
 	wbuf_u8(w, (uint8_t)s.len);
+	wbuf_bytes(w, s.p, s.len);
+}
+
+static void put_long_text(struct wbuf *w, struct str s)
+{
+	wbuf_u16(w, (uint16_t)s.len);
 	wbuf_bytes(w, s.p, s.len);
 }
 
@@ -87,6 +96,8 @@ static void put_line(struct wbuf *w, const struct line *l)
 	wbuf_u8(w, l->exts);
 	wbuf_u32(w, l->agreed_ssrc);
 	put_text(w, str_of(l->mid));
+	wbuf_u8(w, (uint8_t)(l->proto | (l->sctpmap ? PROTO_SCTPMAP : 0)));
+	put_text(w, str_of(l->name));
 	put_codecs(w, l->codec, l->n_codecs);
 	if (has_leg)
 		put_leg(w, l->wanted);
@@ -111,8 +122,8 @@ static void put_session(struct wbuf *w, const struct negotiate *n)
 	wbuf_u64(w, n->origin_version);
 	wbuf_u64(w, n->ssrc_key);
 	wbuf_u32(w, n->ssrc_count);
-	put_text(w, str_of(n->peer_ufrag));
-	put_text(w, str_of(n->peer_pwd));
+	put_long_text(w, str_of(n->peer_ufrag));
+	put_long_text(w, str_of(n->peer_pwd));
 	put_fingerprint(w, &n->fingerprint);
 	put_fingerprint(w, &n->peer_fingerprint);
 	wbuf_u32(w, n->peer_max_message);
@@ -125,11 +136,11 @@ static void put_session(struct wbuf *w, const struct negotiate *n)
 
 size_t negotiate_save_size(const struct negotiate *n)
 {
-	size_t size = 8 + 1024; // header; session part with the longest texts
+	size_t size = 8 + 1280; // header; session part with the longest texts
 
 	for (unsigned i = 0; i < n->n_lines; i++) {
 		const struct line *l = &n->lines[i];
-		size += 40 + SDP_MAX_MID;
+		size += 42 + SDP_MAX_MID + SDP_MAX_NAME;
 		if (l->wanted)
 			size += 24 + l->wanted->id_len + l->wanted->suffix_len;
 		if (l->up)
@@ -153,20 +164,30 @@ int negotiate_save(const struct negotiate *n, void *buf, size_t size)
 
 // --- reading -------------------------------------------------------------------------------------
 
-// A text of at most max bytes, printable, into a NUL-terminated field.
-static void get_text(struct rbuf *r, char *dst, size_t max)
+static void get_text_of(struct rbuf *r, char *dst, size_t max, size_t len)
 {
-	uint8_t len = rbuf_u8(r);
 	const uint8_t *p = rbuf_take(r, len);
 
 	if (p == NULL || len > max) {
 		r->bad = true;
 		return;
 	}
-	for (unsigned i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		r->bad |= p[i] <= ' ' || p[i] > '~';
 	memcpy(dst, p, len);
 	dst[len] = '\0';
+}
+
+// A text of at most max bytes, printable, into a NUL-terminated field.
+static void get_text(struct rbuf *r, char *dst, size_t max)
+{
+	get_text_of(r, dst, max, rbuf_u8(r));
+}
+
+// The same with a length of 16 bits, unless the writer is old.
+static void get_long_text(struct rbuf *r, char *dst, size_t max, uint16_t version)
+{
+	get_text_of(r, dst, max, version == SAVE_OLDEST ? rbuf_u8(r) : rbuf_u16(r));
 }
 
 static void get_bytes(struct rbuf *r, void *dst, size_t n)
@@ -268,7 +289,18 @@ static int get_leg(struct rbuf *r, struct negotiate *n, unsigned i)
 	return 0;
 }
 
-static int get_line(struct rbuf *r, struct negotiate *n)
+static void get_proto(struct rbuf *r, struct line *l)
+{
+	uint8_t proto = rbuf_u8(r);
+
+	l->sctpmap = proto & PROTO_SCTPMAP;
+	l->proto = proto & (uint8_t)~PROTO_SCTPMAP;
+	get_text(r, l->name, SDP_MAX_NAME);
+	r->bad |= l->proto >= SDP_N_PROTOS || (l->kind == SDP_OTHER) != (l->name[0] != '\0') ||
+		  (l->kind == SDP_OTHER && !l->rejected);
+}
+
+static int get_line(struct rbuf *r, struct negotiate *n, uint16_t version)
 {
 	unsigned i = n->n_lines;
 	struct line *l;
@@ -283,11 +315,15 @@ static int get_line(struct rbuf *r, struct negotiate *n)
 	l->refused = flags & LINE_REFUSED;
 	l->simulcast = flags & LINE_SIMULCAST;
 	l->unfit = flags & LINE_UNFIT;
-	l->kind = (uint8_t)get_count(r, SDP_DATA);
+	l->kind = (uint8_t)get_count(r, SDP_OTHER);
 	l->peer_dir = (uint8_t)get_count(r, SDP_SENDRECV);
 	l->exts = rbuf_u8(r);
 	l->agreed_ssrc = rbuf_u32(r);
 	get_text(r, l->mid, SDP_MAX_MID);
+	if (version > SAVE_OLDEST)
+		get_proto(r, l);
+	else
+		r->bad |= l->kind == SDP_OTHER;
 	l->n_codecs = get_codecs(r, l->codec);
 	n->n_peer_made += l->peer_made;
 	if (l->kind == SDP_DATA && !l->rejected && n->data_line < 0)
@@ -307,7 +343,7 @@ static void get_fingerprint(struct rbuf *r, struct sdp_fingerprint *f)
 	get_bytes(r, f->hash, f->len);
 }
 
-static void get_session(struct rbuf *r, struct negotiate *n)
+static void get_session(struct rbuf *r, struct negotiate *n, uint16_t version)
 {
 	uint8_t flags = rbuf_u8(r), pt[5] = {};
 
@@ -321,8 +357,8 @@ static void get_session(struct rbuf *r, struct negotiate *n)
 	n->origin_version = rbuf_u64(r) + 1000;
 	n->ssrc_key = rbuf_u64(r);
 	n->ssrc_count = rbuf_u32(r) + SSRC_SKIP;
-	get_text(r, n->peer_ufrag, SDP_MAX_UFRAG);
-	get_text(r, n->peer_pwd, SDP_MAX_PWD);
+	get_long_text(r, n->peer_ufrag, SDP_MAX_UFRAG, version);
+	get_long_text(r, n->peer_pwd, SDP_MAX_PWD, version);
 	get_fingerprint(r, &n->fingerprint);
 	get_fingerprint(r, &n->peer_fingerprint);
 	n->peer_max_message = rbuf_u32(r);
@@ -353,14 +389,14 @@ struct negotiate *negotiate_load(const struct negotiate_conf *conf, const struct
 
 	if (r.bad || !magic || n_lines > NEGOTIATE_MAX_LINES)
 		return err_null(EBADMSG);
-	if (version != SAVE_VERSION)
+	if (version < SAVE_OLDEST || version > SAVE_VERSION)
 		return err_null(ENOTSUP);
 	n = negotiate_new(conf, &(struct negotiate_ice){}, ops, arg);
 	if (n == NULL)
 		return NULL;
-	get_session(&r, n);
+	get_session(&r, n, version);
 	for (unsigned i = 0; i < n_lines && !r.bad && err == 0; i++)
-		err = get_line(&r, n);
+		err = get_line(&r, n, version);
 	if (err == 0 && !r.bad && rbuf_left(&r) == 0)
 		return n;
 	negotiate_free(n);

@@ -101,7 +101,7 @@ static void fill_rejected(struct section *s, const struct line *l)
 		[SDP_AUDIO] = {"audio", 5}, [SDP_VIDEO] = {"video", 5}, [SDP_DATA] = {"application", 11}};
 
 	s->out.rejected = true;
-	s->out.name = names[l->kind];
+	s->out.name = l->kind == SDP_OTHER ? str_of(l->name) : names[l->kind];
 	s->out.proto = l->kind == SDP_DATA ? STR("UDP/DTLS/SCTP") : STR("UDP/TLS/RTP/SAVPF");
 	s->out.formats = l->kind == SDP_DATA ? STR("webrtc-datachannel") : STR("0");
 }
@@ -117,12 +117,14 @@ static void fill_section(const struct negotiate *n, struct section *s, const str
 		fill_rejected(s, l);
 		return;
 	}
+	s->out.proto = sdp_proto_name((enum sdp_proto)l->proto);
 	s->out.setup = (uint8_t)setup;
 	s->out.ufrag = str_of(n->local.ufrag);
 	s->out.pwd = str_of(n->local.pwd);
 	if (l->kind == SDP_DATA) {
 		s->out.dir = SDP_SENDRECV;
 		s->out.sctp_port = 5000;
+		s->out.sctpmap = l->sctpmap;
 		s->out.max_message_size = n->conf->max_message_size ? n->conf->max_message_size : 262144;
 		return;
 	}

@@ -56,11 +56,12 @@ void command_session_ice(struct link *link, uint32_t sid, const struct negotiate
 	m.sid = sid;
 	memcpy(m.ufrag, local->ufrag, sizeof(m.ufrag));
 	memcpy(m.pwd, local->pwd, sizeof(m.pwd));
-	if (remote_ufrag.len <= sizeof(m.remote_ufrag) && remote_pwd.len < sizeof(m.remote_pwd)) {
+	if (remote_ufrag.len <= sizeof(m.remote_ufrag)) {
 		m.remote_ufrag_len = (uint8_t)remote_ufrag.len;
 		fill_str(m.remote_ufrag, sizeof(m.remote_ufrag), remote_ufrag);
-		fill_str(m.remote_pwd, sizeof(m.remote_pwd), remote_pwd);
 	}
+	if (remote_pwd.len < sizeof(m.remote_pwd))
+		fill_str(m.remote_pwd, sizeof(m.remote_pwd), remote_pwd);
 	link_send(link, &m);
 }
 
@@ -138,7 +139,8 @@ void command_track_add(struct link *link, uint32_t sid, const struct command_tra
 	m.track = t->number;
 	m.kind = u->kind;
 	m.enabled = t->enabled;
-	fill_str(m.mid, sizeof(m.mid), u->mid);
+	if (u->mid.len <= sizeof(m.mid)) // a longer one is in no packet
+		fill_str(m.mid, sizeof(m.mid), u->mid);
 	m.clock_hz = u->clock_hz;
 	memcpy(m.ssrc, u->ssrc, sizeof(m.ssrc));
 	memcpy(m.rtx_ssrc, u->rtx_ssrc, sizeof(m.rtx_ssrc));
@@ -194,7 +196,8 @@ void command_leg_add(struct link *link, uint32_t sid, const struct negotiate_leg
 	m.clock_hz = l->clock_hz;
 	m.importance = l->type == TYPE_SCREEN ? 0 : 1;
 	m.fb = l->fb;
-	fill_str(m.mid, sizeof(m.mid), l->mid);
+	if (l->mid.len <= sizeof(m.mid))
+		fill_str(m.mid, sizeof(m.mid), l->mid);
 	link_send(link, &m);
 }
 

@@ -23,7 +23,8 @@ struct command_session {
 // returns: the command's sequence number, which a refusal names; 0: not sent
 uint32_t command_session_add(struct link *, const struct command_session *);
 void command_session_del(struct link *, uint32_t sid);
-// remote_ufrag empty: any is accepted. A remote half that is too long for the message is left out.
+// remote_ufrag empty: any is accepted. Those longer than the message has room for, 32 and 255 bytes, are left out: the
+// dataplane needs them only to ask an address that it does not know yet.
 void command_session_ice(struct link *, uint32_t sid, const struct negotiate_ice *local,
 			 struct str remote_ufrag, struct str remote_pwd);
 [[nodiscard]] int command_session_keys(struct link *, uint32_t sid, const struct keys *, uint32_t rtcp_ssrc);

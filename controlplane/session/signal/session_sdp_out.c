@@ -8,7 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 
-#define MAX_MAP (64 * 1024) // bytes of a media map: 192 lines of at most 120
+#define MAX_MAP (64 * 1024) // bytes of a media map: 192 lines of at most 170
 #define HELD_POLL (10 * NS_PER_MS)
 
 static void send_map(struct session *s, const struct negotiate_sdp *sdp)

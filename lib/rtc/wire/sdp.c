@@ -37,7 +37,7 @@ static int on_mid(struct parser *p, struct str v)
 	if (!sdp_is_token(v))
 		return refuse(p, -EBADMSG, "mid is not a token");
 	if (v.len > SDP_MAX_MID)
-		return refuse(p, -E2BIG, "mid is longer than 16 bytes");
+		return refuse(p, -E2BIG, "mid is longer than 64 bytes");
 	p->media->mid = v;
 	return 0;
 }
@@ -46,8 +46,10 @@ static int on_group(struct parser *p, struct str v)
 {
 	if (!str_eq(sdp_word(&v), STR("BUNDLE")))
 		return 0;
-	if (p->media != &p->session || p->out->has_bundle)
-		return refuse(p, -EBADMSG, "more than one BUNDLE group");
+	if (p->media != &p->session)
+		return refuse(p, -EBADMSG, "a BUNDLE group in a section");
+	if (p->out->has_bundle) // others are transports of their own
+		return 0;
 	p->out->has_bundle = true;
 	p->bundle = v;
 	return 0;
@@ -146,7 +148,7 @@ static int on_ufrag(struct parser *p, struct str v)
 	if (v.len < 4 || !sdp_is_ice(v))
 		return refuse(p, -EBADMSG, "malformed ice-ufrag");
 	if (v.len > SDP_MAX_UFRAG)
-		return refuse(p, -E2BIG, "ice-ufrag is longer than 32 bytes");
+		return refuse(p, -E2BIG, "ice-ufrag is longer than 256 bytes");
 	p->media->ufrag = v;
 	return 0;
 }
@@ -203,6 +205,22 @@ static int on_sctp_port(struct parser *p, struct str v)
 	return 0;
 }
 
+// "5000 webrtc-datachannel 256", for the port on the m-line (draft-ietf-mmusic-sctp-sdp before version 8).
+static int on_sctpmap(struct parser *p, struct str v)
+{
+	uint64_t port, of_mline;
+
+	if (!sdp_word_u64(&v, UINT16_MAX, &port) || port == 0)
+		return refuse(p, -EBADMSG, "malformed sctpmap");
+	if (p->media->kind != SDP_DATA || !str_eq(sdp_word(&v), STR("webrtc-datachannel")))
+		return 0;
+	if (!str_u64(p->media->formats, UINT16_MAX, &of_mline) || of_mline != port)
+		return 0;
+	p->media->sctpmap = true;
+	p->media->sctp_port = (uint16_t)port;
+	return 0;
+}
+
 static int on_max_message_size(struct parser *p, struct str v)
 {
 	uint64_t n;
@@ -253,6 +271,7 @@ static const struct {
 	{{"fingerprint", 11}, on_fingerprint},
 	{{"setup", 5}, on_setup},
 	{{"sctp-port", 9}, on_sctp_port},
+	{{"sctpmap", 7}, on_sctpmap},
 	{{"max-message-size", 16}, on_max_message_size},
 };
 
@@ -323,6 +342,14 @@ static int check_proto(struct parser *p, struct str proto)
 	return 0;
 }
 
+static uint8_t proto_of(struct str proto)
+{
+	for (unsigned i = SDP_PROTO_OTHER + 1; i < SDP_N_PROTOS; i++)
+		if (str_ieq(proto, sdp_proto_name((enum sdp_proto)i)))
+			return (uint8_t)i;
+	return SDP_PROTO_OTHER;
+}
+
 static int section_begin(struct parser *p, struct str v)
 {
 	struct str name = sdp_word(&v), port = sdp_word(&v), proto = sdp_word(&v);
@@ -331,6 +358,8 @@ static int section_begin(struct parser *p, struct str v)
 	int err;
 
 	port = str_cut(&port, '/');
+	if (name.len > SDP_MAX_NAME)
+		return refuse(p, -E2BIG, "kind of media is longer than 16 bytes");
 	if (!sdp_is_token(name) || !str_u64(port, UINT16_MAX, &n) || proto.len == 0 || str_trim(v).len == 0)
 		return refuse(p, -EBADMSG, "malformed m-line");
 	if ((err = check_proto(p, proto)) < 0)
@@ -340,6 +369,7 @@ static int section_begin(struct parser *p, struct str v)
 	m = &p->out->media[p->out->n_media++];
 	*m = p->session;
 	m->name = name;
+	m->proto_known = proto_of(proto);
 	m->proto = proto;
 	m->formats = str_trim(v);
 	m->rejected = n == 0;

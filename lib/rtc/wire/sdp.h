@@ -10,8 +10,8 @@
 //      3. sdp_write_session, then sdp_write_media per section; check wbuf.full once at the end.
 //
 // Understood: m, mid, direction, rtpmap, fmtp, rtcp-fb, extmap, ssrc, ssrc-group, msid, rid, simulcast,
-// ice-ufrag, ice-pwd, ice-lite, fingerprint, setup, candidate (counted only), group BUNDLE, sctp-port,
-// max-message-size, rtcp-mux, rtcp-rsize, extmap-allow-mixed. Attributes that may stand at session or at
+// ice-ufrag, ice-pwd, ice-lite, fingerprint, setup, candidate (counted only), group BUNDLE (the first),
+// sctp-port, sctpmap, max-message-size, rtcp-mux, rtcp-rsize, extmap-allow-mixed. Attributes that may stand at session or at
 // media level are looked up at both. Everything else is skipped.
 //
 // thread: any. source: RFC 8866, 8829 (JSEP), 8843 (BUNDLE), 8841 (SCTP), 8853 (simulcast), 8851 (rid), 8285.
@@ -33,15 +33,35 @@ enum sdp_limits {
 	SDP_MAX_SSRCS = 16,        // different SSRCs of one section
 	SDP_MAX_RIDS = 8,          // rid lines of one section
 	SDP_MAX_PROTO = 64,        // bytes of an m-line's protocol, which an answer repeats
-	SDP_MAX_MID = 16,          // bytes; what the one-byte header extension carries
-	SDP_MAX_UFRAG = 32,        // bytes; lib/ipc/wire.h carries no more (RFC 8839 allows 256)
-	SDP_MAX_PWD = 255,         // bytes
+	SDP_MAX_NAME = 16,         // bytes of an m-line's kind of media, which an answer repeats
+	SDP_MAX_MID = 64,          // bytes
+	SDP_MAX_MID_EXT = 16,      // bytes; what the one-byte header extension carries of a mid
+	SDP_MAX_RID = 16,          // bytes; the same
+	SDP_MAX_UFRAG = 256,       // bytes (RFC 8839 section 5.4)
+	SDP_MAX_PWD = 256,         // bytes
 };
 
 enum sdp_kind { SDP_AUDIO, SDP_VIDEO, SDP_DATA, SDP_OTHER };
 
 // Direction as seen by whoever wrote the description: bit 0 sends, bit 1 receives.
 enum sdp_dir { SDP_INACTIVE = 0, SDP_SENDONLY = 1, SDP_RECVONLY = 2, SDP_SENDRECV = 3 };
+
+// Protocols of m-lines that JSEP knows (RFC 8829 section 5.1.2): whichever is written, DTLS over ICE is meant.
+enum sdp_proto {
+	SDP_PROTO_OTHER,
+	SDP_UDP_TLS_RTP_SAVPF,
+	SDP_UDP_TLS_RTP_SAVP,
+	SDP_TCP_DTLS_RTP_SAVPF,
+	SDP_TCP_DTLS_RTP_SAVP,
+	SDP_RTP_SAVPF,
+	SDP_RTP_SAVP,
+	SDP_RTP_AVPF,
+	SDP_RTP_AVP,
+	SDP_UDP_DTLS_SCTP,
+	SDP_TCP_DTLS_SCTP,
+	SDP_DTLS_SCTP,
+	SDP_N_PROTOS
+};
 
 enum sdp_setup { SDP_SETUP_NONE, SDP_ACTPASS, SDP_ACTIVE, SDP_PASSIVE, SDP_HOLDCONN };
 
@@ -68,24 +88,26 @@ struct sdp_fingerprint {
 
 // One m-section. ufrag, pwd, setup and fingerprint fall back to the session's.
 struct sdp_media {
-	struct str name;                    // view: "audio", "video", "application" or another
-	struct str mid;                     // view; never longer than SDP_MAX_MID; empty when missing
-	struct str proto;                   // view: "UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"; never longer than SDP_MAX_PROTO
+	struct str name;  // view: "audio", "video", "application" or another; never longer than SDP_MAX_NAME
+	struct str mid;   // view; never longer than SDP_MAX_MID; empty when missing
+	struct str proto; // view; never longer than SDP_MAX_PROTO
 	struct str formats;                 // view: what follows the protocol on the m-line
 	struct str body;                    // view: all lines after the m-line
 	struct str ufrag, pwd;              // views
 	struct str msid_stream, msid_track; // views: first a=msid of the section; "-" as a stream is kept
 	struct sdp_fingerprint fingerprint;
 	uint32_t max_message_size; // data only; bytes; 65536 when the line is missing (RFC 8841); 0: any
-	uint16_t sctp_port;        // data only; 0 when missing
+	uint16_t sctp_port;        // data only, of a=sctp-port or a=sctpmap; 0 when missing
 	uint16_t n_candidates;
-	uint8_t kind;  // enum sdp_kind
-	uint8_t dir;   // enum sdp_dir
-	uint8_t setup; // enum sdp_setup
+	uint8_t kind;        // enum sdp_kind
+	uint8_t proto_known; // enum sdp_proto
+	uint8_t dir;         // enum sdp_dir
+	uint8_t setup;       // enum sdp_setup
 	uint8_t n_rids;
 	bool rejected; // port 0 and not bundle-only
-	bool bundled;  // its mid is in the BUNDLE group
+	bool bundled;  // its mid is in the first BUNDLE group
 	bool rtcp_mux, rtcp_rsize;
+	bool sctpmap;        // its port stands on the m-line and in a=sctpmap (drafts of RFC 8841)
 	bool simulcast_send; // a=simulcast names at least one rid that its writer sends
 };
 
@@ -214,7 +236,8 @@ struct sdp_media_out {
 	uint8_t setup; // enum sdp_setup
 	bool rejected; // "m=... 0" and nothing but mid; formats as given
 	struct str mid;
-	struct str name, proto, formats; // only for rejected sections, else derived; one format is enough
+	struct str name, formats; // only for rejected sections, else derived; one format is enough
+	struct str proto;         // empty: as the kind has it
 	struct str ufrag, pwd;
 	const struct sdp_codec_out *codecs;
 	unsigned n_codecs;
@@ -227,6 +250,7 @@ struct sdp_media_out {
 	struct str msid_stream, msid_track, cname;
 	uint32_t ssrc, rtx_ssrc; // 0: none; rtx adds the FID group
 	uint16_t sctp_port;      // data only
+	bool sctpmap;            // data only: the port as its writer had it
 	uint32_t max_message_size;
 };
 
@@ -236,6 +260,9 @@ void sdp_write_session(struct wbuf *, const struct sdp_session_out *);
 // Write one section, a=msid before a=ssrc. An audio line with Opus, three header extensions and a voice
 // track whose session id has 26 characters stays below 660 bytes.
 void sdp_write_media(struct wbuf *, const struct sdp_media_out *);
+
+// "UDP/TLS/RTP/SAVPF"; empty for SDP_PROTO_OTHER.
+struct str sdp_proto_name(enum sdp_proto);
 
 // The standard name of a direction: "sendrecv", "sendonly", "recvonly", "inactive".
 const char *sdp_dir_name(enum sdp_dir);

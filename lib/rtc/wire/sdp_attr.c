@@ -34,7 +34,7 @@ static bool is_rid(struct str s)
 	for (size_t i = 0; i < s.len; i++)
 		if (!is_alnum(s.p[i]) && s.p[i] != '-' && s.p[i] != '_')
 			return false;
-	return s.len > 0 && s.len <= SDP_MAX_MID;
+	return s.len > 0 && s.len <= SDP_MAX_RID;
 }
 
 // The next word of *rest; words are separated by spaces. Empty at the end.
@@ -219,6 +219,8 @@ bool sdp_rid_parse(struct str v, struct sdp_rid *r)
 // (RFC 8853 section 5.3). False when an alternative is empty or no rid (D20).
 static bool simulcast_list(struct str list, bool send, struct sdp_rid *rids, unsigned n)
 {
+	if (str_starts(list, STR("rid="))) // drafts before version 4 of RFC 8853
+		list = str_skip(list, 4);
 	if (list.len == 0 || list.p[list.len - 1] == ';')
 		return false;
 	while (list.len > 0) {
@@ -425,6 +427,26 @@ struct str sdp_fmtp_get(struct str fmtp, struct str name)
 			return str_trim(value);
 	}
 	return STR_NONE;
+}
+
+struct str sdp_proto_name(enum sdp_proto proto)
+{
+	static const char *const names[SDP_N_PROTOS] = {
+		[SDP_PROTO_OTHER] = "",
+		[SDP_UDP_TLS_RTP_SAVPF] = "UDP/TLS/RTP/SAVPF",
+		[SDP_UDP_TLS_RTP_SAVP] = "UDP/TLS/RTP/SAVP",
+		[SDP_TCP_DTLS_RTP_SAVPF] = "TCP/DTLS/RTP/SAVPF",
+		[SDP_TCP_DTLS_RTP_SAVP] = "TCP/DTLS/RTP/SAVP",
+		[SDP_RTP_SAVPF] = "RTP/SAVPF",
+		[SDP_RTP_SAVP] = "RTP/SAVP",
+		[SDP_RTP_AVPF] = "RTP/AVPF",
+		[SDP_RTP_AVP] = "RTP/AVP",
+		[SDP_UDP_DTLS_SCTP] = "UDP/DTLS/SCTP",
+		[SDP_TCP_DTLS_SCTP] = "TCP/DTLS/SCTP",
+		[SDP_DTLS_SCTP] = "DTLS/SCTP",
+	};
+
+	return str_of(names[proto < SDP_N_PROTOS ? proto : SDP_PROTO_OTHER]);
 }
 
 const char *sdp_dir_name(enum sdp_dir dir)

@@ -151,8 +151,15 @@ static void put_mline(struct wbuf *w, const struct sdp_media_out *m)
 		put(w, m->formats);
 	} else {
 		put_z(w, m->kind <= SDP_DATA ? names[m->kind] : "audio");
-		put_z(w,
-		      m->kind == SDP_DATA ? " 9 UDP/DTLS/SCTP webrtc-datachannel" : " 9 UDP/TLS/RTP/SAVPF");
+		put_z(w, " 9 ");
+		if (m->proto.len > 0)
+			put(w, m->proto);
+		else
+			put_z(w, m->kind == SDP_DATA ? "UDP/DTLS/SCTP" : "UDP/TLS/RTP/SAVPF");
+		if (m->kind == SDP_DATA && m->sctpmap)
+			put_number(w, " ", m->sctp_port);
+		else if (m->kind == SDP_DATA)
+			put_z(w, " webrtc-datachannel");
 		for (unsigned i = 0; m->kind != SDP_DATA && i < m->n_codecs; i++)
 			put_number(w, " ", m->codecs[i].pt);
 	}
@@ -300,7 +307,9 @@ void sdp_write_media(struct wbuf *w, const struct sdp_media_out *m)
 	put_attr(w, "ice-ufrag", m->ufrag);
 	put_attr(w, "ice-pwd", m->pwd);
 	if (m->kind == SDP_DATA) {
-		put_number(w, "a=sctp-port:", m->sctp_port);
+		put_number(w, m->sctpmap ? "a=sctpmap:" : "a=sctp-port:", m->sctp_port);
+		if (m->sctpmap)
+			put_z(w, " webrtc-datachannel 256");
 		put_number(w, "\r\na=max-message-size:", m->max_message_size);
 		put_end(w);
 	} else {

@@ -88,7 +88,8 @@ void peer_write(struct peer *p, struct wbuf *w, const struct sdp *offer)
 					  .rejected = l->rejected,
 					  .mid = str_of(l->mid),
 					  .name = l->kind == SDP_AUDIO ? STR("audio") : STR("application"),
-					  .proto = STR("UDP/TLS/RTP/SAVPF"),
+					  .proto = l->kind == SDP_AUDIO ? STR("UDP/TLS/RTP/SAVPF")
+									: STR("UDP/DTLS/SCTP"),
 					  .formats = STR("0"),
 					  .ufrag = str_of(p->ufrag),
 					  .pwd = STR("peerpasswordpeerpasswordpeer"),

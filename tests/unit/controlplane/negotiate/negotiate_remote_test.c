@@ -184,7 +184,6 @@ static void malformed_offers(void)
 {
 	static const char *const samples[] = {"bad-simulcast-empty-alternative",
 					      "bad-simulcast-no-list",
-					      "bad-simulcast-draft",
 					      "bad-rid-no-direction",
 					      "bad-rid-empty",
 					      "bad-rid-twice",
@@ -275,9 +274,10 @@ static void longest_answer(void)
 static void transport_rules(void)
 {
 	struct talk *f = talk_new();
+	struct negotiate_transport t;
 	struct str dc = sample("chromium-dc");
 
-	CHECK_EQ(talk_offer(f, str_of(sdp_edit(dc, "a=setup:actpass", "a=setup:passive"))), -ENOTSUP);
+	CHECK_EQ(talk_offer(f, str_of(sdp_edit(dc, "a=setup:actpass", "a=setup:holdconn"))), -ENOTSUP);
 	CHECK_EQ(talk_offer(f, str_of(sdp_edit(dc, "a=ice-pwd:", "a=x:"))), -EBADMSG);
 	CHECK_EQ(talk_offer(f, str_of(sdp_edit(dc, "a=fingerprint:", "a=x:"))), -EBADMSG);
 	f->transport_rc = -ENOSPC;
@@ -295,6 +295,90 @@ static void transport_rules(void)
 	CHECK_EQ(talk_offer(f, dc), 0);
 	CHECK(talk_has(f, "a=setup:active\r\n"));
 	talk_free(f);
+
+	f = talk_new(); // who wants to be the server makes us the client, for good
+	CHECK_EQ(talk_offer(f, str_of(sdp_edit(dc, "a=setup:actpass", "a=setup:passive"))), 0);
+	CHECK(talk_has(f, "a=setup:active\r\n"));
+	CHECK(negotiate_transport(f->n, &t) && t.we_are_dtls_client);
+	CHECK_EQ(talk_offer(f, str_of(sdp_edit(dc, "a=setup:actpass", "a=setup:active"))), -ENOTSUP);
+	talk_free(f);
+}
+
+#define LEGAL_TRANSPORT                                                                                     \
+	"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=fingerprint:sha-256 " \
+	"AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:"     \
+	"AA\r\n"
+#define LEGAL_MID "{01234567-89ab-cdef-0123-456789abcdef}"
+
+// Whatever form the sections have, the answer has it too, a saved session remembers it, and so do offers of ours.
+static void legal_shapes(void)
+{
+	static const char offer[] =
+		"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 " LEGAL_MID
+		" t\r\na=group:BUNDLE 2\r\n" LEGAL_TRANSPORT
+		"m=application 9 DTLS/SCTP 5000\r\na=mid:0\r\na=sctpmap:5000 webrtc-datachannel 256\r\n"
+		"m=audio 9 RTP/SAVPF 111\r\na=mid:" LEGAL_MID
+		"\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n"
+		"a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap:1 "
+		"urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
+		"m=text 9 RTP/SAVPF 98\r\na=mid:t\r\na=rtpmap:98 t140/1000\r\n"
+		"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:2\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n";
+	struct talk *f = talk_new();
+	uint8_t buf[4096];
+	int len;
+
+	CHECK_EQ(talk_offer(f, str_of(offer)), 0);
+	CHECK(talk_has(f, "a=group:BUNDLE 0 " LEGAL_MID "\r\n"));
+	CHECK(talk_has(f, "m=application 9 DTLS/SCTP 5000\r\n") &&
+	      talk_has(f, "a=sctpmap:5000 webrtc-datachannel 256\r\n"));
+	CHECK(talk_has(f, "m=audio 9 RTP/SAVPF 111\r\n") && talk_has(f, "a=mid:" LEGAL_MID "\r\n"));
+	CHECK(!talk_has(f, "sdes:mid")); // longer than packets carry
+	CHECK(talk_has(f, "m=text 0 RTP/SAVPF ") && talk_has(f, "m=audio 0 UDP/TLS/RTP/SAVPF "));
+	CHECK_EQ(f->n_upstream, 1);
+
+	len = negotiate_save(f->n, buf, sizeof(buf));
+	CHECK_OR_RETURN(len > 0 && (size_t)len <= negotiate_save_size(f->n));
+	negotiate_free(f->n);
+	f->n = negotiate_load(&f->conf, &talk_ops, f, buf, (size_t)len);
+	CHECK_OR_RETURN(f->n != NULL);
+	negotiate_ready(f->n, true, f->now);
+	CHECK_EQ(talk_want_voice(f, 7), 0);
+	talk_pass(f, NS_PER_S);
+	CHECK(f->last_is_offer && talk_has(f, "m=application 9 DTLS/SCTP 5000\r\n"));
+	CHECK(talk_has(f, "m=audio 9 RTP/SAVPF 111\r\n") && talk_has(f, "m=text 0 "));
+	talk_free(f);
+}
+
+// Credentials of any length that RFC 8839 allows.
+static void long_credentials(void)
+{
+	struct str dc = sample("chromium-dc");
+	struct negotiate_transport t;
+	char ufrag[300], pwd[300], text[8192];
+	struct talk *f;
+	uint8_t buf[4096];
+	int len;
+
+	for (unsigned n = 256; n <= 257; n++) {
+		snprintf(ufrag, sizeof(ufrag), "a=ice-ufrag:%.*u\r\na=x:", (int)n, 7);
+		snprintf(pwd, sizeof(pwd), "a=ice-pwd:%.*u\r\na=x:", (int)n, 9);
+		snprintf(text, sizeof(text), "%s", sdp_edit(dc, "a=ice-ufrag:", ufrag));
+		f = talk_new();
+		if (n > 256) {
+			CHECK_EQ(talk_offer(f, str_of(text)), -E2BIG);
+			CHECK_EQ(talk_offer(f, str_of(sdp_edit(dc, "a=ice-pwd:", pwd))), -EBADMSG);
+			talk_free(f);
+			break;
+		}
+		CHECK_EQ(talk_offer(f, str_of(sdp_edit(str_of(text), "a=ice-pwd:", pwd))), 0);
+		len = negotiate_save(f->n, buf, sizeof(buf));
+		CHECK_OR_RETURN(len > 0 && (size_t)len <= negotiate_save_size(f->n));
+		negotiate_free(f->n);
+		f->n = negotiate_load(&f->conf, &talk_ops, f, buf, (size_t)len);
+		CHECK_OR_RETURN(f->n != NULL);
+		CHECK(negotiate_transport(f->n, &t) && t.ufrag.len == 256 && t.pwd.len == 256);
+		talk_free(f);
+	}
 }
 
 static void peer_restarts_ice(void)
@@ -396,9 +480,12 @@ CU_TestInfo negotiate_remote_tests[] = {
 	{"video on: simulcast, RTX and screens are negotiated by the flag", video_on},
 	{"D20: malformed simulcast and rid forms refuse the offer and leave the session as it was",
 	 malformed_offers},
+	{"every shape that JSEP allows, and those of drafts, is answered in kind", legal_shapes},
+	{"credentials have up to 256 characters", long_credentials},
 	{"one header extension id for two URIs is refused by name", extmap_collision},
 	{"D17: 60 and 200 m-lines and 128 KiB are refused by name", too_many_lines},
-	{"the protocol of a rejected m-line is repeated up to 64 bytes; a longer one is refused", longest_answer},
+	{"the protocol of a rejected m-line is repeated up to 64 bytes; a longer one is refused",
+	 longest_answer},
 	{"credentials, certificate and DTLS role are required and stay", transport_rules},
 	{"an ICE restart of the peer gets new credentials", peer_restarts_ice},
 	{"an ICE restart of ours goes at once and survives a late answer to what it replaced", restart},

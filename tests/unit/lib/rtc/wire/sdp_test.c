@@ -152,12 +152,10 @@ static void refused(void)
 	} table[] = {
 		{"bad-simulcast-empty-alternative", "malformed simulcast"},
 		{"bad-simulcast-no-list", "malformed simulcast"},
-		{"bad-simulcast-draft", "malformed simulcast"},
 		{"bad-simulcast-double", "malformed simulcast"},
 		{"bad-rid-no-direction", "malformed rid"},
 		{"bad-rid-empty", "malformed rid"},
 		{"bad-rid-twice", "the same rid twice in a section"},
-		{"bad-two-bundles", "more than one BUNDLE group"},
 		{"bad-mid-twice", "two sections with the same mid"},
 		{"bad-fingerprint", "malformed fingerprint"},
 		{"bad-version", "does not begin with v=0"},
@@ -169,6 +167,25 @@ static void refused(void)
 		CHECK_EQ(parse(table[i].name), -EBADMSG);
 		CHECK_STR(err.reason, table[i].reason);
 	}
+}
+
+static void older_forms(void)
+{
+	CHECK_EQ(parse("two-bundles"), 0);
+	CHECK(desc.has_bundle && media[0].bundled);
+	CHECK_EQ(parse("draft-simulcast"), 0);
+	CHECK(media[desc.n_media - 1].simulcast_send);
+	CHECK_EQ(parse_text(STR(
+			 "v=0\r\nm=application 9 DTLS/SCTP 5001\r\na=sctpmap:5001 webrtc-datachannel 256\r\n"
+			 "m=application 9 dtls/sctp 5001\r\na=sctpmap:5002 webrtc-datachannel 256\r\n"
+			 "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=sctp-port:5000\r\n"
+			 "m=audio 9 TCP/DTLS/RTP/SAVPF 0\r\nm=text 9 TCP/MRCPv2 x\r\n")),
+		 0);
+	CHECK(media[0].sctpmap && media[0].sctp_port == 5001 && media[0].proto_known == SDP_DTLS_SCTP);
+	CHECK(!media[1].sctpmap && media[1].sctp_port == 0 && media[1].proto_known == SDP_DTLS_SCTP);
+	CHECK(!media[2].sctpmap && media[2].sctp_port == 5000 && media[2].proto_known == SDP_UDP_DTLS_SCTP);
+	CHECK_EQ(media[3].proto_known, SDP_TCP_DTLS_RTP_SAVPF);
+	CHECK(media[4].kind == SDP_OTHER && media[4].proto_known == SDP_PROTO_OTHER);
 }
 
 // Every form of a one-line attribute that must not pass.
@@ -183,6 +200,8 @@ static void single_lines(void)
 		"a=simulcast:send ~",
 		"a=simulcast:sned l",
 		"a=simulcast:send l recv",
+		"a=simulcast: send rid=",
+		"a=simulcast: send rid=l;pt=96",
 		"a=rid:",
 		"a=rid: ",
 		"a=rid:l",
@@ -218,6 +237,9 @@ static void single_lines(void)
 		"a=setup:maybe",
 		"a=sctp-port:0",
 		"a=sctp-port:65536",
+		"a=sctpmap:0 webrtc-datachannel 256",
+		"a=sctpmap:",
+		"a=group:BUNDLE 0",
 		"a=max-message-size:-1",
 		"a=:x",
 		"a",
@@ -478,6 +500,7 @@ CU_TestInfo sdp_tests[] = {
 	{"Pion's offers are understood", pion_offers},
 	{"bare line feeds are taken; bundle-only is not a rejection", line_ends_and_rejection},
 	{"D20: malformed simulcast, rid, mid and bundle forms are refused with a reason", refused},
+	{"forms of drafts and of JSEP's list of protocols are understood", older_forms},
 	{"D20: each malformed attribute is refused at its line", single_lines},
 	{"D17: 200 m-lines, 128 KiB, endless lines: bounded and refused by name", limits},
 	{"candidates are written as rtcd writes them, IPv6 too", candidates},
