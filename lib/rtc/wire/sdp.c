@@ -335,7 +335,7 @@ static int check_proto(struct parser *p, struct str proto)
 	if (proto.len > SDP_MAX_PROTO)
 		return refuse(p, -E2BIG, "protocol of an m-line is longer than 64 bytes");
 	for (bool more = true; more;) {
-		more = memchr(proto.p, '/', proto.len) != NULL;
+		more = proto.len > 0 && memchr(proto.p, '/', proto.len) != NULL;
 		if (!sdp_is_token(str_cut(&proto, '/')))
 			return refuse(p, -EBADMSG, "malformed protocol of an m-line");
 	}
