@@ -67,12 +67,15 @@ static uint8_t rtx_find(const struct sdp_codec *list, unsigned n, uint8_t pt)
 }
 
 // The first payload type of each codec we know, each followed by its RTX.
-static void judge_codecs(const struct negotiate *n, const struct sdp_media *m, struct judged *j)
+static void judge_codecs(const struct negotiate *n, struct plan *p, const struct sdp_media *m,
+			 struct judged *j)
 {
 	uint8_t wanted_fb = m->kind == SDP_AUDIO ? FB_TWCC : FB_NACK | FB_PLI | FB_FIR | FB_TWCC | FB_REMB;
 	struct sdp_codec list[SDP_MAX_CODECS];
 	unsigned n_list = sdp_codecs(m, list), seen = 0;
 
+	for (unsigned i = 0; i < n_list; i++)
+		p->pts[list[i].pt / 64] |= UINT64_C(1) << list[i].pt % 64;
 	for (unsigned i = 0; i < n_list && j->n_codecs < IPC_TRACK_CODECS; i++) {
 		uint8_t codec = codec_known(&list[i], m->kind), rtx;
 
@@ -235,7 +238,7 @@ static int judge_section(struct negotiate *n, struct plan *p, unsigned i, struct
 			p->data = (int)i;
 		return 0;
 	}
-	judge_codecs(n, m, j);
+	judge_codecs(n, p, m, j);
 	j->accepted =
 		j->n_codecs > 0 && m->proto_known != SDP_PROTO_OTHER && m->proto_known < SDP_UDP_DTLS_SCTP;
 	if ((rc = judge_exts(p, m, j, by_id)) < 0)

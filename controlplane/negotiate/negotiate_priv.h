@@ -166,6 +166,7 @@ struct plan {
 	int data;                   // index of the accepted data section, -1: none
 	uint8_t ext_id[IPC_N_EXTS]; // as the peer numbers them here; 0: not in this description
 	uint32_t ids_used;          // bit per id 1..14 it uses for anything
+	uint64_t pts[2];            // bit per payload type that it uses in the bundle, for whatever
 	const char *why;
 };
 

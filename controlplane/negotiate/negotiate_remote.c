@@ -95,6 +95,50 @@ static void learn_codecs(struct negotiate *n, const struct judged *j)
 		n->ops->room(n->arg);
 }
 
+static bool peer_has_codec(const struct plan *p, struct codec c)
+{
+	for (unsigned i = 0; i < p->sdp.n_media; i++)
+		for (unsigned k = 0; k < p->section[i].n_codecs; k++) {
+			const struct codec *of = &p->section[i].codec[k];
+			if (of->codec == c.codec && of->pt == c.pt && of->apt == c.apt)
+				return true;
+		}
+	return false;
+}
+
+static bool peer_uses_pt(const struct plan *p, unsigned pt)
+{
+	return p->pts[pt / 64] >> pt % 64 & 1;
+}
+
+// Choose another payload type for what the peer has not offered, when it uses this one for something else: within a
+// bundle one stands for one codec (RFC 9143 section 10.1.2).
+static void pt_avoid(struct negotiate *n, const struct plan *p, uint8_t *pt, uint8_t codec, uint8_t apt)
+{
+	const uint8_t ours[] = {n->pt_opus, n->pt_vp8, n->pt_vp8_rtx, n->pt_av1, n->pt_av1_rtx};
+
+	if (*pt == 0 || !peer_uses_pt(p, *pt) ||
+	    peer_has_codec(p, (struct codec){.pt = *pt, .codec = codec, .apt = apt}))
+		return;
+	for (unsigned i = 96; i < 128 + 64 - 35;
+	     i++) { // the dynamic ones, then 35 to 63 (RFC 3551 section 3)
+		uint8_t free = (uint8_t)(i < 128 ? i : i - 128 + 35);
+		if (!peer_uses_pt(p, free) && memchr(ours, free, sizeof(ours)) == NULL) {
+			*pt = free;
+			return;
+		}
+	}
+}
+
+static void pts_avoid(struct negotiate *n, const struct plan *p)
+{
+	pt_avoid(n, p, &n->pt_opus, CODEC_OPUS, 0);
+	pt_avoid(n, p, &n->pt_vp8, CODEC_VP8, 0);
+	pt_avoid(n, p, &n->pt_vp8_rtx, CODEC_RTX, n->pt_vp8);
+	pt_avoid(n, p, &n->pt_av1, CODEC_AV1, 0);
+	pt_avoid(n, p, &n->pt_av1_rtx, CODEC_RTX, n->pt_av1);
+}
+
 // Hand over what the peer sends on line i, or that it stopped.
 static void apply_upstream(struct negotiate *n, unsigned i, struct judged *j)
 {
@@ -279,6 +323,7 @@ static void apply_offer(struct negotiate *n, struct plan *p, bool dtls_client)
 	apply_extmap(n, p);
 	for (unsigned i = 0; i < p->sdp.n_media; i++)
 		apply_offered_line(n, p, i);
+	pts_avoid(n, p);
 	n->established = true;
 	n->version++;
 }

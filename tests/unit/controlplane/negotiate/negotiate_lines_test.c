@@ -114,6 +114,41 @@ static void video_types_kept(void)
 	talk_free(f);
 }
 
+// A client that has never offered video may have any payload type for its voice.
+static void pt_taken_by_opus(void)
+{
+	for (unsigned pt = 96; pt <= 97; pt++) {
+		char offer[1024], taken[40];
+		struct talk *f = talk_new();
+
+		f->conf.video = f->conf.rtx = true;
+		snprintf(offer, sizeof(offer),
+			 "v=0\r\na=group:BUNDLE "
+			 "0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\n"
+			 "a=fingerprint:sha-256 "
+			 "AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:"
+			 "AA:AA:"
+			 "AA:AA:AA\r\nm=audio 9 UDP/TLS/RTP/SAVPF %u 45 "
+			 "98\r\na=mid:0\r\na=sendonly\r\na=rtpmap:%u opus/48000/2\r\n"
+			 "a=rtpmap:45 ILBC/8000\r\na=rtpmap:98 CN/8000\r\n",
+			 pt, pt);
+		CHECK_EQ(talk_offer(f, str_of(offer)), 0);
+		negotiate_ready(f->n, true, f->now);
+		CHECK_EQ(talk_want(f, 100, 0, TYPE_SCREEN, CODEC_VP8), 0);
+		CHECK_EQ(talk_want(f, 100, 1, TYPE_VIDEO, CODEC_AV1), 0);
+		CHECK_EQ(talk_want_voice(f, 101), 0);
+		talk_pass(f, NS_PER_S);
+		snprintf(taken, sizeof(taken), "a=rtpmap:%u ", pt);
+		CHECK_EQ(talk_count(f, taken), 2); // on both voice lines
+		CHECK_EQ(talk_count(f, "a=rtpmap:45 "), 0);
+		CHECK_EQ(talk_count(f, "a=rtpmap:98 "), 0);
+		CHECK(talk_has(f, pt == 96 ? "a=rtpmap:99 VP8/90000" : "a=rtpmap:96 VP8/90000"));
+		CHECK(talk_has(f, pt == 96 ? "a=rtpmap:97 rtx/90000" : "a=rtpmap:99 rtx/90000"));
+		CHECK(talk_has(f, "a=rtpmap:100 AV1/90000") && talk_has(f, "a=rtpmap:46 rtx/90000"));
+		talk_free(f);
+	}
+}
+
 static void codec_refused(void)
 {
 	struct talk *f = talk_video();
@@ -329,6 +364,7 @@ static void ssrcs(void)
 CU_TestInfo negotiate_lines_tests[] = {
 	{"D42: a video line is used again, for whatever codec comes", video_recycled},
 	{"payload types of a track that is up stay, whatever the peer offers later", video_types_kept},
+	{"a payload type that the peer uses for something else is none of ours", pt_taken_by_opus},
 	{"D36: a codec that the peer refuses for good is known to be refused", codec_refused},
 	{"D24: a client's own line may take the place of one it never saw", client_offer_after_rollback},
 	{"D42: fifty speakers after one another share one line under fifty SSRCs", recycled},
