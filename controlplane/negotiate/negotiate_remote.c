@@ -478,6 +478,7 @@ int negotiate_remote_answer(struct negotiate *n, struct str text, ns_t now, cons
 		n->restarting = false;
 		for (unsigned i = 0; i < n->n_lines; i++)
 			apply_answered_line(n, &p, i);
+		pts_avoid(n, &p);
 		offer_settle(n, now);
 	} else {
 		n->stats.answers_stale += rc == -ESTALE;

@@ -113,7 +113,9 @@ func TestOpusUnderAPayloadTypeOfVideo(t *testing.T) {
 	a := join(t, p, call, Options{})
 	b := join(t, p, call, Options{OpusPT: 96})
 	unmute(t, a)
+	unmute(t, b) // its offer says 96
 	hears(t, b, a)
+	hears(t, a, b)
 	share(t, a, Encoding{Clip: pictures(20, 500)})
 	time.Sleep(2 * time.Second)
 	sdp := b.PC.RemoteDescription().SDP
