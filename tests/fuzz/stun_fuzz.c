@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			m.mapped.family = 4;
 		int n = stun_write_success(reply, sizeof(reply), stun_txid(&m), &m.mapped, &key);
 		MUST(n == 64 || n == 76);
-		n = stun_write_error(reply, sizeof(reply), stun_txid(&m), 420, m.unknown, m.n_unknown, &key);
+		n = stun_write_unknown(reply, sizeof(reply), stun_txid(&m), m.unknown, m.n_unknown, &key);
 		MUST(n > 0 && n <= STUN_MAX_REPLY);
 		MUST(stun_parse(reply, (size_t)n, &m) == 0 && m.error_code == 420);
 		MUST(stun_mac_check(&m, &mac, key.key, key.key_len) && stun_fingerprint_check(&m));

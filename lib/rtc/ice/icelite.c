@@ -47,7 +47,8 @@ void icelite_on_acked(struct icelite *a, ns_t sent_at)
 
 // --- STUN ---------------------------------------------------------------------------------------
 
-static bool bucket_take(uint16_t *bucket, uint32_t *at, uint32_t t)
+// Is there credit for one more check? Credit is in milliseconds; time since *at adds to it.
+static bool check_take(uint16_t *bucket, uint32_t *at, uint32_t t)
 {
 	uint32_t credit = *bucket + (t - *at);
 
@@ -87,8 +88,8 @@ static enum icelite_verdict on_request(struct icelite *a, const struct icelite_e
 	if (!is_current && !icelite_creds_named(creds_old(a), left))
 		return ICELITE_DROP_USERNAME;
 	c = is_current ? creds_now(a) : creds_old(a);
-	if (i != NO_PAIR ? !bucket_take(&a->pair[i].bucket, &a->pair[i].bucket_at, t)
-			 : !bucket_take(&a->rate_bucket, &a->rate_at, t))
+	if (i != NO_PAIR ? !check_take(&a->pair[i].bucket, &a->pair[i].bucket_at, t)
+			 : !check_take(&a->rate_bucket, &a->rate_at, t))
 		return ICELITE_DROP_RATE;
 	key = (struct stun_key){&env->mac, (const uint8_t *)c->pwd, ICELITE_PWD_LEN};
 	if (!stun_mac_check(m, key.mac, key.key, key.key_len))
@@ -96,11 +97,10 @@ static enum icelite_verdict on_request(struct icelite *a, const struct icelite_e
 	if (c->remote_ufrag_len > 0 && !str_eq(right, (struct str){c->remote_ufrag, c->remote_ufrag_len}))
 		return ICELITE_DROP_USERNAME;
 	if (m->n_unknown > 0)
-		return reply(out, stun_write_error(out->reply, sizeof(out->reply), stun_txid(m), 420,
-						   m->unknown, m->n_unknown, &key));
+		return reply(out, stun_write_unknown(out->reply, sizeof(out->reply), stun_txid(m), m->unknown,
+						     m->n_unknown, &key));
 	if (m->controlled) // a lite agent cannot take the other role
-		return reply(out, stun_write_error(out->reply, sizeof(out->reply), stun_txid(m), 487, NULL, 0,
-						   &key));
+		return reply(out, stun_write_error(out->reply, sizeof(out->reply), stun_txid(m), 487, &key));
 	if (icelite_txid_replayed(a, stun_txid(m), i))
 		return ICELITE_DROP_REPLAY;
 	if (i == NO_PAIR)

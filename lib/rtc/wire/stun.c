@@ -256,15 +256,29 @@ int stun_write_success(uint8_t *out, size_t size, const uint8_t *txid, const str
 	return put_end(&w, key);
 }
 
-int stun_write_error(uint8_t *out, size_t size, const uint8_t *txid, unsigned code, const uint16_t *unknown,
-		     unsigned n_unknown, const struct stun_key *key)
+static void put_error(struct wbuf *w, const uint8_t *txid, unsigned code)
+{
+	assert(code >= 300 && code <= 699);
+	put_header(w, STUN_ERROR, txid);
+	put_attr_u32(w, STUN_ATTR_ERROR_CODE, code / 100 << 8 | code % 100); // no reason phrase: stay small
+}
+
+int stun_write_error(uint8_t *out, size_t size, const uint8_t *txid, unsigned code,
+		     const struct stun_key *key)
+{
+	struct wbuf w = wbuf_of(out, size);
+
+	put_error(&w, txid, code);
+	return put_end(&w, key);
+}
+
+int stun_write_unknown(uint8_t *out, size_t size, const uint8_t *txid, const uint16_t *unknown,
+		       unsigned n_unknown, const struct stun_key *key)
 {
 	struct wbuf w = wbuf_of(out, size);
 	uint8_t types[2 * STUN_MAX_UNKNOWN];
 
-	assert(code >= 300 && code <= 699);
-	put_header(&w, STUN_ERROR, txid);
-	put_attr_u32(&w, STUN_ATTR_ERROR_CODE, code / 100 << 8 | code % 100); // no reason phrase: stay small
+	put_error(&w, txid, 420);
 	if (n_unknown > STUN_MAX_UNKNOWN)
 		n_unknown = STUN_MAX_UNKNOWN;
 	for (unsigned i = 0; i < n_unknown; i++)

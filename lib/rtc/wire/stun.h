@@ -117,9 +117,12 @@ struct stun_key {
 // Binding success: 64 bytes for IPv4, 76 for IPv6.
 [[nodiscard]] int stun_write_success(uint8_t *out, size_t size, const uint8_t *txid,
 				     const struct stun_addr *mapped, const struct stun_key *);
-// 420 with the types it is about, 487 and others (without types).
+// 487 and others that are no more than a code.
 [[nodiscard]] int stun_write_error(uint8_t *out, size_t size, const uint8_t *txid, unsigned code,
-				   const uint16_t *unknown, unsigned n_unknown, const struct stun_key *);
+				   const struct stun_key *);
+// 420 (Unknown Attribute) with the types it is about.
+[[nodiscard]] int stun_write_unknown(uint8_t *out, size_t size, const uint8_t *txid, const uint16_t *unknown,
+				     unsigned n_unknown, const struct stun_key *);
 
 // Binding request; a path probe of ours has controlled = true. Also for tests and tools that play a client.
 struct stun_request {

@@ -313,13 +313,13 @@ static void errors_signed(void)
 	static const uint16_t unknown[] = {0x0fff, 0x7001, 0x7002};
 	uint8_t p[STUN_MAX_REPLY];
 	struct stun_msg m;
-	int n = stun_write_error(p, sizeof(p), sample_txid, 420, unknown, 3, &key);
+	int n = stun_write_unknown(p, sizeof(p), sample_txid, unknown, 3, &key);
 
 	CHECK_EQ(stun_parse(p, (size_t)n, &m), 0);
 	CHECK(m.cls == STUN_ERROR && m.error_code == 420);
 	CHECK(stun_fingerprint_check(&m) && stun_mac_check(&m, &mac, PASSWORD));
 	CHECK_MEM(p + 28, ((uint8_t[]){0, 0x0a, 0, 6, 0x0f, 0xff, 0x70, 0x01, 0x70, 0x02, 0, 0}), 12);
-	n = stun_write_error(p, sizeof(p), sample_txid, 487, NULL, 0, &key);
+	n = stun_write_error(p, sizeof(p), sample_txid, 487, &key);
 	CHECK_EQ(stun_parse(p, (size_t)n, &m), 0);
 	CHECK(m.error_code == 487 && stun_mac_check(&m, &mac, PASSWORD));
 }
