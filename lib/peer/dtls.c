@@ -122,17 +122,6 @@ static BIO_METHOD *bio_method(void)
 }
 
 // --- certificates ------------------------------------------------------------------------------
-static unsigned hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (unsigned)(c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (unsigned)(c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (unsigned)(c - 'A' + 10);
-	return 16;
-}
-
 int dtls_fingerprint_parse(struct dtls_fingerprint *fp, struct str hash, struct str hex)
 {
 	size_t n;
@@ -149,8 +138,8 @@ int dtls_fingerprint_parse(struct dtls_fingerprint *fp, struct str hash, struct 
 	if (hex.len != 3 * n - 1)
 		return -EBADMSG;
 	for (size_t i = 0; i < n; i++) {
-		unsigned hi = hex_value(hex.p[3 * i]), lo = hex_value(hex.p[3 * i + 1]);
-		if (hi > 15 || lo > 15 || (i + 1 < n && hex.p[3 * i + 2] != ':'))
+		int hi = str_hex_digit(hex.p[3 * i]), lo = str_hex_digit(hex.p[3 * i + 1]);
+		if (hi < 0 || lo < 0 || (i + 1 < n && hex.p[3 * i + 2] != ':'))
 			return -EBADMSG;
 		fp->value[i] = (uint8_t)(hi << 4 | lo);
 	}

@@ -261,15 +261,6 @@ bool sdp_simulcast_parse(struct str v, struct sdp_rid *rids, unsigned n)
 	return seen[0] || seen[1];
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 // "sha-256 AB:CD:...". A hash we do not use leaves *f as it is.
 bool sdp_fingerprint_parse(struct str v, struct sdp_fingerprint *f)
 {
@@ -281,7 +272,7 @@ bool sdp_fingerprint_parse(struct str v, struct sdp_fingerprint *f)
 	if (hex.len != len * 3 - 1)
 		return false;
 	for (unsigned i = 0; i < len; i++) {
-		int hi = hex_digit(hex.p[i * 3]), lo = hex_digit(hex.p[i * 3 + 1]);
+		int hi = str_hex_digit(hex.p[i * 3]), lo = str_hex_digit(hex.p[i * 3 + 1]);
 		if (hi < 0 || lo < 0 || (i + 1 < len && hex.p[i * 3 + 2] != ':'))
 			return false;
 		f->hash[i] = (uint8_t)(hi << 4 | lo);
