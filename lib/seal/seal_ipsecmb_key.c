@@ -3,21 +3,27 @@
 
 #include <string.h>
 
+struct master {
+	const uint8_t *round_keys; // borrowed: the expanded master key
+	const uint8_t *salt;       // borrowed, 14 bytes
+	IMB_KEY_SIZE_BYTES key_len;
+};
+
 // PRF of RFC 3711 section 4.3.3: out = AES-CM keystream at ((label << 48) XOR salt) << 16.
-static void derive_one(struct imb_engine *e, const uint8_t *round_keys, IMB_KEY_SIZE_BYTES key_len,
-		       const uint8_t salt[14], enum seal_label label, uint8_t *out, size_t out_len)
+static void derive_one(struct imb_engine *e, const struct master *master, enum seal_label label, uint8_t *out,
+		       size_t out_len)
 {
 	static const uint8_t zeros[32];
 	IMB_JOB *j = &e->jobs[0];
 
-	memcpy(e->iv[0], salt, 14);
+	memcpy(e->iv[0], master->salt, 14);
 	memset(e->iv[0] + 14, 0, 2);
 	e->iv[0][7] ^= (uint8_t)label;
-	job_ctr(j, round_keys, key_len, e->iv[0]);
+	job_ctr(j, master->round_keys, master->key_len, e->iv[0]);
 	j->src = zeros;
 	j->dst = out;
 	j->msg_len_to_cipher_in_bytes = out_len;
-	run_ctr(e, 1, key_len);
+	run_ctr(e, 1, master->key_len);
 }
 
 void imb_derive(struct seal_engine *base, enum seal_profile profile, const uint8_t *master,
@@ -26,20 +32,20 @@ void imb_derive(struct seal_engine *base, enum seal_profile profile, const uint8
 	struct imb_engine *e = imb(base);
 	alignas(64) uint8_t enc[15 * 16], dec[15 * 16];
 	size_t len = seal_key_len(profile), salt_len = seal_salt_len(profile);
-	IMB_KEY_SIZE_BYTES imb_len = len == 32 ? IMB_KEY_256_BYTES : IMB_KEY_128_BYTES;
+	struct master expanded = {enc, salt, len == 32 ? IMB_KEY_256_BYTES : IMB_KEY_128_BYTES};
 
 	if (len == 32)
 		IMB_AES_KEYEXP_256(e->mgr, master, enc, dec);
 	else
 		IMB_AES_KEYEXP_128(e->mgr, master, enc, dec);
 	memset(s, 0, sizeof(*s));
-	derive_one(e, enc, imb_len, salt, LABEL_RTP_KEY, s->rtp_key, len);
-	derive_one(e, enc, imb_len, salt, LABEL_RTP_SALT, s->rtp_salt, salt_len);
-	derive_one(e, enc, imb_len, salt, LABEL_RTCP_KEY, s->rtcp_key, len);
-	derive_one(e, enc, imb_len, salt, LABEL_RTCP_SALT, s->rtcp_salt, salt_len);
+	derive_one(e, &expanded, LABEL_RTP_KEY, s->rtp_key, len);
+	derive_one(e, &expanded, LABEL_RTP_SALT, s->rtp_salt, salt_len);
+	derive_one(e, &expanded, LABEL_RTCP_KEY, s->rtcp_key, len);
+	derive_one(e, &expanded, LABEL_RTCP_SALT, s->rtcp_salt, salt_len);
 	if (!seal_is_gcm(profile)) {
-		derive_one(e, enc, imb_len, salt, LABEL_RTP_AUTH, s->rtp_auth, 20);
-		derive_one(e, enc, imb_len, salt, LABEL_RTCP_AUTH, s->rtcp_auth, 20);
+		derive_one(e, &expanded, LABEL_RTP_AUTH, s->rtp_auth, 20);
+		derive_one(e, &expanded, LABEL_RTCP_AUTH, s->rtcp_auth, 20);
 	}
 	explicit_bzero(enc, sizeof(enc));
 	explicit_bzero(dec, sizeof(dec));
