@@ -58,20 +58,20 @@ void auth_hash_token(struct str token, char out[CREDS_TOKEN_HASH_LEN + 1])
 
 int base64_decode(struct str s, char *out, size_t size)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] = STR_BASE64_DIGITS;
 	uint32_t bits = 0;
 	size_t n = 0, pad = 0;
 
 	if (s.len % 4 != 0 || s.len / 4 * 3 > size)
 		return -EBADMSG;
 	for (size_t i = 0; i < s.len; i++) {
-		const char *at = s.p[i] ? strchr(alphabet, s.p[i]) : NULL;
+		const char *at = s.p[i] ? strchr(digits, s.p[i]) : NULL;
 
 		if (s.p[i] == '=' && i + 2 >= s.len)
 			pad++;
 		else if (at == NULL || pad > 0)
 			return -EBADMSG;
-		bits = bits << 6 | (uint32_t)(at ? at - alphabet : 0);
+		bits = bits << 6 | (uint32_t)(at ? at - digits : 0);
 		if (i % 4 == 3) {
 			out[n++] = (char)(bits >> 16);
 			out[n++] = (char)(bits >> 8);

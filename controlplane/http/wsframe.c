@@ -260,12 +260,10 @@ size_t wsframe_header(uint8_t out[WS_MAX_HEADER], enum ws_opcode opcode, size_t 
 
 bool wsframe_key_is_valid(struct str key)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 	if (key.len != 24 || key.p[22] != '=' || key.p[23] != '=')
 		return false;
 	for (size_t i = 0; i < 22; i++)
-		if (key.p[i] == '\0' || strchr(alphabet, key.p[i]) == NULL)
+		if (key.p[i] == '\0' || strchr(STR_BASE64_DIGITS, key.p[i]) == NULL)
 			return false;
 	return true;
 }

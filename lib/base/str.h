@@ -99,6 +99,9 @@ static inline bool str_copy(struct str s, char *dst, size_t size)
 	return true;
 }
 
+// The digits of base64, by their value (RFC 4648 section 4).
+#define STR_BASE64_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
 // Value of a hexadecimal digit, or -1.
 static inline int str_hex_digit(char c)
 {

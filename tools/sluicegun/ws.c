@@ -58,7 +58,7 @@ static int bytes_add(struct bytes *b, const void *data, size_t len)
 
 void base64(char *out, const void *data, size_t n)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] = STR_BASE64_DIGITS;
 	const uint8_t *p = data;
 
 	for (; n > 0; p += 3, n = n > 3 ? n - 3 : 0) {

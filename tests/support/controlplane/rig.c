@@ -1,6 +1,7 @@
 #include "tests/support/controlplane/rig.h"
 
 #include <arpa/inet.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -185,23 +186,12 @@ int rig_register(struct rig *r, const char *client, const char *key)
 
 const char *rig_basic(const char *user, const char *key)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	static char out[512];
-	char plain[256];
-	size_t n = (size_t)snprintf(plain, sizeof(plain), "%s:%s", user, key), at;
+	char plain[256], code[4 * sizeof(plain) / 3 + 4];
+	int n = snprintf(plain, sizeof(plain), "%s:%s", user, key);
 
-	at = (size_t)sprintf(out, "Authorization: Basic ");
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t bits = (uint32_t)(unsigned char)plain[i] << 16 |
-				(uint32_t)(i + 1 < n ? (unsigned char)plain[i + 1] : 0) << 8 |
-				(uint32_t)(i + 2 < n ? (unsigned char)plain[i + 2] : 0);
-
-		out[at++] = alphabet[bits >> 18];
-		out[at++] = alphabet[bits >> 12 & 63];
-		out[at++] = i + 1 < n ? alphabet[bits >> 6 & 63] : '=';
-		out[at++] = i + 2 < n ? alphabet[bits & 63] : '=';
-	}
-	sprintf(out + at, "\r\n");
+	EVP_EncodeBlock((uint8_t *)code, (const uint8_t *)plain, n);
+	snprintf(out, sizeof(out), "Authorization: Basic %s\r\n", code);
 	return out;
 }
 
