@@ -1,6 +1,7 @@
 // What every part of the model uses: finding by id, mail to a session's home, and freeing later.
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/core/dp.h"
 #include "dataplane/core/mailbox.h"
@@ -55,4 +56,16 @@ void model_retire(struct model *m, void (*free_fn)(void *), void *object, struct
 	m->retired[m->n_retired].free_fn = free_fn;
 	m->retired[m->n_retired].object = object;
 	m->retired[m->n_retired++].home = home;
+}
+
+void model_addr_of_key(struct ipc_addr *remote, struct ipc_addr *local, const struct flow_key *key)
+{
+	uint8_t proto = key->conn ? 6 : 17;
+
+	*remote = (struct ipc_addr){
+		.family = key->family, .proto = proto, .port = key->remote_port, .conn = key->conn};
+	*local = (struct ipc_addr){
+		.family = key->family, .proto = proto, .port = key->local_port, .conn = key->conn};
+	memcpy(remote->ip, key->remote, sizeof(remote->ip));
+	memcpy(local->ip, key->local, sizeof(local->ip));
 }

@@ -1,4 +1,5 @@
-// Inside of the model: shared by model.c (sessions), model_media.c (tracks, legs), model_room.c and snapshot.c.
+// Inside of the model: shared by model.c (sessions), model_media.c (tracks, legs), model_room.c, model_events.c and
+// model_snapshot.c.
 #pragma once
 
 #include <stdbool.h>
@@ -98,6 +99,7 @@ void model_send(struct worker *, const struct mail *);
 void model_post(struct m_session *, struct mail mail); // to its home; fills in the session
 // Free later: after the fan-out lists that mention the object are replaced, home's mails and a grace period.
 void model_retire(struct model *, void (*free_fn)(void *), void *object, struct worker *home);
+void model_addr_of_key(struct ipc_addr *remote, struct ipc_addr *local, const struct flow_key *);
 
 // --- model_media.c: commands, as in model_apply
 int model_track_add(struct model *, const struct ipc_track_add *);
