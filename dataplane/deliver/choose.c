@@ -98,6 +98,22 @@ static void legs_tell(struct worker *w, struct session *s, const struct allocate
 	}
 }
 
+// The best of each stream, whether or not it is sent.
+static uint64_t legs_offered(const struct allocate_leg *a, unsigned n)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t best = 0;
+
+		for (unsigned k = 0; k < a[i].n_rungs; k++)
+			if (a[i].rung[k].is_active)
+				best = RTE_MAX(best, a[i].rung[k].bps);
+		sum += best;
+	}
+	return sum;
+}
+
 static void decide_layers(struct worker *w, struct session *s)
 {
 	struct allocate_leg a[IPC_MAX_LEGS];
@@ -106,11 +122,12 @@ static void decide_layers(struct worker *w, struct session *s)
 	unsigned n = legs_read(w, s, a);
 	uint32_t needed;
 
-	bwe_measure(w, s);
+	bwe_measure(w, s, legs_offered(a, n));
 	in = (struct allocate_in){.budget_bps = simulcast_budget(b->target, b->audio_bps),
 				  .loss = gcc_loss(&b->gcc),
 				  .queue_ms = gcc_queue_ms(&b->gcc),
 				  .is_proven = gcc_is_proven(&b->gcc, w->now),
+				  .is_guess = !gcc_is_measured(&b->gcc),
 				  .now = w->now};
 	needed = allocate(a, n, &in);
 	legs_tell(w, s, a, n);

@@ -179,11 +179,12 @@ static void video_measure(struct worker *w, struct bwe *b)
 	b->seen_video = b->n_video_bytes;
 }
 
-void bwe_measure(struct worker *w, struct session *s)
+void bwe_measure(struct worker *w, struct session *s, uint64_t video_bps)
 {
 	struct bwe *b = s->bwe;
 
 	ASSERT_HOME(w, s);
+	gcc_offer(&b->gcc, (uint32_t)RTE_MIN(video_bps + b->audio_bps, (uint64_t)GCC_CEILING_BPS));
 	audio_measure(w, s);
 	video_measure(w, b);
 	gcc_idle(&b->gcc, b->sent_bps, w->now);
@@ -195,7 +196,7 @@ void bwe_measure(struct worker *w, struct session *s)
 void bwe_probe_for(struct worker *w, struct bwe *b, uint32_t video_bps)
 {
 	uint64_t needed = ((uint64_t)video_bps + b->audio_bps) * 100 / 95 + 1;
-	struct probe_ask ask = {.needed_bps = (uint32_t)RTE_MIN(needed, (uint64_t)GCC_MAX_BPS),
+	struct probe_ask ask = {.needed_bps = (uint32_t)RTE_MIN(needed, (uint64_t)gcc_max(&b->gcc)),
 				.estimate_bps = gcc_target(&b->gcc),
 				.is_calm =
 					gcc_is_calm(&b->gcc, w->now) && w->overload.stage < OVERLOAD_PROBES,

@@ -83,7 +83,9 @@ void bwe_on_remb(struct worker *, struct session *, uint32_t bps);
 void bwe_on_block(struct worker *, struct session *, struct leg *, const struct rtcp_block *);
 
 // Bring the estimate up to date for a decision that is made now: what voice and video took, silence, results of probes.
-void bwe_measure(struct worker *, struct session *);
+//
+// in: video_bps  the best encodings of all streams together
+void bwe_measure(struct worker *, struct session *, uint64_t video_bps);
 // Probe whether so much video could be sent, if it is worth it and nothing speaks against it.
 void bwe_probe_for(struct worker *, struct bwe *, uint32_t video_bps);
 

@@ -200,7 +200,7 @@ static void receive(struct world *d, const uint8_t *data, size_t len)
 	n_nacked = n_key_requests = 0;
 	feedback_input(&d->w, &d->s, &p.m);
 	MUST(n_nacked <= RTCP_MAX_NACKS && n_key_requests <= 64);
-	MUST(d->s.bwe->target >= GCC_MIN_BPS && d->s.bwe->target <= GCC_MAX_BPS);
+	MUST(d->s.bwe->target >= GCC_MIN_BPS && d->s.bwe->target <= GCC_CEILING_BPS);
 	free(copy);
 }
 

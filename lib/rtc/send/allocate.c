@@ -58,6 +58,7 @@ static void decide(struct allocate_leg *l, const struct allocate_in *in, uint64_
 				   .queue_ms = in->queue_ms,
 				   .budget_bps = budget < UINT32_MAX ? (uint32_t)budget : UINT32_MAX,
 				   .is_proven = in->is_proven,
+				   .is_guess = in->is_guess,
 				   .is_barred = l->is_barred,
 				   .now = in->now};
 

@@ -30,6 +30,7 @@ struct allocate_in {
 	uint16_t loss;       // per mille
 	uint32_t queue_ms;
 	bool is_proven;
+	bool is_guess; // not gcc_is_measured
 	ns_t now;
 };
 

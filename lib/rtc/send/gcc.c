@@ -29,6 +29,8 @@
 #define IDLE_BPS 100000
 #define CALM_NS (2 * NS_PER_S)
 #define PROVEN_NS (2 * NS_PER_S)
+#define OFFER_MARGIN \
+	1.25 // climbing to a rate takes a tenth more than it, and voice and resends have their part
 
 // --- acknowledged rate --------------------------------------------------------------------------
 
@@ -184,7 +186,7 @@ static void delay_adapt(struct gcc *g, ns_t now)
 		break;
 	}
 	g->changed = now;
-	g->delay_bps = clamp(g->delay_bps, g->conf.min_bps, g->conf.max_bps);
+	g->delay_bps = clamp(g->delay_bps, g->conf.min_bps, gcc_max(g));
 }
 
 // --- loss part ----------------------------------------------------------------------------------
@@ -218,7 +220,7 @@ static void loss_answer(struct gcc *g, ns_t now)
 	} else if (loss_excess(g) < LOSS_LOW) {
 		g->loss_bps = g->loss_bps * pow(INCREASE, dt) + 1000 * dt;
 	}
-	g->loss_bps = clamp(g->loss_bps, g->conf.min_bps, g->conf.max_bps);
+	g->loss_bps = clamp(g->loss_bps, g->conf.min_bps, gcc_max(g));
 }
 
 static void loss_adapt(struct gcc *g, ns_t now)
@@ -297,8 +299,8 @@ void gcc_report(struct gcc *g, uint8_t fraction_lost, ns_t rtt, ns_t now)
 		return;
 	if (!g->is_by_reports) {
 		g->is_by_reports = true;
-		g->loss_bps = fmin(g->loss_bps, g->delay_bps);
-		g->delay_bps = g->conf.max_bps;
+		g->loss_bps = fmin(g->loss_bps, fmax(g->delay_bps, OFFER_MARGIN * g->offered_bps));
+		g->delay_bps = gcc_max(g);
 		g->loss_changed = now;
 	}
 	g->rtt = rtt > 0 ? rtt : GCC_RTT_NS;
@@ -311,7 +313,7 @@ void gcc_report(struct gcc *g, uint8_t fraction_lost, ns_t rtt, ns_t now)
 
 void gcc_probe(struct gcc *g, uint32_t bps, bool is_full, ns_t now)
 {
-	double v = clamp((double)bps + g->other_bps, g->conf.min_bps, g->conf.max_bps), acked = all_acked(g);
+	double v = clamp((double)bps + g->other_bps, g->conf.min_bps, gcc_max(g)), acked = all_acked(g);
 
 	if (is_full && v < g->delay_bps &&
 	    acked > 0) { // the estimate had drifted away from what the link carries
@@ -333,7 +335,28 @@ void gcc_probe(struct gcc *g, uint32_t bps, bool is_full, ns_t now)
 
 void gcc_other(struct gcc *g, uint32_t bps)
 {
-	g->other_bps = bps < g->conf.max_bps ? bps : g->conf.max_bps;
+	g->other_bps = bps < gcc_max(g) ? bps : gcc_max(g);
+}
+
+void gcc_offer(struct gcc *g, uint32_t bps)
+{
+	uint32_t before = gcc_max(g);
+
+	g->offered_bps = bps;
+	if (g->loss_bps >= before) // no limit stays none
+		g->loss_bps = gcc_max(g);
+	if (!g->is_by_reports)
+		return;
+	g->delay_bps = gcc_max(g);
+	if (g->loss_decreased == 0 && loss_excess(g) < LOSS_LOW)
+		g->loss_bps = fmax(g->loss_bps, fmin(OFFER_MARGIN * bps, gcc_max(g)));
+}
+
+uint32_t gcc_max(const struct gcc *g)
+{
+	double most = fmin(OFFER_MARGIN * g->offered_bps, GCC_CEILING_BPS);
+
+	return most > g->conf.max_bps ? (uint32_t)most : g->conf.max_bps;
 }
 
 void gcc_remb(struct gcc *g, uint32_t bps)
@@ -359,16 +382,18 @@ void gcc_idle(struct gcc *g, uint32_t sent_bps, ns_t now)
 {
 	if (!g->has_feedback || sent_bps < IDLE_BPS) {
 		rested(g, now);
+		if (g->is_by_reports) // no reports about nothing: without this, what was paused would stay so
+			loss_answer(g, now);
 		g->idle_at = now;
 		g->feedback = now;
 		return;
 	}
 	if (now - g->feedback < GCC_SILENT_NS || now - g->idle_at < NS_PER_S)
 		return;
-	g->delay_bps = clamp(gcc_target(g) * 0.8, g->conf.min_bps, g->conf.max_bps);
+	g->delay_bps = clamp(gcc_target(g) * 0.8, g->conf.min_bps, gcc_max(g));
 	if (g->is_by_reports) { // whose delay part has no way up
 		g->loss_bps = g->delay_bps;
-		g->delay_bps = g->conf.max_bps;
+		g->delay_bps = gcc_max(g);
 	}
 	g->idle_at = now;
 }
@@ -376,18 +401,21 @@ void gcc_idle(struct gcc *g, uint32_t sent_bps, ns_t now)
 void gcc_reset(struct gcc *g, ns_t now)
 {
 	struct gcc_conf conf = g->conf, begin = conf;
+	uint32_t offered;
 
 	if (gcc_target(g) < begin.start_bps)
 		begin.start_bps = gcc_target(g);
+	offered = g->offered_bps;
 	gcc_init(g, &begin, now);
 	g->conf = conf;
+	gcc_offer(g, offered);
 }
 
 uint32_t gcc_target(const struct gcc *g)
 {
 	double v = fmin(fmin(g->delay_bps, g->loss_bps), g->remb_bps);
 
-	return (uint32_t)clamp(v, g->conf.min_bps, g->conf.max_bps);
+	return (uint32_t)clamp(v, g->conf.min_bps, gcc_max(g));
 }
 
 uint16_t gcc_loss(const struct gcc *g)

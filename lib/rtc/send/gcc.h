@@ -15,7 +15,9 @@
 
 #define GCC_MIN_BPS 100000
 #define GCC_START_BPS 600000
-#define GCC_MAX_BPS 3750000
+#define GCC_MAX_BPS 3750000 // unless more is offered
+#define GCC_CEILING_BPS \
+	10000000 // however much is offered: what a history of packets holds (sendhist), about a second
 #define GCC_RTT_NS (200 * NS_PER_MS) // assumed while unknown
 #define GCC_SILENT_NS (3 * NS_PER_S) // without feedback for so long: fall by a fifth per second
 
@@ -73,6 +75,7 @@ struct gcc {
 	double loss_bps;   // part by loss
 	uint32_t remb_bps; // receiver's own cap, UINT32_MAX: none
 	uint32_t other_bps;
+	uint32_t offered_bps; // gcc_offer
 	// rate control
 	double capacity, capacity_var; // of the link, from decreases; 0: unknown. var: relative to its mean
 	double packet_bits;            // average
@@ -100,8 +103,13 @@ void gcc_ack(struct gcc *, const struct sendhist_ack *);
 // in: rtt  0: unknown
 void gcc_update(struct gcc *, ns_t rtt, ns_t now);
 
-// A receiver without transport-wide feedback: what its report block says of a stream is all there is. The first
-// report makes the delay part unlimited; REMB, where it comes, caps. Once feedback came, reports are ignored.
+// All that there is to be sent: one stream above conf.max_bps must not be kept back by it for good, so that the target
+// may rise to a quarter more than this, if that is above conf.max_bps, and to GCC_CEILING_BPS at most.
+void gcc_offer(struct gcc *, uint32_t bps);
+
+// A receiver without transport-wide feedback: what its report block says of a stream is all there is. Nothing can be
+// measured but loss, so the first report lets the target begin with what is offered, and makes the delay part unlimited;
+// REMB, where it comes, caps. Once feedback came, reports are ignored.
 //
 // in: fraction_lost  of the report block, 1/256
 //     rtt            0: unknown
@@ -128,6 +136,13 @@ void gcc_idle(struct gcc *, uint32_t sent_bps, ns_t now);
 void gcc_reset(struct gcc *, ns_t now);
 
 uint32_t gcc_target(const struct gcc *);
+// The most that the target can be.
+uint32_t gcc_max(const struct gcc *);
+// Has anything come from the receiver that the target could be made of?
+static inline bool gcc_is_measured(const struct gcc *g)
+{
+	return g->has_feedback;
+}
 // Loss beyond what the path loses at any rate, per mille.
 uint16_t gcc_loss(const struct gcc *);
 // Queueing delay above the lowest lately seen, milliseconds.

@@ -187,7 +187,8 @@ static void resume(struct simulcast *s, const struct simulcast_in *in, int low, 
 {
 	if (low == SIMULCAST_NONE || in->is_barred || (s->is_choked && !may_climb(s, in->now)))
 		return;
-	if (!affords(in, low, SIMULCAST_STAY)) { // nothing is sent that could show there is room again
+	if (!in->is_guess &&
+	    !affords(in, low, SIMULCAST_STAY)) { // nothing is sent that could show there is room again
 		out->probe_bps = in->rung[low].bps;
 		return;
 	}
@@ -206,7 +207,7 @@ static bool is_draining(const struct simulcast *s, uint32_t queue_ms)
 static void pause_or_resume(struct simulcast *s, const struct simulcast_in *in, struct simulcast_out *out)
 {
 	int low = lowest_active(in);
-	bool is_starved = low != SIMULCAST_NONE && !affords(in, low, SIMULCAST_PAUSE);
+	bool is_starved = low != SIMULCAST_NONE && !in->is_guess && !affords(in, low, SIMULCAST_PAUSE);
 	bool is_choked = low != SIMULCAST_NONE && s->now == low && in->queue_ms > SIMULCAST_QUEUE_DOWN &&
 			 !affords(in, low, 100);
 

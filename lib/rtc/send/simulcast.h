@@ -89,6 +89,7 @@ struct simulcast_in {
 	uint32_t
 		budget_bps; // what is left for this stream: simulcast_budget less what more important ones take
 	bool is_proven;     // the estimate comes from a probe: no need to wait
+	bool is_guess;      // the budget is: the lowest rung is not paused for want of it
 	bool is_barred;     // no video now, whatever the budget: the host is overloaded
 	ns_t now;
 };

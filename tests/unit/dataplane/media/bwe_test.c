@@ -180,6 +180,21 @@ static void by_reports(void)
 	net_close();
 }
 
+// Begins with what there is, and goes down where that is lost.
+static void by_reports_from_the_best(void)
+{
+	struct ipc_session_extmap ext = {.id = {[EXT_LEVEL] = 1, [EXT_MID] = 4}};
+
+	CHECK_OR_RETURN(net_open(20e6));
+	ext.sid = net.to.sid;
+	CHECK_EQ(rig_cmd(&ext, CMD_SESSION_EXTMAP), 0);
+	net_run(6000);
+	CHECK_EQ(net_choice()->now, 1);
+	CHECK(net_estimate()->target > 2750000);
+	CHECK_EQ(rig_counter(CTR_VIDEO_PAUSED), 0);
+	net_close();
+}
+
 static void layer_ends(void)
 {
 	CHECK_OR_RETURN(net_open(20e6));
@@ -286,6 +301,7 @@ CU_TestInfo bwe_tests[] = {
 	{"stages of overload take video layer by layer, and give it back", overloaded},
 	{"another path begins anew", other_path},
 	{"a receiver without transport-wide feedback is judged by its reports and REMB", by_reports},
+	{"by reports a receiver begins with the best there is", by_reports_from_the_best},
 	{"a layer that ends is left for the other", layer_ends},
 	{"a query is answered leg by leg, the session last", asked},
 	{"feedback that is absurd or not ours changes nothing", hostile},

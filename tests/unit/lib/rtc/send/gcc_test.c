@@ -246,6 +246,52 @@ static void by_reports(void)
 	CHECK(g.loss < 0.1); // and reports no longer count
 }
 
+static void offered(void)
+{
+	struct gcc g;
+	ns_t now = 0;
+
+	gcc_init(&g, &(struct gcc_conf){GCC_MIN_BPS, GCC_START_BPS, GCC_MAX_BPS}, 0);
+	CHECK(!gcc_is_measured(&g));
+	gcc_offer(&g, 1600000);
+	CHECK_EQ(gcc_target(&g), GCC_START_BPS); // feedback may still come
+	gcc_report(&g, 0, 0, now += NS_PER_S);
+	CHECK(gcc_is_measured(&g));
+	CHECK(gcc_target(&g) >= 2000000 && gcc_target(&g) < 2200000);
+	gcc_offer(&g, 2600000); // another stream, and nothing was lost so far
+	CHECK(gcc_target(&g) >= 3250000);
+	for (unsigned i = 0; i < 10; i++)
+		gcc_report(&g, 64, 0, now += NS_PER_S);
+	CHECK(gcc_target(&g) < 1000000);
+	gcc_offer(&g, 2600000);
+	CHECK(gcc_target(&g) < 1000000);   // not at once
+	for (unsigned i = 0; i < 300; i++) // paused: nothing is left to report about
+		gcc_idle(&g, 0, now += NS_PER_S / 10);
+	CHECK(gcc_target(&g) > 2000000);
+}
+
+static void ceiling(void)
+{
+	struct gcc g;
+
+	gcc_init(&g, &(struct gcc_conf){GCC_MIN_BPS, GCC_START_BPS, GCC_MAX_BPS}, 0);
+	gcc_offer(&g, 1000000);
+	CHECK_EQ(gcc_max(&g), GCC_MAX_BPS);
+	gcc_probe(&g, 20000000, false, MS);
+	CHECK_EQ(gcc_target(&g), GCC_MAX_BPS);
+	gcc_offer(&g, 7000000);
+	CHECK_EQ(gcc_max(&g), 8750000);
+	gcc_probe(&g, 20000000, false, 2 * MS);
+	CHECK_EQ(gcc_target(&g), 8750000);
+	gcc_offer(&g, UINT32_MAX);
+	CHECK_EQ(gcc_max(&g), GCC_CEILING_BPS);
+	gcc_reset(&g, 3 * MS);
+	CHECK_EQ(gcc_max(&g), GCC_CEILING_BPS);
+	gcc_offer(&g, 0);
+	gcc_probe(&g, 20000000, false, 4 * MS);
+	CHECK_EQ(gcc_target(&g), GCC_MAX_BPS);
+}
+
 static void reset(void)
 {
 	struct gcc g;
@@ -330,6 +376,8 @@ CU_TestInfo gcc_tests[] = {
 	{"without feedback the estimate falls by a fifth per second after 3 s", feedback_stops},
 	{"what was congested is calm after nothing was sent for some seconds", rest},
 	{"REMB caps the target within its bounds", remb},
+	{"with reports the target begins with what is offered, and falls by loss", offered},
+	{"the ceiling follows what is offered, within a bound", ceiling},
 	{"without transport-wide feedback loss reports and REMB count", by_reports},
 	{"another path begins from no more than before", reset},
 	{"arrival times below 0 are counted like others (found by fuzzing)", negative_times},

@@ -183,6 +183,22 @@ static void no_key_frame(void)
 	CHECK_EQ(run(30 * NS_PER_S, false), 10 - 1);
 }
 
+static void guesses_pause_nothing(void)
+{
+	begin(600000);
+	CHECK(simulcast_on_key(&s, 0, START));
+	in.is_guess = true;
+	in.budget_bps = 100000;
+	run(20 * NS_PER_S, true);
+	CHECK(simulcast_takes(&s, 0));
+	in.is_guess = false;
+	run(6 * NS_PER_S, true);
+	CHECK(s.is_paused);
+	in.is_guess = true; // another path
+	run(1 * NS_PER_S, true);
+	CHECK(simulcast_takes(&s, 0));
+}
+
 static void pause_and_resume(void)
 {
 	unsigned n_paused = 0;
@@ -545,6 +561,7 @@ CU_TestInfo simulcast_tests[] = {
 	{"switches back off, and forget after 5 minutes", backoff},
 	{"a layer that dies is left at once", layer_dies},
 	{"a key frame that does not come is asked for again; a climb is given up", no_key_frame},
+	{"for want of a budget that is a guess nothing is paused", guesses_pause_nothing},
 	{"video is paused when less than half of the lowest layer fits, and comes back", pause_and_resume},
 	{"video is paused when the lowest layer piles up in the queue", choked},
 	{"a queue that drains while the lowest layer goes on does not pause it", drains},
