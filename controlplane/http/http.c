@@ -203,14 +203,17 @@ static void conn_open(struct http *h, int fd, const struct sockaddr_storage *ss)
 	metric_set(h->metrics, M_HTTP_CONNS, METRIC_NO_LABELS, pool_count(h->conns));
 }
 
-// Room for one more: ends the connection that has waited longest for its request to be complete.
+// Room for one more: ends the connection that lingers longest after its last answer, or else the one that has waited
+// longest for its request to be complete.
 static bool http_make_room(struct http *h)
 {
 	struct conn *oldest;
 
 	if (pool_count(h->conns) < h->limits.max_conns)
 		return true;
-	oldest = TAILQ_FIRST(&h->waiting);
+	oldest = TAILQ_FIRST(&h->lingering);
+	if (oldest == NULL)
+		oldest = TAILQ_FIRST(&h->waiting);
 	metric_add(h->metrics, M_HTTP_REFUSED, METRIC_LABELS(STR("too many connections")), 1);
 	if (oldest == NULL)
 		return false;
@@ -270,6 +273,7 @@ struct http *http_new(struct loop *loop, const struct http_limits *limits, struc
 	h->arg = arg;
 	h->accept_timer.on_due = on_accept_again;
 	TAILQ_INIT(&h->waiting);
+	TAILQ_INIT(&h->lingering);
 	h->conns = pool_new(sizeof(struct conn), limits->max_conns + 1);
 	h->unread = map_new();
 	if (h->conns == NULL || h->unread == NULL) {

@@ -4,8 +4,9 @@
 // within the limits) and answers it at once or later by its id. An id of a connection that is gone finds
 // nothing, so nobody has to be told. thread: loop.
 //
-// Against slow or hostile clients: each phase has a deadline; when max_conns is reached the connection that
-// has waited longest for a request is closed for the new one, so half-sent requests cannot lock others out.
+// Against slow or hostile clients: each phase has a deadline; when max_conns is reached a connection that has had its
+// last answer, or else the one that has waited longest for a request, is closed for the new one, so neither refused nor
+// half-sent requests can lock others out.
 #pragma once
 
 #include <stdbool.h>

@@ -130,27 +130,33 @@ void conn_flush(struct conn *c)
 	}
 }
 
-void conn_finish(struct conn *c)
+static void conn_list_in(struct conn *c, struct conn_list *list)
 {
-	c->state = CONN_LAST;
-	loop_arm_in(c->http->loop, &c->timer, c->out_len > c->out_at ? 5 * NS_PER_S : HTTP_LINGER_NS);
-	loop_defer(c->http->loop, &c->later);
+	if (c->listed == list)
+		return;
+	conn_stop_waiting(c);
+	c->listed = list;
+	TAILQ_INSERT_TAIL(list, c, list_link);
 }
 
 void conn_wait(struct conn *c)
 {
-	if (c->is_waiting)
-		return;
-	c->is_waiting = true;
-	TAILQ_INSERT_TAIL(&c->http->waiting, c, wait_link);
+	conn_list_in(c, &c->http->waiting);
 }
 
 void conn_stop_waiting(struct conn *c)
 {
-	if (!c->is_waiting)
-		return;
-	c->is_waiting = false;
-	TAILQ_REMOVE(&c->http->waiting, c, wait_link);
+	if (c->listed != NULL)
+		TAILQ_REMOVE(c->listed, c, list_link);
+	c->listed = NULL;
+}
+
+void conn_finish(struct conn *c)
+{
+	c->state = CONN_LAST;
+	conn_list_in(c, &c->http->lingering);
+	loop_arm_in(c->http->loop, &c->timer, c->out_len > c->out_at ? 5 * NS_PER_S : HTTP_LINGER_NS);
+	loop_defer(c->http->loop, &c->later);
 }
 
 void conn_next_request(struct conn *c)

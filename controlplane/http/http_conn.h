@@ -37,14 +37,14 @@ struct conn {
 	struct http_source source; // of its last request
 	enum conn_state state;
 	bool is_dead;          // to be destroyed by the deferred call
-	bool is_waiting;       // in http->waiting
 	bool close_after;      // the reply is the last
 	bool is_shut;          // CONN_LAST: all is sent, the peer's end is awaited
 	size_t n_swallowed;    // bytes read after the last answer
 	struct deferred later; // flush, or destroy
 	struct timer timer;
 	ns_t write_due; // while out holds something; NS_NEVER
-	TAILQ_ENTRY(conn) wait_link;
+	struct conn_list *listed; // waiting or lingering; NULL: none
+	TAILQ_ENTRY(conn) list_link;
 
 	char *in; // owned: request head, and what follows it
 	size_t in_len, in_cap, in_scanned;
@@ -69,6 +69,8 @@ struct unread { // answers of one owner that wait to be read; lives while there 
 	bool is_logged; // that it is too much
 };
 
+TAILQ_HEAD(conn_list, conn);
+
 struct http {
 	struct map *unread;      // owned: by owner
 	struct loop *loop;       // borrowed
@@ -79,7 +81,8 @@ struct http {
 	http_handler_fn handler;
 	void *arg;
 	struct pool *conns;
-	TAILQ_HEAD(, conn) waiting; // those without a complete request, longest first
+	struct conn_list waiting;   // those without a complete request, longest first
+	struct conn_list lingering; // those that have had their last answer
 	int listen_fd[4];
 	struct loop_fd *listen_watch[4];
 	unsigned n_listen;

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/base/err.h"
 #include "tests/support/controlplane/rig.h"
 #include "tests/unit/check.h"
 
@@ -100,6 +101,31 @@ static ns_t time_to_end(struct rig *r, int fd)
 	CHECK(ended);
 	close(fd);
 	return clock_now() - from;
+}
+
+static void refused_ones_make_room(void)
+{
+	struct http_limits limits = short_limits;
+	int bad[8], fd;
+	struct echo e;
+	struct rig r;
+
+	limits.read = limits.idle = RIG_WAIT;
+	CHECK_OR_RETURN(echo_open(&e, &r, limits));
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+		bad[i] = rig_connect(&r);
+		rig_send(&r, bad[i], "x\r\n\r\n", 5);
+		CHECK(rig_recv(&r, bad[i], out, sizeof(out), SIZE_MAX, "400 Bad Request", RIG_WAIT, NULL) >
+		      0);
+	}
+	fd = rig_connect(&r);
+	rig_send(&r, fd, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n", 28);
+	rig_recv(&r, fd, out, sizeof(out), SIZE_MAX, "/x", NS_PER_S, NULL);
+	CHECK(strncmp(out, "HTTP/1.1 200", 12) == 0); // while they linger, which is 2 s
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+		close(bad[i]);
+	close(fd);
+	echo_close(&e);
 }
 
 static void slow_requests_end(void)
@@ -362,6 +388,7 @@ static void listens(void)
 }
 
 CU_TestInfo http_tests[] = {
+	{"connections that linger after a refusal make room for others", refused_ones_make_room},
 	{"slow and unfinished requests end at their limits", slow_requests_end},
 	{"an answer that is late reaches no later connection", late_answers_reach_nobody_else},
 	{"keep-alive, pipelining, blank lines, idle limit", keeps_alive_and_pipelines},
