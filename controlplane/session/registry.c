@@ -34,8 +34,22 @@ const char *join_result_text(enum join_result r)
 
 int registry_init(struct registry *r, const struct registry_limits *limits)
 {
-	*r = (struct registry){.groups = map_new(), .limits = *limits};
-	return r->groups ? 0 : -ENOMEM;
+	*r = (struct registry){.groups = map_new(), .paces = map_new(), .limits = *limits};
+	TAILQ_INIT(&r->by_use);
+	if (r->groups != NULL && r->paces != NULL)
+		return 0;
+	map_free(r->groups);
+	map_free(r->paces);
+	r->groups = r->paces = NULL;
+	return -ENOMEM;
+}
+
+static void pace_free(struct registry *r, struct pace *p)
+{
+	TAILQ_REMOVE(&r->by_use, p, link);
+	map_del(r->paces, str_of(p->client));
+	free(p->client);
+	free(p);
 }
 
 void registry_fini(struct registry *r)
@@ -43,6 +57,10 @@ void registry_fini(struct registry *r)
 	assert(r->n_sessions == 0 && r->n_calls == 0);
 	map_free(r->groups);
 	r->groups = NULL;
+	while (!TAILQ_EMPTY(&r->by_use))
+		pace_free(r, TAILQ_FIRST(&r->by_use));
+	map_free(r->paces);
+	r->paces = NULL;
 }
 
 static char *dup_str(struct str s)
@@ -110,15 +128,44 @@ static void call_drop_if_empty(struct registry *r, struct call *c)
 }
 
 // --- joining -------------------------------------------------------------------------------------
-static bool take_join(const struct registry *r, struct group *g, ns_t now)
+// NULL: out of memory.
+static struct pace *pace_of(struct registry *r, struct str client)
 {
-	double per_s = r->limits.joins_per_s;
+	struct pace *p = map_find(r->paces, client);
 
-	return tokens_take(&g->joins, (struct tokens_rate){per_s * CALL_JOIN_BURST_S, per_s}, now);
+	if (p != NULL) {
+		TAILQ_REMOVE(&r->by_use, p, link);
+		TAILQ_INSERT_TAIL(&r->by_use, p, link);
+		return p;
+	}
+	if (map_count(r->paces) >= REGISTRY_MAX_PACES)
+		pace_free(r, TAILQ_FIRST(&r->by_use));
+	p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return NULL;
+	p->client = dup_str(client);
+	if (p->client == NULL || map_put(r->paces, client, p) < 0) {
+		free(p->client);
+		free(p);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&r->by_use, p, link);
+	return p;
 }
 
-static enum join_result check_limits(const struct registry *r, struct group *g, const struct join_msg *j,
-				     ns_t now)
+static enum join_result take_join(struct registry *r, const struct group *g, ns_t now)
+{
+	double per_s = r->limits.joins_per_s;
+	struct pace *p = pace_of(r, str_of(g->client));
+
+	if (p == NULL)
+		return JOIN_NO_MEMORY;
+	return tokens_take(&p->joins, (struct tokens_rate){per_s * CALL_JOIN_BURST_S, per_s}, now)
+		       ? JOIN_OK
+		       : JOIN_TOO_FAST;
+}
+
+static enum join_result check_limits(struct registry *r, struct group *g, const struct join_msg *j, ns_t now)
 {
 	const struct call *c = map_find(g->calls, j->call_id);
 
@@ -130,7 +177,7 @@ static enum join_result check_limits(const struct registry *r, struct group *g, 
 		return JOIN_FULL_CALL;
 	if (c == NULL && map_count(g->calls) >= r->limits.calls_per_client)
 		return JOIN_TOO_MANY_CALLS;
-	return take_join(r, g, now) ? JOIN_OK : JOIN_TOO_FAST;
+	return take_join(r, g, now);
 }
 
 static void member_clear(struct member *m)

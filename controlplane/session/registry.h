@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "controlplane/plugin/plugin.h"
 #include "controlplane/sys/budget.h"
@@ -20,12 +21,12 @@
 #include "lib/base/tokens.h"
 
 #define CALL_MAX_ID 256      // bytes of a call, user, session or channel id
-#define CALL_JOIN_BURST_S 20 // joins that may come at once: this many seconds' worth (plugins batch 1000)
+#define REGISTRY_MAX_PACES 4096 // clients whose joins are counted though they may have no session
+#define CALL_JOIN_BURST_S 20    // joins that may come at once: this many seconds' worth (plugins batch 1000)
 
 struct group {
 	char *client;                // owned
 	struct map *calls, *members; // by call id; by session id
-	struct tokens joins;         // that may come now
 	struct budget work;          // processor time of this process
 };
 
@@ -63,8 +64,18 @@ struct registry_limits {
 	uint32_t sessions, sessions_per_client, sessions_per_call, calls_per_client, joins_per_s; // D58
 };
 
+// The joins of one client that may come now. It outlives the client's last session, or else who joins and leaves in
+// turn would have a full bucket each time.
+struct pace {
+	char *client; // owned
+	struct tokens joins;
+	TAILQ_ENTRY(pace) link;
+};
+
 struct registry {
 	struct map *groups; // by client
+	struct map *paces;  // by client; owned
+	TAILQ_HEAD(, pace) by_use; // who joined longest ago first
 	struct registry_limits limits;
 	uint32_t n_sessions, n_calls, last_number;
 };

@@ -134,6 +134,41 @@ static void joins_are_paced(void)
 	registry_fini(&r);
 }
 
+// Join and leave in turn, so that the call has no member between; how many joins are taken.
+static unsigned join_and_leave(struct registry *r, struct str client, unsigned n, ns_t now)
+{
+	struct join_msg j = join_of("c", "s");
+	struct member m = {.sid = 1};
+	unsigned taken = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (registry_join(r, &m, client, &j, now) == JOIN_OK) {
+			registry_leave(r, &m);
+			taken++;
+		}
+	return taken;
+}
+
+static void pace_outlives_sessions(void)
+{
+	struct registry_limits limits = generous;
+	struct registry r;
+	char id[16];
+
+	limits.joins_per_s = 2;
+	CHECK_EQ(registry_init(&r, &limits), 0);
+	CHECK_EQ(join_and_leave(&r, STR("A"), 1000, NS_PER_S), 2 * CALL_JOIN_BURST_S);
+	CHECK_EQ(map_count(r.groups), 0);
+	CHECK_EQ(join_and_leave(&r, STR("A"), 1000, 2 * NS_PER_S), 2);
+	CHECK_EQ(join_and_leave(&r, STR("B"), 1, 2 * NS_PER_S), 1);
+	for (unsigned i = 0; i < REGISTRY_MAX_PACES + 10; i++) {
+		snprintf(id, sizeof(id), "client%u", i);
+		join_and_leave(&r, str_of(id), 1, 2 * NS_PER_S);
+	}
+	CHECK_EQ(map_count(r.paces), REGISTRY_MAX_PACES);
+	registry_fini(&r);
+}
+
 static void long_ids(void)
 {
 	struct registry r;
@@ -154,6 +189,7 @@ CU_TestInfo registry_tests[] = {
 	{"D29: who joins as the last one leaves gets a living call", last_leaver_and_next_joiner},
 	{"D58: sessions, calls and joins are limited", limits_hold},
 	{"D58: joins are taken again when time has passed", joins_are_paced},
+	{"D58: leaving does not fill the bucket of joins", pace_outlives_sessions},
 	{"overlong ids are refused", long_ids},
 	CU_TEST_INFO_NULL,
 };
