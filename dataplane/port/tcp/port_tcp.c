@@ -171,6 +171,7 @@ static void tcp_close(struct port *port)
 	free(p->end);
 	free(p->conn);
 	free(p->free_ids);
+	free(p->by_count);
 	free(p);
 }
 
@@ -227,17 +228,19 @@ static int port_tcp_allocate(struct port_tcp *p)
 	p->end = calloc(n, sizeof(*p->end));
 	p->conn = calloc(p->max_conns + 1, sizeof(struct tcp_conn *));
 	p->free_ids = calloc(p->max_conns, sizeof(*p->free_ids));
+	p->by_count = calloc(p->limits.strangers_per_source + 1, sizeof(*p->by_count));
 	if (p->side != NULL) {
 		memset(p->side, 0, n * sizeof(*p->side));
 		for (unsigned i = 0; i < n; i++)
 			p->side[i].bell = -1;
 	}
-	if (p->side == NULL || p->end == NULL || p->conn == NULL || p->free_ids == NULL)
+	if (p->side == NULL || p->end == NULL || p->conn == NULL || p->free_ids == NULL ||
+	    p->by_count == NULL)
 		return -ENOMEM;
+	for (unsigned i = 0; i <= p->limits.strangers_per_source; i++)
+		TAILQ_INIT(&p->by_count[i]);
 	for (unsigned i = 0; i < p->max_conns; i++)
 		p->free_ids[p->n_free++] = (uint16_t)(i + 1);
-	for (unsigned i = 0; i < TCP_SOURCES; i++)
-		TAILQ_INIT(&p->source[i]);
 	return 0;
 }
 
@@ -292,6 +295,8 @@ struct port *port_tcp_open_with(const struct port_env *env, const struct tcp_lim
 	TAILQ_INIT(&p->partial);
 	TAILQ_INIT(&p->blocked);
 	STAILQ_INIT(&p->dirty);
+	for (unsigned i = 0; i < TCP_SOURCES; i++)
+		TAILQ_INIT(&p->source[i]);
 	raise_descriptors(p);
 	snprintf(env->error, env->error_size, "ICE-TCP: no memory or descriptors");
 	err = port_tcp_allocate(p);

@@ -8,6 +8,7 @@
 //   tcp_listen.c  listeners and what they accept
 //   tcp_frames.c  frames in and out of a connection
 //   tcp_conn.c    the life of connections: who may stay
+//   tcp_sources.c where strangers' connections come from
 //   tcp_rings.c   the thread's ends of the rings
 //   tcp_queue.c   what waits to be written, and what a slow reader does not get
 //
@@ -23,6 +24,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "dataplane/port/port.h"
 #include "dataplane/port/tcp/tcp_queue.h"
@@ -44,7 +46,7 @@ struct tcp_limits {
 	ns_t blocked;                  // the peer takes nothing while something waits
 	ns_t idle;                     // no word from the session
 	uint32_t strangers;            // connections without session, at most
-	uint32_t strangers_per_source; // of them from one source (IPv4 address, IPv6 /64)
+	uint32_t strangers_per_source; // of them from one source (IPv4 address, IPv6 /64), at least 1
 };
 extern const struct tcp_limits tcp_limits_default;
 
@@ -77,7 +79,7 @@ struct tcp_conn {
 	bool wants_write, is_dirty;
 	uint16_t queue; // worker its frames go to
 	uint32_t sid;   // TCP_BOUND
-	uint32_t bucket;
+	struct tcp_source *source; // borrowed; of a stranger
 	struct flow_key key;
 	ns_t since;         // accept; TCP_BOUND: the last word from its session
 	ns_t partial_since; // 0: no frame is incomplete
@@ -89,6 +91,17 @@ struct tcp_conn {
 };
 
 TAILQ_HEAD(tcp_list, tcp_conn);
+
+// Connections without session of one IPv4 address or IPv6 /64; there is none without.
+struct tcp_source {
+	uint8_t family, prefix[8];
+	uint16_t bucket;
+	unsigned n;
+	struct tcp_list strangers; // oldest first
+	TAILQ_ENTRY(tcp_source) of_bucket, of_count;
+};
+
+TAILQ_HEAD(tcp_source_list, tcp_source);
 
 // One worker's ends of its rings.
 struct tcp_side {
@@ -133,7 +146,8 @@ struct port_tcp {
 	struct tcp_list strangers, bound, gone; // by `since`
 	struct tcp_list partial, blocked;       // by those times
 	STAILQ_HEAD(, tcp_conn) dirty;          // something to write
-	struct tcp_list source[TCP_SOURCES];    // strangers, oldest first
+	struct tcp_source_list source[TCP_SOURCES]; // by address; owned
+	struct tcp_source_list *by_count;           // owned: those with so many strangers
 	ns_t now;
 };
 
@@ -171,7 +185,7 @@ void tcp_frames_down(struct port_tcp *, const struct tcp_down *, const void *dat
 void tcp_frames_flush(struct port_tcp *); // all that got something to write
 
 // --- tcp_conn.c
-void tcp_conn_accept(struct port_tcp *, int fd);                // fd is consumed
+void tcp_conn_accept(struct port_tcp *, int fd, const struct sockaddr_storage *remote); // fd is consumed
 struct tcp_conn *tcp_conn_find(struct port_tcp *, uint16_t id); // an open one, NULL
 // A session uses it, or says so again.
 void tcp_conn_bind(struct port_tcp *, struct tcp_conn *, uint32_t sid);
@@ -182,8 +196,17 @@ void tcp_conn_set_blocked(struct port_tcp *, struct tcp_conn *, bool is_blocked)
 void tcp_conn_close(struct port_tcp *, struct tcp_conn *, enum counter why);
 void tcp_conn_timers(struct port_tcp *);
 ns_t tcp_conn_due(const struct port_tcp *); // next timer, NS_NEVER
-bool tcp_conn_make_room(struct port_tcp *); // close the oldest stranger; false: there is none
+// Close the oldest stranger of a source that has most; false: there is none.
+bool tcp_conn_make_room(struct port_tcp *);
 void tcp_conn_free_all(struct port_tcp *);
+
+// --- tcp_sources.c
+[[nodiscard]] bool tcp_sources_add(struct port_tcp *, struct tcp_conn *); // false: out of memory
+void tcp_sources_remove(struct port_tcp *, struct tcp_conn *);
+// The oldest stranger from the address of this key, when it has as many as one may; NULL: it has not.
+struct tcp_conn *tcp_sources_full(struct port_tcp *, const struct flow_key *);
+struct tcp_conn *tcp_sources_greediest(struct port_tcp *); // the oldest stranger of who has most, NULL: none
+void tcp_sources_free_all(struct port_tcp *);
 
 // --- tcp_rings.c
 // One frame to the worker of its connection; a full ring drops it, counted.

@@ -1,7 +1,6 @@
 // The life of TCP connections: who may stay, and for how long. All times by lists in order of time.
 #include <assert.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,8 +10,6 @@
 #include <rte_jhash.h>
 
 #include "dataplane/port/tcp/tcp.h"
-
-#define NOTSENT_LOWAT 16384 // bytes: what waits waits in our queue, where it can still be dropped
 
 static bool is_stranger(const struct tcp_conn *c)
 {
@@ -43,18 +40,20 @@ void tcp_conn_set_blocked(struct port_tcp *p, struct tcp_conn *c, bool is_blocke
 		TAILQ_REMOVE(&p->blocked, c, of_blocked);
 }
 
-static void stranger_add(struct port_tcp *p, struct tcp_conn *c)
+static bool stranger_add(struct port_tcp *p, struct tcp_conn *c)
 {
+	if (!tcp_sources_add(p, c))
+		return false;
 	TAILQ_INSERT_TAIL(&p->strangers, c, of_state);
-	TAILQ_INSERT_TAIL(&p->source[c->bucket], c, of_source);
 	p->n_strangers++;
+	return true;
 }
 
 static void stranger_remove(struct port_tcp *p, struct tcp_conn *c)
 {
 	assert(is_stranger(c) && p->n_strangers > 0);
 	TAILQ_REMOVE(&p->strangers, c, of_state);
-	TAILQ_REMOVE(&p->source[c->bucket], c, of_source);
+	tcp_sources_remove(p, c);
 	p->n_strangers--;
 }
 
@@ -103,11 +102,11 @@ void tcp_conn_close(struct port_tcp *p, struct tcp_conn *c, enum counter why)
 
 bool tcp_conn_make_room(struct port_tcp *p)
 {
-	struct tcp_conn *oldest = TAILQ_FIRST(&p->strangers);
+	struct tcp_conn *c = tcp_sources_greediest(p);
 
-	if (oldest != NULL)
-		tcp_conn_close(p, oldest, CTR_TCP_CLOSED_LIMIT);
-	return oldest != NULL;
+	if (c != NULL)
+		tcp_conn_close(p, c, CTR_TCP_CLOSED_LIMIT);
+	return c != NULL;
 }
 
 void tcp_conn_free_all(struct port_tcp *p)
@@ -121,20 +120,10 @@ void tcp_conn_free_all(struct port_tcp *p)
 			conn_shut(p, c);
 		free(c);
 	}
+	tcp_sources_free_all(p);
 }
 
 // --- accepting -----------------------------------------------------------------------------------
-
-// Bytes of the remote address that make a source: nobody has less than an IPv6 /64.
-static unsigned source_len(const struct flow_key *key)
-{
-	return key->family == 4 ? 4 : 8;
-}
-
-static bool is_same_source(const struct flow_key *a, const struct flow_key *b)
-{
-	return a->family == b->family && memcmp(a->remote, b->remote, source_len(a)) == 0;
-}
 
 static bool put_address(const struct sockaddr_storage *a, uint8_t family, uint8_t ip[16], uint16_t *port)
 {
@@ -148,43 +137,20 @@ static bool put_address(const struct sockaddr_storage *a, uint8_t family, uint8_
 	return true;
 }
 
-static bool conn_key(const struct port_tcp *p, int fd, struct flow_key *key)
+static bool conn_key(const struct port_tcp *p, int fd, const struct sockaddr_storage *remote,
+		     struct flow_key *key)
 {
-	struct sockaddr_storage local = {}, remote = {};
-	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
+	struct sockaddr_storage local = {};
+	socklen_t len = sizeof(local);
 
-	if (getsockname(fd, (struct sockaddr *)&local, &local_len) < 0 ||
-	    getpeername(fd, (struct sockaddr *)&remote, &remote_len) < 0)
+	if (getsockname(fd, (struct sockaddr *)&local, &len) < 0)
 		return false;
 	*key = (struct flow_key){.family = local.ss_family == AF_INET ? 4 : 6, .port = p->port.index};
 	return put_address(&local, key->family, key->local, &key->local_port) &&
-	       put_address(&remote, key->family, key->remote, &key->remote_port);
+	       put_address(remote, key->family, key->remote, &key->remote_port);
 }
 
-// Of the source of this connection no more than the limit: its oldest stranger goes.
-static void source_limit(struct port_tcp *p, const struct tcp_conn *c)
-{
-	struct tcp_conn *other, *oldest = NULL;
-	unsigned n = 0;
-
-	TAILQ_FOREACH (other, &p->source[c->bucket], of_source)
-		if (is_same_source(&other->key, &c->key)) {
-			oldest = oldest ? oldest : other;
-			n++;
-		}
-	if (n >= p->limits.strangers_per_source)
-		tcp_conn_close(p, oldest, CTR_TCP_CLOSED_LIMIT);
-}
-
-static void socket_tune(int fd)
-{
-	const int on = 1, lowat = NOTSENT_LOWAT;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
-}
-
-static struct tcp_conn *conn_new(struct port_tcp *p, int fd)
+static struct tcp_conn *conn_new(struct port_tcp *p, int fd, const struct sockaddr_storage *remote)
 {
 	struct tcp_conn *c = malloc(sizeof(*c));
 
@@ -196,28 +162,36 @@ static struct tcp_conn *conn_new(struct port_tcp *p, int fd)
 	tcp_queue_init(&c->out);
 	c->fd = fd;
 	c->since = p->now;
-	if (!conn_key(p, fd, &c->key)) {
+	if (!conn_key(p, fd, remote, &c->key)) {
 		free(c);
 		return NULL;
 	}
-	c->bucket = rte_jhash(c->key.remote, source_len(&c->key), p->seed) % TCP_SOURCES;
 	c->queue = (uint16_t)(rte_jhash(&c->key, sizeof(c->key), p->seed) % p->port.n_queues);
 	return c;
 }
 
-void tcp_conn_accept(struct port_tcp *p, int fd)
+// Make a place among the strangers for this one. False: all places are sessions', or out of memory.
+static bool conn_admit(struct port_tcp *p, struct tcp_conn *c)
 {
-	struct tcp_conn *c = conn_new(p, fd);
+	struct tcp_conn *oldest = tcp_sources_full(p, &c->key);
+
+	if (oldest != NULL)
+		tcp_conn_close(p, oldest, CTR_TCP_CLOSED_LIMIT);
+	if (p->n_strangers >= p->limits.strangers || p->n_free == 0)
+		tcp_conn_make_room(p);
+	return p->n_free > 0 && stranger_add(p, c);
+}
+
+void tcp_conn_accept(struct port_tcp *p, int fd, const struct sockaddr_storage *remote)
+{
+	struct tcp_conn *c = conn_new(p, fd, remote);
 
 	if (c == NULL) {
 		close(fd);
 		return;
 	}
 	statseg_add(p->stats, CTR_TCP_ACCEPTED, 1);
-	source_limit(p, c);
-	if (p->n_strangers >= p->limits.strangers || p->n_free == 0)
-		tcp_conn_make_room(p);
-	if (p->n_free == 0) { // all are sessions'
+	if (!conn_admit(p, c)) {
 		statseg_add(p->stats, CTR_TCP_CLOSED_LIMIT, 1);
 		close(fd);
 		free(c);
@@ -228,8 +202,6 @@ void tcp_conn_accept(struct port_tcp *p, int fd)
 	p->n_free--;
 	p->conn[c->id] = c;
 	p->n_conns++;
-	stranger_add(p, c);
-	socket_tune(fd);
 	if (!tcp_watch(p, fd, c->id, EPOLLIN, EPOLL_CTL_ADD))
 		tcp_conn_close(p, c, CTR_NONE);
 }

@@ -1,6 +1,7 @@
 // The listeners of the TCP port, and what they accept.
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -11,10 +12,11 @@
 
 #define ACCEPTS 64 // per look at a listener
 #define ACCEPT_PAUSE (100 * NS_PER_MS)
+#define NOTSENT_LOWAT 16384 // bytes: what waits waits in our queue, where it can still be dropped
 
 static int listener_open(const union sockaddr_any *a)
 {
-	const int on = 1;
+	const int on = 1, lowat = NOTSENT_LOWAT;
 	bool v6 = a->sa.sa_family == AF_INET6;
 	int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
 
@@ -22,6 +24,9 @@ static int listener_open(const union sockaddr_any *a)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
 		   sizeof(on)); // connections of before a restart do not matter
+	// What is accepted inherits these: no system calls for each stranger.
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
 	if (v6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, &a->sa, sockaddr_len(a)) == 0 && listen(fd, SOMAXCONN) == 0)
@@ -85,13 +90,16 @@ static void listener_failed(struct port_tcp *p)
 void tcp_listen_accept(struct port_tcp *p, unsigned i)
 {
 	for (unsigned k = 0; k < ACCEPTS; k++) {
-		int fd = accept4(p->listen[i], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_storage remote = {};
+		socklen_t len = sizeof(remote);
+		int fd =
+			accept4(p->listen[i], (struct sockaddr *)&remote, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0) {
 			listener_failed(p);
 			return;
 		}
-		tcp_conn_accept(p, fd);
+		tcp_conn_accept(p, fd, &remote);
 	}
 }
 

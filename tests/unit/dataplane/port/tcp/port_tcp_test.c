@@ -335,6 +335,37 @@ static void floods(void)
 	rig_close();
 }
 
+// Two greedy sources take all places, some of them before a third one comes and some after: it keeps the few it has.
+static void the_greedy_give_way(void)
+{
+	struct port *p;
+	struct tcp_limits slow = quick;
+	int fd[400], few[3];
+
+	slow.first = 60 * NS_PER_S;
+	slow.strangers = 100;
+	CHECK_OR_RETURN(rig_open(1));
+	p = open_with(&slow);
+	CHECK_OR_RETURN(p != NULL);
+	for (unsigned i = 0; i < 3; i++)
+		few[i] = dial_from(p, "127.0.0.1");
+	for (unsigned i = 0; i < 400; i++)
+		fd[i] = dial_from(p, i % 2 == 0 ? "127.0.1.1" : "127.0.1.2");
+	CHECK(until(CTR_TCP_ACCEPTED, 403));
+	CHECK(until(CTR_TCP_CLOSED_LIMIT, 303));
+	CHECK_EQ(seen(GAUGE_TCP_CONNECTIONS), 100);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_EQ(recv(few[i], &(char){0}, 1, MSG_DONTWAIT), -1); // open, and nothing came
+	CHECK(is_closed(fd[0]));
+	for (unsigned i = 0; i < 400; i++)
+		close(fd[i]);
+	for (unsigned i = 0; i < 3; i++)
+		close(few[i]);
+	CHECK(until(GAUGE_TCP_CONNECTIONS, 0));
+	close_port(p);
+	rig_close();
+}
+
 static long resident_kib(void)
 {
 	long pages = 0;
@@ -443,6 +474,7 @@ CU_TestInfo port_tcp_tests[] = {
 	{"a frame that does not complete ends the connection", partial_frame},
 	{"connections that sessions gave up are closed", given_up},
 	{"D50: strangers are bounded, per source and in all; the oldest goes", floods},
+	{"who has most connections without session gives way", the_greedy_give_way},
 	{"10000 idle connections cost bounded memory", ten_thousand},
 	{"a reader that stops loses video, then its connection, and nobody else anything", reader_stops},
 	CU_TEST_INFO_NULL,
