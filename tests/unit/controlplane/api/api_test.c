@@ -282,6 +282,7 @@ static void unknown_ids_look_like_wrong_keys(void)
 static void admin_guesses_are_limited(void)
 {
 	char header[512];
+	int status = 0;
 	struct rig r;
 
 	CHECK_OR_RETURN(rig_open(&r));
@@ -290,11 +291,15 @@ static void admin_guesses_are_limited(void)
 		CHECK_EQ(rig_post(&r, "/unregister", header, "{\"clientID\":\"a\"}", out, sizeof(out)),
 			 i < AUTH_FAILURES ? 401 : 429);
 	}
-	snprintf(header, sizeof(header), "%s",
-		 rig_basic("x", RIG_ADMIN)); // keys of this source are not compared for a while
-	CHECK_EQ(rig_post(&r, "/unregister", header, "{\"clientID\":\"a\"}", out, sizeof(out)), 429);
+	// Keys of this source are not compared for a while; one is again each second.
+	for (int i = 0; i < 5 && status != 429; i++) {
+		rig_post(&r, "/unregister", header, "{}", out, sizeof(out));
+		status = rig_post(&r, "/unregister", rig_basic("x", RIG_ADMIN), "{}", out, sizeof(out));
+	}
+	CHECK_EQ(status, 429);
 	check_has("Retry-After: ");
 	rig_turn(&r, 1100 * NS_PER_MS);
+	snprintf(header, sizeof(header), "%s", rig_basic("x", RIG_ADMIN));
 	CHECK_EQ(rig_post(&r, "/unregister", header, "{\"clientID\":\"a\"}", out, sizeof(out)), 400);
 	rig_close(&r);
 }
@@ -380,6 +385,7 @@ static void strangers_fail_until_unheard(struct rig *r)
 static void neighbours_are_heard(void)
 {
 	char text[512];
+	int status = 401;
 	struct rig r;
 
 	CHECK_OR_RETURN(rig_open(&r));
@@ -389,7 +395,9 @@ static void neighbours_are_heard(void)
 	check_has("Retry-After: ");
 	snprintf(text, sizeof(text), "%s", body_of(out));
 	CHECK_EQ(rig_get(&r, "/calls/c/sessions", rig_basic("a", RIG_KEY), out, sizeof(out)), 503); // let in
-	CHECK_EQ(rig_get(&r, "/calls/c/sessions", rig_basic("b", "wrong-key"), out, sizeof(out)), 429);
+	for (int i = 0; i < AUTH_FAILURES / 2 && status != 429; i++) // far from its own limit
+		status = rig_get(&r, "/calls/c/sessions", rig_basic("b", "wrong-key"), out, sizeof(out));
+	CHECK_EQ(status, 429);
 	CHECK_STR(body_of(out), text); // as to ids that nobody has
 	CHECK_EQ(rig_get(&r, "/calls/c/sessions", rig_basic("b", RIG_KEY), out, sizeof(out)), 503);
 	rig_close(&r);
@@ -416,7 +424,9 @@ static void proxies_ask_for_others(void)
 		status = fail_by_proxy(&r, "198.51.100.2, 198.51.100.1");
 	CHECK_EQ(status, 429);
 	CHECK_EQ(fail_by_proxy(&r, "198.51.100.1, 198.51.100.2"), 401);
-	CHECK_EQ(fail_by_proxy(&r, "198.51.100.1"), 429);
+	for (int i = status = 0; i < AUTH_FAILURES / 2 && status != 429; i++)
+		status = fail_by_proxy(&r, "198.51.100.1");
+	CHECK_EQ(status, 429);
 	rig_close(&r);
 }
 
