@@ -64,7 +64,8 @@ static void last_leaver_and_next_joiner(void)
 
 	CHECK_EQ(registry_init(&r, &generous), 0);
 	for (int i = 0; i < 1000; i++) {
-		CHECK_EQ(join(&r, &a, "A", "c1", "s1"), JOIN_OK);
+		struct join_msg first = join_of("c1", "s1");
+		CHECK_EQ(registry_join(&r, &a, STR("A"), &first, (i + 2) * NS_PER_S), JOIN_OK);
 		uint32_t number = a.call->number;
 		a.call->presenter = a.sid;
 		registry_leave(&r, &a);
