@@ -52,6 +52,7 @@ struct source {
 	struct ipc_track_add decl; // as last declared, but for enabled
 	uint64_t every_next;       // first rank never given to receivers of every voice
 	uint32_t every_turn;       // counts changes of the stream that feeds them
+	ns_t paid_until;           // of a voice: time that what was forwarded of it is worth (publish.c)
 
 	// written by the publisher's worker about once a second, read by all
 	alignas(64) struct seqlock map_lock;

@@ -18,6 +18,10 @@
 #define OPEN_EVERY \
 	16 // of the packets of a silenced voice one is opened: index, path and statistics stay true
 
+#define VOICE_PACKET_NS (5 * NS_PER_MS / 2)
+#define VOICE_BYTE_NS 8000
+#define VOICE_BURST_NS (500 * NS_PER_MS)
+
 // --- voice activity ------------------------------------------------------------------------------
 
 static void post_voice(struct worker *w, struct source *src)
@@ -185,6 +189,19 @@ static enum counter refuse_voice(const struct source *src, uint16_t payload_len,
 	return CTR_NONE;
 }
 
+// A voice is forwarded to everybody in its call, so it may cost what a voice costs: packets of 2.5 ms, the shortest of Opus, or
+// as many bytes as 20 ms at its highest rate need twice over. After a stall of the network half a second of it may come at once.
+static bool is_within_rate(struct source *src, uint16_t payload_len, ns_t now)
+{
+	ns_t cost = RTE_MAX(VOICE_PACKET_NS, (ns_t)payload_len * VOICE_BYTE_NS);
+	ns_t paid = RTE_MAX(src->paid_until, now);
+
+	if (paid - now > VOICE_BURST_NS)
+		return false;
+	src->paid_until = paid + cost;
+	return true;
+}
+
 static void send_voice(struct worker *w, struct source *src, struct stream *st, struct rte_mbuf *m)
 {
 	struct pkt *pkt = pkt_of(m);
@@ -224,6 +241,8 @@ static void publish_voice(struct worker *w, struct stream *st, struct rte_mbuf *
 		drop(w, m, why);
 	} else if (!may_feed(src, st, w->now)) {
 		drop(w, m, DROP_STALE);
+	} else if (!is_within_rate(src, payload_len, w->now)) {
+		drop(w, m, DROP_VOICE_RATE); // leaves a gap: to receivers it is lost
 	} else {
 		send_voice(w, src, st, m);
 	}

@@ -359,7 +359,50 @@ static void index_end(void)
 	rig_close();
 }
 
+// On 09e1aeb each packet was forwarded to everybody, however many there were.
+static void voice_rate(void)
+{
+	struct rig_peer a, b;
+	unsigned n_before;
+
+	CHECK_OR_RETURN(rig_open(1));
+	rig_join(&a, 0, SEAL_AEAD_AES_128_GCM);
+	rig_join(&b, 1, SEAL_AEAD_AES_128_GCM);
+	CHECK_EQ(rig_leg(&b, 0, &a, 77), 0);
+	for (unsigned i = 0; i < 1000; i++) { // 1 s of Opus in frames of 2.5 ms, and of 10 and 20 ms after it
+		rig_say(&a);
+		rig_run(i < 400 ? 5 * NS_PER_MS / 2 : i < 500 ? 10 * NS_PER_MS : 20 * NS_PER_MS);
+	}
+	CHECK_EQ(rig_counter(DROP_VOICE_RATE), 0);
+	for (unsigned i = 0; i < 150; i++) { // what a stall of 1.5 s at 10 ms has held up
+		rig_say(&a);
+		if (i % 30 == 29)
+			rig_run(0);
+	}
+	CHECK_EQ(rig_counter(DROP_VOICE_RATE), 0);
+	rig_run(NS_PER_S);
+	n_before = rig.n_sent;
+	for (unsigned i = 0; i < 5000; i++) { // 1 s of 5000 packets a second
+		rig_say(&a);
+		if (i % 10 == 9)
+			rig_run(2 * NS_PER_MS);
+	}
+	CHECK(rig.n_sent - n_before >= 590 && rig.n_sent - n_before <= 620);
+	CHECK(rig_counter(DROP_VOICE_RATE) >= 4380);
+	rig_run(NS_PER_S);
+	n_before = rig.n_sent;
+	for (unsigned i = 0; i < 500; i++) { // 1 s of 500 packets of 1000 bytes
+		rig_say_as(&a, (struct rig_voice){.pt = RIG_PT, .payload = 1000});
+		rig_run(2 * NS_PER_MS);
+	}
+	CHECK(rig.n_sent - n_before >= 170 && rig.n_sent - n_before <= 210);
+	rig_leave(&a);
+	rig_leave(&b);
+	rig_close();
+}
+
 CU_TestInfo forward_tests[] = {
+	{"a voice is forwarded at the rate of a voice, whatever its publisher sends", voice_rate},
 	{"a port is given bursts of the configured size", burst_size},
 	{"all profiles, one worker: numbers, timestamps, payload and type are right", one_worker},
 	{"receivers on two workers get every packet in order", two_workers},
