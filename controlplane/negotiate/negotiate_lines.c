@@ -344,6 +344,39 @@ static unsigned voices_placed(const struct negotiate *n)
 	return count;
 }
 
+static bool is_placed_voice(const struct wanted *l, uint32_t sid)
+{
+	return l->line >= 0 && l->type == TYPE_VOICE && l->key.sid == sid;
+}
+
+static bool has_voice_before(const struct negotiate *n, uint32_t sid, const struct wanted *end)
+{
+	const struct wanted *l;
+
+	for (l = TAILQ_FIRST(&n->wanted); l != end; l = TAILQ_NEXT(l, link))
+		if (is_placed_voice(l, sid))
+			return true;
+	return false;
+}
+
+// Is it the first voice of somebody who is not heard at all?
+static bool is_unheard(const struct negotiate *n, const struct wanted *l)
+{
+	return l->line < 0 && l->type == TYPE_VOICE && l->refusals < NEGOTIATE_MAX_REFUSALS &&
+	       !has_voice_before(n, l->key.sid, NULL);
+}
+
+// The newest voice of somebody who is heard with another one, too; NULL: everybody has one.
+static struct wanted *voice_in_excess(const struct negotiate *n)
+{
+	struct wanted *l;
+
+	TAILQ_FOREACH_REVERSE (l, &n->wanted, wanted_list, link)
+		if (is_placed_voice(l, l->key.sid) && has_voice_before(n, l->key.sid, l))
+			return l;
+	return NULL;
+}
+
 static bool wanted_fits(const struct negotiate *n, const struct wanted *l, unsigned voices)
 {
 	if (l->line >= 0 || l->refusals >= NEGOTIATE_MAX_REFUSALS)
@@ -369,11 +402,32 @@ static void wanted_place_one(struct negotiate *n, struct wanted *l)
 	l->line = (int16_t)at;
 }
 
+// Who opens more microphones than a person has shall not make others inaudible: a line goes to everybody's first voice before it
+// goes to a second one, which gives way if need be.
+static void wanted_place_unheard(struct negotiate *n)
+{
+	struct wanted *l, *other;
+
+	TAILQ_FOREACH (l, &n->wanted, link) {
+		if (!is_unheard(n, l))
+			continue;
+		if (!wanted_fits(n, l, voices_placed(n))) {
+			other = voice_in_excess(n);
+			if (other == NULL)
+				return;
+			wanted_drop(n, other);
+		}
+		wanted_place_one(n, l);
+	}
+}
+
 void wanted_place(struct negotiate *n)
 {
-	unsigned voices = voices_placed(n);
+	unsigned voices;
 	struct wanted *l;
 
+	wanted_place_unheard(n);
+	voices = voices_placed(n);
 	TAILQ_FOREACH (l, &n->wanted, link) {
 		if (!wanted_fits(n, l, voices))
 			continue;
@@ -393,7 +447,7 @@ bool offer_needed(const struct negotiate *n)
 		if (n->lines[i].agreed_ssrc != (n->lines[i].wanted ? n->lines[i].wanted->ssrc : 0))
 			return true;
 	TAILQ_FOREACH (l, &n->wanted, link)
-		if (wanted_fits(n, l, voices))
+		if (wanted_fits(n, l, voices) || (is_unheard(n, l) && voice_in_excess(n) != NULL))
 			return true;
 	return false;
 }

@@ -80,7 +80,7 @@ struct negotiate {
 	unsigned n_lines, n_lines_room;
 	unsigned n_peer_made;
 	int data_line; // index, -1: none
-	TAILQ_HEAD(, wanted) wanted;
+	TAILQ_HEAD(wanted_list, wanted) wanted;
 	unsigned n_wanted;
 	uint64_t numbers[IPC_MAX_LEGS / 64]; // bit per leg number in use
 

@@ -123,7 +123,8 @@ const struct conf_key conf_schema[] = {
 	{"limits.joins_per_s", CONF_U32, AT(limits.joins_per_s), "joins/s", 1, 100000, "100",
 	 .help = "Joins of one client in a second."},
 	{"limits.voice_lines", CONF_U32, AT(limits.voice_lines), "lines", 1, 250, "128",
-	 .help = "Voices that one receiver is sent at most, each on an SDP line of its own."},
+	 .help = "Voices that one receiver is sent at most, each on an SDP line of its own. Everybody's first voice "
+		 "comes before anybody's second one."},
 
 	{"audio.speakers", CONF_U32, AT(audio.speakers), "voices", 0, 8, "0",
 	 .help = "How many voices a large call hears at a time, chosen by loudness, besides the dominant "

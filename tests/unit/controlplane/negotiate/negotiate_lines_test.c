@@ -232,6 +232,44 @@ static void voice_cap(void)
 	talk_done(f, &peer);
 }
 
+static unsigned n_up_of(const struct talk *f, uint32_t sid)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->n_up; i++)
+		n += f->up[i].key.sid == sid;
+	return n;
+}
+
+// On 09e1aeb who wanted a line first kept it, with every microphone.
+static void voices_shared(void)
+{
+	struct talk *f = talk_joined(&peer);
+
+	f->conf.voice_lines = 3;
+	for (uint16_t t = 0; t < 5; t++)
+		CHECK_EQ(talk_want(f, 2, t, TYPE_VOICE, CODEC_OPUS), 0);
+	talk_pass(f, NS_PER_S);
+	CHECK_EQ(talk_peer_answers(f, &peer), 0);
+	CHECK_EQ(n_up_of(f, 2), 3);
+	for (uint32_t sid = 3; sid <= 5; sid++) {
+		CHECK_EQ(talk_want(f, sid, 0, TYPE_VOICE, CODEC_OPUS), 0);
+		talk_pass(f, NS_PER_S);
+		if (sid < 5)
+			CHECK_EQ(talk_peer_answers(f, &peer), 0);
+		CHECK(talk_is_settled(f));
+		CHECK_EQ(n_up_of(f, 2), sid == 3 ? 2 : 1);
+		CHECK_EQ(n_up_of(f, sid), sid < 5); // then everybody has one
+		CHECK_EQ(f->n_up, 3);
+	}
+	negotiate_unwant_session(f->n, 3, f->now);
+	talk_pass(f, NS_PER_S);
+	CHECK_EQ(talk_peer_answers(f, &peer), 0);
+	CHECK_EQ(n_up_of(f, 5), 1); // before a second one of the first
+	CHECK_EQ(n_up_of(f, 2), 1);
+	talk_done(f, &peer);
+}
+
 static void want_limits(void)
 {
 	struct talk *f = talk_joined(&peer);
@@ -369,6 +407,7 @@ CU_TestInfo negotiate_lines_tests[] = {
 	{"D24: a client's own line may take the place of one it never saw", client_offer_after_rollback},
 	{"D42: fifty speakers after one another share one line under fifty SSRCs", recycled},
 	{"D42: voices above the cap wait for a line", voice_cap},
+	{"a line goes to everybody's first voice before a second one", voices_shared},
 	{"wants are bounded and their ids cannot break a description", want_limits},
 	{"a peer that refuses a track is asked three times", refusing_peer},
 	{"a browser takes our line for its microphone and both go on", browser_takes_our_line},
