@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Strangers on the media port's TCP: a client that authenticates gets in, however many others hold connections."""
+import contextlib
 import os
 import socket
 import time
@@ -16,14 +17,17 @@ FAR_S = 1.5  # from a far client's connection to its first check
 
 
 def gets_in(media, agent, wait=0):
-    """A client's connection and first check."""
+    """A client's connection and first check, which is sent again until it is answered."""
     try:
-        with socket.create_connection(media, timeout=2) as s:
+        with socket.create_connection(media, timeout=0.5) as s:
             time.sleep(wait)
-            s.sendall(framed(agent.check(nominate=True)))
-            return len(s.recv(2048)) > 20
+            for _ in range(4):
+                s.sendall(framed(agent.check(nominate=True)))
+                with contextlib.suppress(TimeoutError):
+                    return len(s.recv(2048)) > 20
     except OSError:
-        return False
+        pass
+    return False
 
 
 def session(ws, name):
