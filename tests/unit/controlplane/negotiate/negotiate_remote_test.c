@@ -249,6 +249,7 @@ static void longest_answer(void)
 	struct str dc = sample("chromium-dc");
 	size_t len;
 
+	CHECK_OR_RETURN(text != NULL);
 	memset(proto, '&', sizeof(proto));
 	proto[SDP_MAX_PROTO] = '\0';
 	memcpy(text, dc.p, dc.len);
