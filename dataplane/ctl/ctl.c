@@ -167,6 +167,9 @@ static void on_connect(struct ctl *c)
 
 // --- commands ---------------------------------------------------------------------------------------
 
+// Commands begin with the session they are about.
+static_assert(offsetof(struct ipc_session_ref, sid) == offsetof(struct ipc_leg_add, sid));
+
 static void on_command(struct ctl *c, union ipc_msg *cmd)
 {
 	switch (cmd->hdr.type) {
@@ -181,7 +184,6 @@ static void on_command(struct ctl *c, union ipc_msg *cmd)
 		note_ack(c, cmd, 0, 0);
 		return;
 	default:
-		static_assert(offsetof(struct ipc_session_ref, sid) == offsetof(struct ipc_leg_add, sid));
 		note_ack(c, cmd, cmd->session_ref.sid, c->greeted ? model_apply(c->model, cmd) : -EPROTO);
 	}
 }
