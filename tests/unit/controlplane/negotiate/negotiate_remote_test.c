@@ -263,9 +263,11 @@ static void longest_answer(void)
 	talk_free(f);
 
 	f = talk_new();
-	len = dc.len + (size_t)sprintf(text + dc.len, "m=audio 0 %s& 0\r\na=mid:1\r\n", proto);
+	len = dc.len +
+	      (size_t)snprintf(text + dc.len, sizeof(text) - dc.len, "m=audio 0 %s& 0\r\na=mid:1\r\n", proto);
 	CHECK_EQ(talk_offer(f, (struct str){text, len}), -E2BIG);
-	len = dc.len + (size_t)sprintf(text + dc.len, "m=audio 0 UDP//X 0\r\na=mid:1\r\n");
+	len = dc.len +
+	      (size_t)snprintf(text + dc.len, sizeof(text) - dc.len, "m=audio 0 UDP//X 0\r\na=mid:1\r\n");
 	CHECK_EQ(talk_offer(f, (struct str){text, len}), -EBADMSG);
 	CHECK_EQ(f->n_answers, 0);
 	talk_free(f);
