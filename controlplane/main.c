@@ -9,6 +9,7 @@
 
 #include "controlplane/api/api.h"
 #include "controlplane/auth/auth.h"
+#include "controlplane/link/link.h"
 #include "controlplane/link/linkstat.h"
 #include "controlplane/calls/claim.h"
 #include "controlplane/calls/hub.h"
@@ -41,6 +42,7 @@ struct cp {
 	struct node *node;
 	struct timer drain_limit;
 	unsigned n_signals;
+	int status; // to exit with
 };
 
 // --- arguments -----------------------------------------------------------------------------------------
@@ -126,6 +128,15 @@ static int open_base(struct cp *cp)
 	return storestat_init(cp->metrics, cp->store) < 0 ? EXIT_OS : 0;
 }
 
+static void on_taken(void *arg)
+{
+	struct cp *cp = arg;
+
+	log_error("another sluice-cp serves this dataplane: ending, its calls go on");
+	cp->status = EXIT_UNAVAILABLE;
+	loop_stop(cp->loop);
+}
+
 static int open_calls(struct cp *cp)
 {
 	char why[512];
@@ -148,6 +159,7 @@ static int open_calls(struct cp *cp)
 		log_error("start: calls: %s", strerror(errno));
 		return EXIT_OS;
 	}
+	link_on_taken(hub_link(cp->hub), on_taken, cp);
 	if (linkstat_init(cp->metrics, hub_link(cp->hub)) < 0)
 		return EXIT_OS;
 	cp->node = node_new(cp->loop, cp->store, cp->conf.store.node_id, cp->conf.api.listen, cp->sysload,
@@ -300,6 +312,7 @@ int main(int argc, char **argv)
 			log_notice("serving on port %u, store %s", http_port(cp.http), store_name(cp.store));
 			priv_notify("READY=1\nSTATUS=serving");
 			loop_run(cp.loop);
+			rc = cp.status;
 		}
 		cp_close(&cp);
 	}

@@ -48,9 +48,11 @@ struct link {
 	uint64_t boot_id, last_boot; // ours; the last dataplane's
 	uint32_t seq;
 	ns_t retry;
-	struct timer timer;   // reconnect, or the limit of the handshake
-	struct deferred kick; // ring the doorbells once per turn
-	struct deferred fall; // drop the link outside of the call that noticed
+	struct timer timer;          // reconnect, or the limit of the handshake
+	struct deferred kick;        // ring the doorbells once per turn
+	struct deferred fall;        // drop the link outside of the call that noticed
+	void (*on_taken)(void *arg); // NULL once called
+	void *taken_arg;
 	struct link_stats stats;
 };
 
@@ -315,6 +317,26 @@ static int link_on_hello(struct link *l, const union ipc_msg *m, const int *fds,
 	return link_send_now(l, &snapshot);
 }
 
+// Another sluice-cp is there. returns: 0, the link is down
+static int link_on_refusal(struct link *l, const struct ipc_ack *ack)
+{
+	void (*fn)(void *) = l->on_taken;
+
+	if (ack->cmd != CMD_HELLO || ack->err != -EBUSY)
+		return -EPROTO;
+	link_drop(l, "it serves another sluice-cp");
+	l->on_taken = NULL;
+	if (fn != NULL && l->stats.n_connects == 0)
+		fn(l->taken_arg);
+	return 0;
+}
+
+void link_on_taken(struct link *l, void (*fn)(void *arg), void *arg)
+{
+	l->on_taken = fn;
+	l->taken_arg = arg;
+}
+
 static void link_on_snap_end(struct link *l)
 {
 	bool same = l->hello.boot_id == l->last_boot;
@@ -344,6 +366,8 @@ static void link_on_ack(struct link *l, const union ipc_msg *m)
 // returns: 0 or -errno when the link must fall
 static int link_on_message(struct link *l, const union ipc_msg *m, const int *fds, unsigned n_fds)
 {
+	if (l->state == LINK_HELLO && m->hdr.type == EVT_ACK)
+		return link_on_refusal(l, &m->ack);
 	if (l->state == LINK_HELLO)
 		return m->hdr.type == EVT_HELLO ? link_on_hello(l, m, fds, n_fds) : -EPROTO;
 	switch (m->hdr.type) {

@@ -36,6 +36,10 @@ struct link_ops {
 struct link *link_new(struct loop *, const char *socket_path, const struct link_ops *, void *arg);
 void link_free(struct link *); // NULL is allowed
 
+// fn: sluice-dp serves another sluice-cp, and has never served us. Called once, from the loop; later the link only tries
+// again.
+void link_on_taken(struct link *, void (*fn)(void *arg), void *arg);
+
 // Synced, so commands are taken.
 bool link_is_up(const struct link *);
 

@@ -3,9 +3,12 @@
 // seconds in network order, 0 for never.
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <lmdb.h>
 
@@ -25,6 +28,7 @@ struct lmdb {
 	struct work work;
 	bool is_busy;
 	struct deferred later;
+	int lock_fd; // owned: the directory, locked while it is ours; -1
 };
 
 static int rc_of(int mdb_rc)
@@ -268,7 +272,17 @@ static void lmdb_close(void *self)
 		loop_turn(store_loop(l->store), 20 * NS_PER_MS);
 	loop_defer_cancel(store_loop(l->store), &l->later);
 	mdb_env_close(l->env);
+	close(l->lock_fd);
 	free(l);
+}
+
+// One sluice-cp a directory: LMDB would let two write, and each would take the other's sessions for its own.
+static int lmdb_lock(struct lmdb *l, const char *path)
+{
+	l->lock_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (l->lock_fd < 0)
+		return errno;
+	return flock(l->lock_fd, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
 }
 
 static int lmdb_open_env(struct lmdb *l, const char *path)
@@ -299,6 +313,7 @@ int store_lmdb_open(struct store *s, const char *path, struct store_backend *b, 
 	if (l == NULL)
 		return -ENOMEM;
 	l->store = s;
+	l->lock_fd = -1;
 	l->work = (struct work){batch_run, on_batch_done, NULL};
 	l->later.fn = on_later;
 	TAILQ_INIT(&l->todo);
@@ -306,12 +321,18 @@ int store_lmdb_open(struct store *s, const char *path, struct store_backend *b, 
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		rc = errno;
 	else
+		rc = lmdb_lock(l, path);
+	if (rc == 0)
 		rc = lmdb_open_env(l, path);
 	if (rc != 0) {
 		snprintf(why, size, "store.url: %s: %s%s", path, mdb_strerror(rc),
-			 rc == ENOENT ? " (its parent directory must exist)" : "");
+			 rc == ENOENT        ? " (its parent directory must exist)"
+			 : rc == EWOULDBLOCK ? " (another sluice-cp uses it)"
+					     : "");
 		if (l->env)
 			mdb_env_close(l->env);
+		if (l->lock_fd >= 0)
+			close(l->lock_fd);
 		free(l);
 		return rc > 0 ? -rc : -EIO;
 	}

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,10 @@
 #include "lib/base/rand.h"
 #include "lib/ipc/ipc.h"
 
-#define MAX_QUEUED (4u << 20) // bytes of events and acks a slow control plane may leave unread
-#define CMD_BATCH 256         // commands per look, then events and DTLS have their turn
-#define SNAP_BATCH 64         // sessions of a snapshot per look
+#define MAX_QUEUED (4u << 20)      // bytes of events and acks a slow control plane may leave unread
+#define CMD_BATCH 256              // commands per look, then events and DTLS have their turn
+#define SNAP_BATCH 64              // sessions of a snapshot per look
+#define GREETING_NS (2 * NS_PER_S) // who has not said hello by then keeps nobody out
 #define HOUSEKEEPING_NS (1 * NS_PER_S)
 #define PORT_TICK_NS (100 * NS_PER_MS)
 #define RECLAIM_MS 5
@@ -37,9 +39,10 @@ struct ctl {
 	uint16_t media_port;
 	uint64_t boot_id;
 	struct ipc_chan *peer; // NULL: nobody is connected
-	bool awaits_room;      // peer is watched for EPOLLOUT, too
-	struct punt *punt;     // owned: there while peer is
-	bool greeted;          // CMD_HELLO came
+	ns_t peer_since;
+	bool awaits_room;  // peer is watched for EPOLLOUT, too
+	struct punt *punt; // owned: there while peer is
+	bool greeted;      // CMD_HELLO came
 	bool snapshotting;
 	uint32_t snap_slot, snap_seq;
 	struct {
@@ -143,18 +146,38 @@ static int greet_peer(struct ctl *c)
 	return ipc_chan_send_fds(c->peer, &hello, fds, IPC_HELLO_FDS(c->dp->n_workers));
 }
 
+// The first one serves while it lives. A killed one's end of the socket is closed, so its successor need not wait.
+static bool peer_holds(const struct ctl *c)
+{
+	struct pollfd p = {.events = POLLRDHUP};
+
+	if (c->peer == NULL)
+		return false;
+	p.fd = ipc_chan_fd(c->peer);
+	if (poll(&p, 1, 0) != 0)
+		return false;
+	return c->greeted || clock_now() - c->peer_since < GREETING_NS;
+}
+
 static void on_connect(struct ctl *c)
 {
 	int fd = ipc_accept(c->listen_fd), err;
 
 	if (fd < 0)
 		return;
+	if (peer_holds(c)) {
+		log_warn("a second control plane (pid %d) is refused: pid %d serves", ipc_peer_pid(fd),
+			 ipc_peer_pid(ipc_chan_fd(c->peer)));
+		ipc_refuse(fd, -EBUSY);
+		return;
+	}
 	drop_peer(c, "another one takes its place");
 	c->peer = ipc_chan_new(fd, IPC_FROM_DP, MAX_QUEUED);
 	if (c->peer == NULL) {
 		close(fd);
 		return;
 	}
+	c->peer_since = clock_now();
 	c->punt = punt_open(c->dp);
 	err = c->punt ? watch_fd(c, fd, WATCH_PEER, EPOLLIN, EPOLL_CTL_ADD) : -errno;
 	if (err == 0)

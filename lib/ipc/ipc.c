@@ -121,6 +121,26 @@ int ipc_accept(int listen_fd)
 	return fd < 0 ? -errno : fd;
 }
 
+void ipc_refuse(int fd, int err)
+{
+	struct ipc_ack msg;
+
+	assert(err < 0);
+	ipc_begin(&msg, EVT_ACK);
+	msg.cmd = CMD_HELLO;
+	msg.err = err;
+	(void)!send(fd, &msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
+int ipc_peer_pid(int fd)
+{
+	struct ucred cred = {};
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ? 0 : (int)cred.pid;
+}
+
 // --- one connection ----------------------------------------------------------------------------
 struct ipc_chan *ipc_chan_new(int fd, enum ipc_side we_are, size_t max_queued)
 {

@@ -57,6 +57,9 @@ void ipc_begin_sized(void *msg, size_t size, enum ipc_type type);
 // -EADDRINUSE. fd or -errno.
 [[nodiscard]] int ipc_listen(const char *path);
 [[nodiscard]] int ipc_accept(int listen_fd);     // fd, -EAGAIN, -errno
+// Answer the hello that the other end is about to say, with a negative errno, and close.
+void ipc_refuse(int fd, int err);
+int ipc_peer_pid(int fd); // of whom it was opened by; 0: not known
 [[nodiscard]] int ipc_connect(const char *path); // fd, -ENOENT or -ECONNREFUSED when nobody serves, -errno
 
 // --- one connection ----------------------------------------------------------------------------

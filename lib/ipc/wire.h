@@ -5,8 +5,9 @@
 // field is struct ipc_hdr. sluice-dp answers a new connection with EVT_HELLO, which carries descriptors
 // (enum ipc_hello_fd): memfd of the punt rings, memfd of the statistics segment (read only), doorbell of all
 // rings dp->cp, and for each worker that of its ring cp->dp. sluice-cp then sends CMD_HELLO and CMD_SNAPSHOT, gets
-// EVT_SNAP_* ... EVT_SNAP_END, reconciles, and from then on sends commands. A second connection replaces
-// the first. sluice-dp forwards media with or without a peer.
+// EVT_SNAP_* ... EVT_SNAP_END, reconciles, and from then on sends commands. A second connection
+// gets EVT_ACK of CMD_HELLO with -EBUSY instead of EVT_HELLO and is closed, while the first lives. sluice-dp
+// forwards media with or without a peer.
 //
 // Every command is idempotent and answered by EVT_ACK with the same seq and 0 or a negative errno;
 // commands are applied in order. Neither side trusts the other's lengths, ids or enum values: an invalid

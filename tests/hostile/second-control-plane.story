@@ -29,9 +29,26 @@ def test_second_control_plane(tap):
         tap.check("another sluice-cp" in said, "and says why", *said.splitlines()[-2:])
 
 
+def test_one_store(tap):
+    """The same, with a socket of its own and the store of the one that serves."""
+    with Daemons() as d, tempfile.TemporaryDirectory() as folder:
+        other = second_control_plane(d, folder, "twin", **{f"lmdb:{folder}/store": f"lmdb:{d.dir}/store",
+                                                           f"{d.dir}/dp.sock": f"{folder}/none.sock"})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            other.wait(4)
+        ended = other.poll()
+        other.kill()
+        other.wait()
+        with open(os.path.join(folder, "twin.log"), encoding="utf-8") as f:
+            said = f.read()
+        tap.check(ended == 69 and "store.url" in said, "a second sluice-cp on one store directory ends with 69", ended,
+                  *said.splitlines()[-1:])
+
+
 def main():
     tap = Tap()
     test_second_control_plane(tap)
+    test_one_store(tap)
     tap.done()
 
 
