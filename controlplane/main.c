@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "controlplane/api/api.h"
@@ -128,6 +129,28 @@ static int open_base(struct cp *cp)
 	return storestat_init(cp->metrics, cp->store) < 0 ? EXIT_OS : 0;
 }
 
+static bool read_workers(void *arg, struct sysload_workers *out)
+{
+	struct cp *cp = arg;
+	struct link_cycles c;
+
+	if (cp->hub == NULL || !link_is_up(hub_link(cp->hub)))
+		return false;
+	*out = (struct sysload_workers){};
+	if (link_cycles(hub_link(cp->hub), &c))
+		*out = (struct sysload_workers){.busy = c.busy, .idle = c.idle, .n = c.n_workers};
+	return true;
+}
+
+// The rule of dataplane.idle: do workers without work keep their cores busy?
+static bool workers_poll(const struct conf *conf)
+{
+	const char *idle = conf->dataplane.idle;
+
+	return strcmp(idle, "poll") == 0 ||
+	       (strcmp(idle, "auto") == 0 && conf->dataplane.worker_cores[0] != '\0');
+}
+
 static void on_taken(void *arg)
 {
 	struct cp *cp = arg;
@@ -160,6 +183,7 @@ static int open_calls(struct cp *cp)
 		return EXIT_OS;
 	}
 	link_on_taken(hub_link(cp->hub), on_taken, cp);
+	sysload_watch(cp->sysload, workers_poll(&cp->conf), read_workers, cp);
 	if (linkstat_init(cp->metrics, hub_link(cp->hub)) < 0)
 		return EXIT_OS;
 	cp->node = node_new(cp->loop, cp->store, cp->conf.store.node_id, cp->conf.api.listen, cp->sysload,

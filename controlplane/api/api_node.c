@@ -4,8 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "controlplane/link/link.h"
 #include "controlplane/sys/sysload.h"
 #include "lib/base/version.h"
+
+#define AWAY_NS (2 * NS_PER_S)
+
+// Is there a dataplane? A short absence is a restart, which calls survive.
+static bool node_serves(const struct api *api)
+{
+	return api->p.hub == NULL || link_down_for(hub_link(api->p.hub)) < AWAY_NS;
+}
 
 void api_get_version(struct ask *a, const struct http_request *)
 {
@@ -23,20 +32,14 @@ void api_get_version(struct ask *a, const struct http_request *)
 		    "\"goVersion\":\"\","
 		    "\"goOS\":\"linux\",\"goArch\":\"amd64\",\"product\":\"sluice\",\"version\":\"%s\"}\n",
 		    version, version, version);
-	ask_reply_json(a, 200, (struct str){buf, wbuf_len(&w)});
+	ask_reply_json(a, node_serves(a->api) ? 200 : 503, (struct str){buf, wbuf_len(&w)});
 }
 
 void api_get_system(struct ask *a, const struct http_request *)
 {
 	char buf[64];
-	struct hub_load load = {};
 
-	if (a->api->p.hub)
-		hub_load(a->api->p.hub, &load);
-	ask_reply_json(
-		a, 200,
-		(struct str){buf, sysload_write(load.draining ? SYSLOAD_MAX : sysload_get(a->api->p.sysload),
-						buf)});
+	ask_reply_json(a, 200, (struct str){buf, sysload_write(sysload_get(a->api->p.sysload), buf)});
 }
 
 static void send_metrics(struct ask *a)

@@ -48,6 +48,7 @@ struct link {
 	uint64_t boot_id, last_boot; // ours; the last dataplane's
 	uint32_t seq;
 	ns_t retry;
+	ns_t down_since; // while down
 	struct timer timer;          // reconnect, or the limit of the handshake
 	struct deferred kick;        // ring the doorbells once per turn
 	struct deferred fall;        // drop the link outside of the call that noticed
@@ -86,6 +87,8 @@ static void link_drop(struct link *l, const char *why)
 	bool was_up = l->state == LINK_UP;
 
 	log_warn("dataplane %s: link lost (%s)", l->path, why);
+	if (was_up)
+		l->down_since = loop_now(l->loop);
 	link_disconnect(l);
 	link_retry(l);
 	if (was_up)
@@ -477,6 +480,7 @@ struct link *link_new(struct loop *loop, const char *path, const struct link_ops
 			   .arg = arg,
 			   .path = strdup(path),
 			   .retry = RETRY_MIN,
+			   .down_since = loop_now(loop),
 			   .boot_id = rand_u64()};
 	memset(l->fds, -1, sizeof(l->fds));
 	l->timer.on_due = link_on_timer;
@@ -533,6 +537,21 @@ uint16_t link_tcp_port(const struct link *l)
 const struct statseg *link_counters(const struct link *l)
 {
 	return l->state == LINK_UP ? l->stats_seg : NULL;
+}
+
+bool link_cycles(const struct link *l, struct link_cycles *out)
+{
+	if (link_counters(l) == NULL)
+		return false;
+	*out = (struct link_cycles){.busy = statseg_sum(l->stats_seg, CTR_CYCLES_BUSY),
+				    .idle = statseg_sum(l->stats_seg, CTR_CYCLES_IDLE),
+				    .n_workers = l->hello.n_workers};
+	return true;
+}
+
+ns_t link_down_for(const struct link *l)
+{
+	return l->state == LINK_UP ? 0 : loop_now(l->loop) - l->down_since + 1;
 }
 
 bool link_is_full(const struct link *l)

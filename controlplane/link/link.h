@@ -70,5 +70,12 @@ void link_stats(const struct link *, struct link_stats *);
 uint16_t link_tcp_port(const struct link *);
 // What the dataplane counts, NULL while down; borrowed until on_down.
 const struct statseg *link_counters(const struct link *);
+// Time of all its workers in cycles, since its start. False while down.
+struct link_cycles {
+	uint64_t busy, idle; // idle: polling or asleep without work
+	unsigned n_workers;
+};
+bool link_cycles(const struct link *, struct link_cycles *out);
+ns_t link_down_for(const struct link *); // 0: up
 // All its workers are so loaded that they give up video: no more sessions.
 bool link_is_full(const struct link *);

@@ -17,6 +17,10 @@ struct sysload {
 	double idle_s; // then
 	double load;
 	bool draining;
+	bool poll; // workers do, when idle
+	sysload_read_fn read;
+	void *read_arg;
+	struct sysload_workers workers; // at the last sample
 };
 
 double sysload_formula(double wall_s, double idle_s)
@@ -43,6 +47,34 @@ static bool read_idle(double *idle_s)
 	return ok;
 }
 
+double sysload_idle_part(const struct sysload_workers *then, const struct sysload_workers *now)
+{
+	double busy = (double)(now->busy - then->busy), idle = (double)(now->idle - then->idle);
+
+	if (now->busy < then->busy || now->idle < then->idle ||
+	    busy + idle <= 0) // another process, or none before
+		return 1;
+	return idle / (busy + idle);
+}
+
+// The load of the last wall_s seconds, of which the processors rested idle_s together.
+static double workers_load(struct sysload *s, double wall_s, double idle_s)
+{
+	struct sysload_workers now = {};
+	double part, cores = (double)sysconf(_SC_NPROCESSORS_ONLN), all;
+
+	if (s->read == NULL || !s->read(s->read_arg, &now)) {
+		s->workers = now;
+		return sysload_formula(wall_s, idle_s);
+	}
+	part = sysload_idle_part(&s->workers, &now);
+	if (s->poll)
+		idle_s += part * wall_s * now.n;
+	all = sysload_formula(wall_s, idle_s > cores * wall_s ? cores * wall_s : idle_s);
+	s->workers = now;
+	return fmax(all, sysload_formula(1, cores * part));
+}
+
 static void on_sample(struct timer *t, ns_t)
 {
 	struct sysload *s = container_of(t, struct sysload, timer);
@@ -50,7 +82,7 @@ static void on_sample(struct timer *t, ns_t)
 	double idle_s;
 
 	if (read_idle(&idle_s)) {
-		s->load = sysload_formula((double)(now - s->when) / NS_PER_S, idle_s - s->idle_s);
+		s->load = workers_load(s, (double)(now - s->when) / NS_PER_S, idle_s - s->idle_s);
 		s->idle_s = idle_s;
 		s->when = now;
 	}
@@ -88,7 +120,20 @@ void sysload_free(struct sysload *s)
 
 double sysload_get(const struct sysload *s)
 {
-	return s->draining ? SYSLOAD_MAX : s->load;
+	struct sysload_workers now;
+
+	if (s->read != NULL && !s->read(s->read_arg, &now))
+		return SYSLOAD_MAX;
+	if (s->draining)
+		return SYSLOAD_DRAINING;
+	return s->load > SYSLOAD_BUSY ? SYSLOAD_BUSY : s->load;
+}
+
+void sysload_watch(struct sysload *s, bool poll, sysload_read_fn read, void *arg)
+{
+	s->poll = poll;
+	s->read = read;
+	s->read_arg = arg;
 }
 
 void sysload_drain(struct sysload *s)

@@ -88,7 +88,7 @@ check "a ping came before the end, and no close frame" grep -qE '[0-9a-f]8900(89
 for _ in $(seq 300); do # half a request each, kept open
 	exec {half}<>"/dev/tcp/127.0.0.1/$port" && printf 'GET /half' >&"$half"
 done 2>/dev/null
-check "answers while 300 half requests are open" test "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url"/version)" = 200
+check "answers while 300 half requests are open" test "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url"/system)" = 200
 
 n_fds() { find "/proc/$pid/fd" -mindepth 1 | wc -l; }
 for _ in $(seq 300); do exec {half}>&- 2>/dev/null; half=$((half - 1)); done
@@ -104,7 +104,7 @@ for i in $(seq 60); do # noise: raw, as a request line, as a body, as frames of 
 	head -c 50000 /dev/urandom >&"$noise"
 	exec {noise}>&-
 done 2>/dev/null
-check "answers after noise of four kinds" test "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url"/version)" = 200
+check "answers after noise of four kinds" test "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url"/system)" = 200
 check "and leaves no descriptor open ($(n_fds))" settled 24
 kill -TERM "$pid"
 check "SIGTERM without sessions ends it at once" ended "$pid" 5
@@ -115,7 +115,7 @@ check "nothing was left watched or leaked" test "$(grep -cE 'still watched|Sanit
 if openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
 	-keyout "$dir/key.pem" -out "$dir/cert.pem" 2>/dev/null; then
 	start tls "  tls:\n    enable: true\n    cert_file: \"$dir/cert.pem\"\n    key_file: \"$dir/key.pem\""
-	check "serves TLS" test "$(curl -sk -o /dev/null -w '%{http_code}' "https://127.0.0.1:$port/version")" = 200
+	check "serves TLS" test "$(curl -sk -o /dev/null -w '%{http_code}' "https://127.0.0.1:$port/system")" = 200
 	check "plain HTTP on the TLS port gets nothing" test "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/version")" = 000
 	check "TLS 1.1 is refused" bash -c "! openssl s_client -connect 127.0.0.1:$port -tls1_1 </dev/null >/dev/null 2>&1"
 	check "HTTP/1.1 is agreed on by ALPN" has \

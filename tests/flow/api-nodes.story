@@ -117,7 +117,7 @@ check "what memory holds still opens" is 101 ws "$one_url" c3
 check "a new registration is refused with the reason" eval \
 	'[ "$(curl -s -m 15 -d "{\"clientID\":\"c4\",\"authKey\":\"$key\"}" "$one_url/register")" = "{\"code\":\"503\",\"error\":\"registration failed: credential store not reachable\"}" ]'
 node three
-check "a node starts while Redis is away" is 200 code "$three_url/version"
+check "a node starts while Redis is away" is 200 code "$three_url/system"
 check "and says why it knows nobody" eval '[ "$(curl -s -m 15 -u "c3:$key" "$three_url/ws")" = "authentication failed: credential store not reachable" ]'
 redis_start
 check "Redis comes back empty: credentials are written again" within 20 has_hash c3

@@ -127,14 +127,31 @@ static void loads(void)
 	CHECK(strchr(out, 'e') == strstr(out, "e") && strtod(out + 12, NULL) > 0.0000099);
 }
 
+static void idle_parts(void)
+{
+	const struct sysload_workers then = {.busy = 100, .idle = 1000, .n = 2},
+				     now = {.busy = 130, .idle = 1070, .n = 2};
+
+	CHECK(fabs(sysload_idle_part(&then, &now) - 0.7) < 1e-9);
+	CHECK(sysload_idle_part(&then, &then) == 1); // they have not turned
+	CHECK(sysload_idle_part(&now, &then) == 1);  // another process
+}
+
+static bool no_workers(void *, struct sysload_workers *)
+{
+	return false;
+}
+
 static void load_while_draining(void)
 {
 	struct loop *loop = loop_new();
 	struct sysload *s = sysload_new(loop);
 
-	CHECK(sysload_get(s) > 0 && sysload_get(s) <= SYSLOAD_MAX);
+	CHECK(sysload_get(s) > 0 && sysload_get(s) <= SYSLOAD_BUSY);
 	sysload_drain(s);
-	CHECK(sysload_get(s) == SYSLOAD_MAX);
+	CHECK(sysload_get(s) > SYSLOAD_BUSY && sysload_get(s) < SYSLOAD_MAX);
+	sysload_watch(s, false, no_workers, NULL);
+	CHECK(sysload_get(s) == SYSLOAD_MAX); // no dataplane is worse than to drain
 	sysload_free(s);
 	loop_free(loop);
 }
@@ -145,6 +162,7 @@ CU_TestInfo metrics_tests[] = {
 	{"D16: label sets are bounded, odd bytes are not printed", labels_are_bounded},
 	{"families are sorted by name", sorted},
 	{"D33: cpu_load is finite and a plain decimal", loads},
+	{"what workers poll is idle", idle_parts},
 	{"D32: cpu_load is the largest while draining", load_while_draining},
 	CU_TEST_INFO_NULL,
 };
