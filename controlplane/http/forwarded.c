@@ -24,7 +24,7 @@ bool http_address_parse(struct str s, struct http_address *out)
 
 	if (s.len > 0 && s.p[0] == '[') {
 		rest = str_skip(s, 1);
-		if (memchr(rest.p, ']', rest.len) == NULL)
+		if (rest.len == 0 || memchr(rest.p, ']', rest.len) == NULL)
 			return false;
 		host = str_cut(&rest, ']');
 		return ip_parse(host, out, &is_v4) && (rest.len == 0 || rest.p[0] == ':');

@@ -32,6 +32,15 @@ static void trust(void)
 	CHECK_EQ(http_proxies_add(&proxies, STR("2001:db8:5::/47")), 0);
 }
 
+static void half_brackets(void)
+{
+	struct http_address a;
+
+	CHECK(!http_address_parse(STR("["), &a));
+	CHECK(!http_address_parse(STR("[]"), &a));
+	CHECK(!http_address_parse(STR("[::1"), &a));
+}
+
 static void prefixes(void)
 {
 	static const struct {
@@ -104,6 +113,7 @@ static void nonsense_is_the_proxys(void)
 }
 
 CU_TestInfo forwarded_tests[] = {
+	{"brackets without an address are none", half_brackets},
 	{"trusted proxies are prefixes", prefixes},
 	{"a request is from the rightmost address that is no trusted proxy", rightmost_that_is_not_trusted},
 	{"what is no address is the proxy's own", nonsense_is_the_proxys},
